@@ -1,0 +1,150 @@
+"""The frozen types that travel between the steps: data together with its place in time.
+
+One clock for a clip: 0 s is the first audio sample that is separated. Pictures are
+resampled to a fixed grid on that clock, grid number k standing for k / FRAME_RATE seconds; numbers
+below zero are pictures from before the sound starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from avsep.spool import Spool
+
+SAMPLE_RATE = 16_000
+"""Rate every model works at, in Hz."""
+
+FRAME_RATE = 25
+"""Rate of the picture grid, in frames per second: that of the lip models of the literature."""
+
+LIP_SIZE = 96
+"""Side of a mouth crop in pixels."""
+
+ProgressHook = Callable[[str, float, float], None]
+"""Called as hook(step, completed_seconds, total_seconds) of media; total may be an estimate."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Audio:
+    """A stretch of sound. samples: (channels, time) float32, full scale is +-1; sample_rate in Hz."""
+
+    samples: np.ndarray
+    sample_rate: int
+    start_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.samples.ndim != 2:
+            raise ValueError(f"samples must be (channels, time), got shape {self.samples.shape}")
+
+    @property
+    def seconds(self) -> float:
+        return self.samples.shape[1] / self.sample_rate
+
+    def __repr__(self) -> str:
+        channels, time = self.samples.shape
+        return f"Audio(channels={channels}, time={time}, sample_rate={self.sample_rate}, start={self.start_seconds:.3f} s)"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class VideoFrames:
+    """Consecutive upright pictures on the grid of FRAME_RATE.
+
+    luma: (frames, height, width) uint8, full size. preview: (frames, h, w, 3) uint8 RGB,
+    down-scaled for detection. first: grid number of the first picture (may be negative).
+    """
+
+    luma: np.ndarray
+    preview: np.ndarray
+    first: int
+
+    def __post_init__(self) -> None:
+        if self.luma.ndim != 3 or self.preview.ndim != 4 or len(self.luma) != len(self.preview):
+            raise ValueError(f"luma (n, h, w) and preview (n, h, w, 3) differ: {self.luma.shape}, {self.preview.shape}")
+
+    @property
+    def scale(self) -> float:
+        """Pixels of the full picture per pixel of the preview."""
+        return self.luma.shape[2] / self.preview.shape[2]
+
+    def __len__(self) -> int:
+        return len(self.luma)
+
+    def __repr__(self) -> str:
+        return f"VideoFrames(frames={len(self)}, luma={self.luma.shape[1:]}, preview={self.preview.shape[1:3]}, first={self.first})"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LipClip:
+    """Aligned gray mouth crops of one face, one a grid number.
+
+    crops: Spool of (LIP_SIZE, LIP_SIZE) uint8 rows on disk. quality: (frames,) float32 in 0..1,
+    0 where the mouth cannot be used. first: grid number of row 0.
+    """
+
+    crops: Spool
+    quality: np.ndarray
+    first: int
+
+    def __len__(self) -> int:
+        return len(self.quality)
+
+    def __repr__(self) -> str:
+        mean = float(self.quality.mean()) if len(self) else 0.0
+        return f"LipClip(frames={len(self)}, first={self.first}, quality={mean:.2f})"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FaceTrack:
+    """One face followed without interruption through one shot.
+
+    first: grid number of row 0. boxes: (frames, 4) float32 x1, y1, x2, y2 and landmarks:
+    (frames, 5, 2) float32 (eyes, nose, mouth corners; left of the picture first), both in pixels of the
+    full picture, smoothed. confidence: (frames,) float32, the detector's probability, carried over
+    between detections. portraits: (n, 160, 160, 3) uint8 RGB face crops for recognition, the best of the track.
+    best: grid number of the picture that shows the face best. lips: its mouth.
+    """
+
+    first: int
+    boxes: np.ndarray
+    landmarks: np.ndarray
+    confidence: np.ndarray
+    portraits: np.ndarray
+    best: int
+    lips: LipClip
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    @property
+    def start_seconds(self) -> float:
+        return self.first / FRAME_RATE
+
+    @property
+    def end_seconds(self) -> float:
+        return (self.first + len(self)) / FRAME_RATE
+
+    def __repr__(self) -> str:
+        return f"FaceTrack({self.start_seconds:.2f}-{self.end_seconds:.2f} s, box={np.median(self.boxes, axis=0).round().astype(int).tolist()})"
+
+
+@dataclass(frozen=True)
+class Person:
+    """All tracks of one face identity, in order of time (they do not overlap)."""
+
+    tracks: tuple[FaceTrack, ...]
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def box(self) -> list[int]:
+        """Median face box x1, y1, x2, y2 in pixels of the input picture."""
+        return [int(v) for v in np.median(np.concatenate([t.boxes for t in self.tracks]), axis=0).round()]
+
+    @property
+    def appearances(self) -> list[tuple[float, float]]:
+        """Start and end of each track in seconds."""
+        return [(t.start_seconds, t.end_seconds) for t in self.tracks]
