@@ -1,0 +1,114 @@
+"""The `avsep` command: picks the command, turns every ending into an exit code and one clear line.
+
+Exit codes: 0 all done, 1 an input failed (or a fault of ours), 2 wrong usage, 130 interrupted, 143 terminated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+from avsep import __version__
+from avsep.cli import demo, faces, models, separate
+from avsep.cli.options import Parser
+from avsep.cli.terminal import Terminal
+from avsep.errors import AvsepError
+
+INTERRUPTED = 130
+TERMINATED = 143
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands. Building it imports nothing heavy, so that help is instant."""
+    parser = Parser(
+        prog="avsep", description="Separate a video in which several people talk into one clean track per person."
+    )
+    parser.add_argument("--version", action="version", version=f"avsep {__version__}")
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
+    for command in (separate, faces, models, demo):
+        command.register(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; argv without the program's name, by default that of the process. Returns the exit code."""
+    try:
+        args = build_parser().parse_args(argv)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    terminal = Terminal(verbose=getattr(args, "verbose", False), quiet=getattr(args, "quiet", False))
+    with _quiet_libraries(terminal.verbose), _terminate_like_an_exception():
+        try:
+            return args.run(args, terminal)
+        except AvsepError as error:
+            terminal.error(str(error))
+            _show_traceback(terminal)
+            return error.exit_code
+        except KeyboardInterrupt:
+            terminal.error("interrupted. Nothing half-written is left")
+            return INTERRUPTED
+        except _Terminated:
+            terminal.error("terminated. Nothing half-written is left")
+            return TERMINATED
+        except Exception as error:
+            first_line = (str(error).strip() or "no message").splitlines()[0]
+            hint = "" if terminal.verbose else ". Run again with -v for the traceback"
+            terminal.error(f"internal fault: {type(error).__name__}: {first_line}{hint}")
+            _show_traceback(terminal)
+            return 1
+        finally:
+            terminal.flush()
+
+
+def _show_traceback(terminal: Terminal) -> None:
+    if terminal.verbose:
+        traceback.print_exc(file=sys.stderr)
+
+
+class _Terminated(BaseException):
+    """SIGTERM; not an Exception, so that no step takes it for a fault of its own."""
+
+
+@contextmanager
+def _terminate_like_an_exception() -> Iterator[None]:
+    """Let SIGTERM unwind the stack, so that partial output is removed as on Ctrl-C."""
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+@contextmanager
+def _quiet_libraries(verbose: bool) -> Iterator[None]:
+    """Keep warnings and log lines of other libraries off stderr, unless they are asked for."""
+    if verbose:
+        yield
+        return
+    root, silent = logging.getLogger(), logging.NullHandler()
+    root.addHandler(silent)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        root.removeHandler(silent)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

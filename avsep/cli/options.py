@@ -1,0 +1,95 @@
+"""Options that several commands share, and the types that check them while they are parsed."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from typing import NoReturn
+
+from avsep.errors import UsageError
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with our error line and without guessing abbreviated options."""
+
+    def __init__(self, **settings) -> None:
+        settings.setdefault("allow_abbrev", False)
+        super().__init__(**settings)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"avsep: error: {message}. Run '{self.prog} --help' for the usage\n")
+
+
+def add_span(parser: argparse.ArgumentParser) -> None:
+    """Which part of the clip: --audio-stream, --start, --end."""
+    group = parser.add_argument_group("part of the clip")
+    group.add_argument(
+        "--audio-stream",
+        type=whole(0),
+        metavar="N",
+        help="which audio stream, counted from 0 (default: the container's default)",
+    )
+    group.add_argument("--start", type=number(0), metavar="S", help="begin at this second")
+    group.add_argument("--end", type=number(0), metavar="S", help="stop at this second")
+
+
+def add_machine(parser: argparse.ArgumentParser) -> None:
+    """Where it runs: --device, --threads."""
+    group = parser.add_argument_group("machine")
+    group.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="auto takes the GPU if there is one (default: auto)",
+    )
+    group.add_argument("--threads", type=whole(1), metavar="N", help="CPU threads (default: all cores)")
+
+
+def add_messages(parser: argparse.ArgumentParser) -> None:
+    """How much is said: --json, -v, -q."""
+    group = parser.add_argument_group("messages")
+    group.add_argument("--json", action="store_true", help="print the results as one JSON document")
+    loudness = group.add_mutually_exclusive_group()
+    loudness.add_argument("-v", "--verbose", action="store_true", help="say more on stderr, show tracebacks")
+    loudness.add_argument("-q", "--quiet", action="store_true", help="only errors on stderr")
+
+
+def check_span(args: argparse.Namespace) -> None:
+    """Raise UsageError where --start and --end leave nothing."""
+    if args.end is not None and args.end <= (args.start or 0.0):
+        raise UsageError(
+            f"--end {args.end:g} is not after --start {args.start or 0:g}."
+            " Give an --end greater than --start, both in seconds"
+        )
+
+
+def number(least: float = -math.inf) -> Callable[[str], float]:
+    """Type of an option that is a finite number not below `least`."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value) or value < least:
+            floor = f" >= {least:g}" if math.isfinite(least) else ""
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number{floor} (in seconds)")
+        return value
+
+    return parse
+
+
+def whole(least: int) -> Callable[[str], int]:
+    """Type of an option that is a whole number not below `least`."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number >= {least}")
+        return value
+
+    return parse

@@ -1,0 +1,154 @@
+"""`avsep separate CLIP...`: one clean track per visible speaker."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from avsep.cli import checks, options, report
+from avsep.cli.terminal import Terminal
+from avsep.errors import AvsepError
+
+if TYPE_CHECKING:
+    from avsep.media.decode import ClipInfo
+
+DEFAULT_OUTPUT = Path("separated")
+
+DESCRIPTION = """\
+Separate each clip into one track per person. For CLIP the folder DIR/<clip's name>/ gets speaker_00.wav, .mp4 and .jpg
+for each person, residual.wav with the rest of the sound and manifest.json. Where no face can be used, the sound alone
+is separated, and it says so."""
+
+
+def register(commands) -> None:
+    parser = commands.add_parser("separate", help="one clean track per person", description=DESCRIPTION)
+    parser.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help="video or audio file")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=DEFAULT_OUTPUT,
+        metavar="DIR",
+        help="where the folders go (default: separated)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace output of an earlier run")
+    parser.add_argument("--no-video", action="store_true", help="write no mp4 per person (faster)")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="check everything, say what would be done, write nothing"
+    )
+    parser.add_argument("--keep-going", action="store_true", help="after a clip that fails go on with the next")
+    separation = parser.add_argument_group("separation")
+    separation.add_argument(
+        "--model", metavar="NAME", help="name of a bundled model (see 'avsep models') or a weights file"
+    )
+    separation.add_argument(
+        "--speakers",
+        type=options.whole(1),
+        metavar="N",
+        help="number of speakers where there is no face (default: estimated)",
+    )
+    separation.add_argument(
+        "--av-offset",
+        type=options.number(),
+        metavar="S",
+        help="seconds by which the sound comes after the picture (default: estimated)",
+    )
+    options.add_span(parser)
+    options.add_machine(parser)
+    options.add_messages(parser)
+    parser.set_defaults(run=run)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A clip that passed all checks and where its output goes."""
+
+    clip: Path
+    info: ClipInfo
+    target: Path
+
+
+def run(args: argparse.Namespace, terminal: Terminal) -> int:
+    options.check_span(args)
+    checks.check_stems(args.clips)
+    results: list[dict[str, Any]] = []
+    jobs, exit_code = _check_clips(args, terminal, results)
+    try:
+        if exit_code == 0 or (args.keep_going and jobs):
+            exit_code = max(exit_code, (_plan if args.dry_run else _separate)(args, jobs, terminal, results))
+    finally:
+        if args.json:
+            terminal.result_json(results)
+    return exit_code
+
+
+def _check_clips(args: argparse.Namespace, terminal: Terminal, results: list[dict[str, Any]]) -> tuple[list[Job], int]:
+    """Probe every clip and look at its output folder, before any decoding."""
+    from avsep.media.decode import probe
+
+    jobs, exit_code = [], 0
+    for clip in args.clips:
+        try:
+            info = probe(clip, audio_stream=args.audio_stream, start=args.start, end=args.end)
+            target = args.output / clip.stem
+            checks.check_target(target, clip, overwrite=args.overwrite)
+        except AvsepError as error:
+            exit_code = max(exit_code, _failed(clip, error, terminal, results))
+        else:
+            jobs.append(Job(clip, info, target))
+    # With several clips one that cannot be used is an input that failed, not wrong usage of them all.
+    return jobs, min(exit_code, 1) if args.keep_going else exit_code
+
+
+def _plan(args: argparse.Namespace, jobs: list[Job], terminal: Terminal, results: list[dict[str, Any]]) -> int:
+    from avsep.checkpoint import read_card
+
+    model = read_card(args.model)["name"]
+    for job in jobs:
+        if args.json:
+            plan = asdict(job.info) | {"path": str(job.clip), "output": str(job.target), "model": model}
+            results.append({"input": str(job.clip), "plan": plan})
+        else:
+            terminal.result(report.plan(job.info, job.target, model))
+    return 0
+
+
+def _separate(args: argparse.Namespace, jobs: list[Job], terminal: Terminal, results: list[dict[str, Any]]) -> int:
+    from avsep.pipeline import Options, Separator
+
+    separator = Separator(args.model, device=args.device, threads=args.threads)
+    wanted = Options(
+        speakers=args.speakers,
+        audio_stream=args.audio_stream,
+        start=args.start,
+        end=args.end,
+        video=not args.no_video,
+        overwrite=args.overwrite,
+        av_offset=args.av_offset,
+    )
+    exit_code = 0
+    for number, job in enumerate(jobs, 1):
+        count = f"({number}/{len(jobs)}) " if len(jobs) > 1 else ""
+        try:
+            with terminal.progress(f"{count}{job.clip.name}") as hook:
+                manifest = separator.separate(job.clip, args.output, wanted, hook)
+        except AvsepError as error:
+            exit_code = max(exit_code, _failed(job.clip, error, terminal, results))
+            if not args.keep_going:
+                return exit_code
+            exit_code = 1
+            continue
+        terminal.say(report.mode_line(manifest))
+        if args.json:
+            results.append(manifest | {"folder": str(job.target)})
+        else:
+            terminal.result(report.separated(manifest, job.target))
+    return exit_code
+
+
+def _failed(clip: Path, error: AvsepError, terminal: Terminal, results: list[dict[str, Any]]) -> int:
+    terminal.error(str(error))
+    results.append({"input": str(clip), "error": str(error)})
+    return error.exit_code

@@ -1,0 +1,112 @@
+"""What the commands say: results on stdout, everything else on stderr, a bar only where somebody watches."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from avsep.signals import ProgressHook  # at run time it would bring numpy, and help must be instant
+
+
+class Terminal:
+    """Results and messages of one run. verbose adds detail, quiet leaves errors only."""
+
+    def __init__(self, *, verbose: bool = False, quiet: bool = False) -> None:
+        self.verbose, self.quiet = verbose, quiet
+
+    def result(self, text: str) -> None:
+        """Print a result on stdout. A reader that went away does not stop the work."""
+        try:
+            print(_printable(text, sys.stdout), flush=True)
+        except BrokenPipeError:
+            _drop_stdout()
+
+    def result_json(self, document: Any) -> None:
+        """Print one JSON document on stdout."""
+        unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+        self.result(json.dumps(document, indent=2, ensure_ascii=not unicode))
+
+    def say(self, text: str) -> None:
+        if not self.quiet:
+            _to_stderr(f"avsep: {text}")
+
+    def detail(self, text: str) -> None:
+        if self.verbose:
+            _to_stderr(f"avsep: {text}")
+
+    def error(self, text: str) -> None:
+        _to_stderr(f"avsep: error: {text}")
+
+    def flush(self) -> None:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _drop_stdout()
+
+    @contextmanager
+    def progress(self, clip: str) -> Iterator[ProgressHook]:
+        """A progress hook for one clip: a bar on a terminal, a line per step with -v, otherwise nothing."""
+        if self.quiet:
+            yield lambda step, completed, total: None
+        elif sys.stderr.isatty():
+            with _bar(clip) as hook:
+                yield hook
+        else:
+            yield self._step_lines()
+
+    def _step_lines(self) -> ProgressHook:
+        seen: set[str] = set()
+
+        def hook(step: str, completed: float, total: float) -> None:
+            if step not in seen:
+                seen.add(step)
+                self.detail(f"{step} ({total:.1f} s of media)")
+
+        return hook
+
+
+@contextmanager
+def _bar(clip: str) -> Iterator[ProgressHook]:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn(f"{escape(clip)}  {{task.description}}"),
+        BarColumn(),
+        TextColumn("{task.completed:.1f} / {task.total:.1f} s"),
+        TimeElapsedColumn(),
+    )
+    # Transient: what stays on the screen is the result, not the bars.
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def hook(step: str, completed: float, total: float) -> None:
+            if step not in tasks:
+                tasks[step] = progress.add_task(step, total=max(total, completed))
+            progress.update(tasks[step], completed=completed, total=max(total, completed))
+
+        yield hook
+
+
+def _printable(text: str, stream: TextIO) -> str:
+    """File names may hold bytes that no encoding knows; show those escaped."""
+    encoding = stream.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _to_stderr(text: str) -> None:
+    with suppress(BrokenPipeError):  # nobody listens; the exit code still tells
+        print(_printable(text, sys.stderr), file=sys.stderr, flush=True)
+
+
+def _drop_stdout() -> None:
+    """Send what is still to be printed nowhere, so that neither we nor the interpreter's exit fail on it."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
