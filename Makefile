@@ -1,0 +1,68 @@
+# make demo     set up, separate the bundled clip, say what it gained
+# make test     set up, check the style and types, run the tests
+# make install  set up alone: .venv with the locked packages and the `avsep` command
+#
+# Needs Python 3.11 to 3.13 with pip, nothing else. PYTHON=... chooses the interpreter.
+
+PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
+# uv makes the environment; where it is missing, pip puts it into .uv/.
+UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+# The system's interpreters only: uv is not to fetch one of its own.
+export UV_PYTHON_DOWNLOADS := never
+
+.PHONY: install demo test lint format lock bench clean
+
+install: $(STAMP)
+
+demo: install
+	$(BIN)/avsep demo
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: install
+	$(BIN)/python tests/benchmarks/separate_speed.py
+	$(BIN)/python tests/benchmarks/memory_long.py
+
+# Prints the first usable interpreter, or says what is wrong.
+find_python = for python in $(PYTHONS); do \
+	    "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
+	        && exec "$$python" -c 'import sys; print(sys.executable)'; \
+	done; \
+	echo "avsep needs Python 3.11, 3.12 or 3.13; found none of these as: $(PYTHONS)." \
+	     "Install one, or name it: make install PYTHON=/path/to/python3.12" >&2; exit 1
+
+$(STAMP): requirements.lock pyproject.toml | $(UV)
+	@python=$$($(find_python)) || exit 1; \
+	$(BIN)/python -c '' 2>/dev/null || $(UV) venv --quiet --clear --python "$$python" .venv
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --build-constraints requirements.lock --editable .
+	@touch $@
+
+.uv/bin/uv:
+	@python=$$($(find_python)) || exit 1; \
+	"$$python" -m pip --version >/dev/null 2>&1 \
+	    || { echo "$$python has no pip. Install pip for it, or uv (then pip is not needed)." >&2; exit 1; }; \
+	"$$python" -m pip install --quiet --disable-pip-version-check --target .uv uv
+
+# Keeps the versions that still fit; `make lock UPGRADE=--upgrade` takes the newest.
+lock: | $(UV)
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --extra train --extra eval --extra dev --constraints constraints.txt \
+	    --custom-compile-command "make lock" $(UPGRADE) pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf .venv .uv .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} +
