@@ -1,0 +1,1 @@
+"""Reading and writing sound and pictures; the only room that knows PyAV."""

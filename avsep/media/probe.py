@@ -1,0 +1,163 @@
+"""What a media file holds and when: everything that is known before decoding starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from av.stream import Disposition
+
+from avsep.errors import InputError, UsageError
+from avsep.media.container import Damage, decode, frame_seconds, open_container
+
+_NOT_A_VIDEO = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """The chosen audio stream. stream: its number among the audio streams, from 0; sample_rate in Hz."""
+
+    stream: int
+    sample_rate: int
+    channels: int
+    codec: str
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """The video stream. stream: its number among the video streams, from 0; width and height of the upright picture.
+
+    rotation: degrees counter-clockwise that make a stored picture upright (0, 90, 180 or 270);
+    start_seconds: time of the first picture of the file on the clip's clock (negative when before the sound).
+    """
+
+    stream: int
+    width: int
+    height: int
+    fps: float
+    rotation: int
+    start_seconds: float
+
+
+@dataclass(frozen=True)
+class ClipInfo:
+    """A span of a media file.
+
+    start_seconds: where the span begins on the audio stream's own clock, whose 0 is its first sample.
+    duration_seconds: length of the span's sound, the best estimate before decoding.
+    origin_seconds: the container's time stamp at which the clip's clock shows 0.
+    ends_early: whether the span ends at a moment that was asked for, not with the file.
+    """
+
+    path: Path
+    audio: AudioInfo
+    video: VideoInfo | None
+    start_seconds: float
+    duration_seconds: float
+    origin_seconds: float = 0.0
+    ends_early: bool = False
+
+
+def probe(
+    path: Path | str, *, audio_stream: int | None = None, start: float | None = None, end: float | None = None
+) -> ClipInfo:
+    """Look at a file and choose its streams and span.
+
+    audio_stream counts the audio streams from 0 (default: the one the file marks as its main one).
+    start and end are seconds on the audio stream's own clock.
+    Raises InputError when there is nothing to separate, UsageError when the options do not fit the file.
+    """
+    path = Path(path)
+    _check_span(start, end)
+    with open_container(path) as container:
+        audio, first_audio, sound_end = _probe_audio(container, path, audio_stream, exact=bool(start))
+    with open_container(path) as container:
+        duration = sound_end - first_audio
+        begin = start or 0.0
+        if begin >= duration:
+            raise InputError(
+                f"{path}: --start {begin:g} s is at or after the end of the sound, which lasts {duration:.2f} s."
+                f" Choose a start below {duration:.2f}"
+            )
+        origin = first_audio + begin
+        video = _probe_video(container, origin)
+    span = (duration if end is None else min(end, duration)) - begin
+    return ClipInfo(path, audio, video, begin, span, origin, ends_early=end is not None and end < duration)
+
+
+def _check_span(start: float | None, end: float | None) -> None:
+    for name, value in (("--start", start), ("--end", end)):
+        if value is not None and not 0 <= value < float("inf"):
+            raise UsageError(f"{name} {value:g} is not a time in the file: give seconds, 0 or more")
+    if end is not None and end <= (start or 0.0):
+        raise UsageError(f"--end {end:g} s is not after --start {start or 0.0:g} s: choose a later end")
+
+
+def _probe_audio(container: Any, path: Path, number: int | None, *, exact: bool) -> tuple[AudioInfo, float, float]:
+    """The chosen stream, the time of its first sample and of its end on the container's clock."""
+    streams = container.streams.audio
+    if not streams:
+        raise InputError(f"{path}: has no audio stream, so there is nothing to separate. Give a file with sound")
+    if number is None:
+        best = container.streams.best("audio")
+        number = next((i for i, s in enumerate(streams) if best is not None and s.index == best.index), 0)
+    elif not 0 <= number < len(streams):
+        allowed = ", ".join(str(i) for i in range(len(streams)))
+        plural = "streams" if len(streams) > 1 else "stream"
+        raise UsageError(f"--audio-stream {number}: {path} has {len(streams)} audio {plural}; allowed: {allowed}")
+    stream = streams[number]
+    if stream.codec_context is None:
+        raise InputError(
+            f"{path}: the sound of audio stream {number} is in a format that cannot be decoded. Convert the file"
+        )
+    damage = Damage()
+    for frame in decode(container, stream, damage):
+        if frame.samples:
+            break
+    else:
+        why = f"none of its {damage.count} packets could be decoded" if damage.count else "it holds no samples (0 s)"
+        raise InputError(f"{path}: audio stream {number} has no sound: {why}. Nothing to separate; give another file")
+    first = frame_seconds(frame) or 0.0
+    info = AudioInfo(number, frame.sample_rate, frame.layout.nb_channels, stream.codec_context.name)
+    return info, first, _end_of_sound(container, stream, first, frame, exact)
+
+
+def _end_of_sound(container: Any, stream: Any, first: float, frame: Any, exact: bool) -> float:
+    """End of a stream on the container's clock, from the headers where they tell, else from the packets."""
+    one_frame = first + frame.samples / frame.sample_rate
+    if stream.duration:
+        begin = stream.start_time if stream.start_time is not None else 0
+        return max(float((begin + stream.duration) * stream.time_base), one_frame)
+    if container.duration and not exact:
+        # The longest stream of the file: an upper bound, good enough for a progress bar.
+        return max(((container.start_time or 0) + container.duration) / 1_000_000, one_frame)
+    end = one_frame
+    for packet in container.demux(stream):
+        if packet.size and packet.pts is not None:
+            end = max(end, float((packet.pts + (packet.duration or 0)) * stream.time_base))
+    return end
+
+
+def _probe_video(container: Any, origin: float) -> VideoInfo | None:
+    """The main video stream that holds moving pictures and can be decoded, if any."""
+    streams = list(container.streams.video)
+    usable = [s for s in streams if s.codec_context is not None and not s.disposition & _NOT_A_VIDEO]
+    if not usable:
+        return None
+    best = container.streams.best("video")
+    stream = next((s for s in usable if best is not None and s.index == best.index), usable[0])
+    frame = next(decode(container, stream, Damage()), None)
+    if frame is None:
+        return None
+    rotation = quarter_turns(frame) * 90
+    width, height = (frame.height, frame.width) if rotation % 180 else (frame.width, frame.height)
+    rate = stream.average_rate or stream.guessed_rate or stream.base_rate
+    fps = float(rate) if rate and 1 <= rate <= 1000 else 25.0
+    start = frame_seconds(frame)
+    return VideoInfo(streams.index(stream), width, height, fps, rotation, (start or 0.0) - origin)
+
+
+def quarter_turns(frame: Any) -> int:
+    """Quarter turns counter-clockwise (0 to 3) that make a stored picture upright."""
+    return round(frame.rotation / 90) % 4

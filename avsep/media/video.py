@@ -1,0 +1,228 @@
+"""A clip's pictures: on the fixed grid for the lips, or one by one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import av
+import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from avsep.errors import InputError
+from avsep.media.container import Damage, decode, frame_seconds, open_container
+from avsep.media.probe import ClipInfo, quarter_turns
+from avsep.signals import FRAME_RATE, VideoFrames
+
+PREVIEW_SIZE = 640
+"""Longest side of a preview in pixels."""
+
+_TOLERANCE_SECONDS = 0.001
+"""A picture this little after a grid instant still counts for it: containers round time stamps to 1 ms."""
+
+_SEEK_MARGINS = (0.0, 2.0, 10.0)
+"""Seconds before the wanted moment to seek to, in turn, until the file delivers a picture early enough."""
+
+_ALWAYS_FROM_START = 3.0
+"""Seconds into a file below which seeking saves nothing."""
+
+_STALE_SECONDS = 1.0
+"""A picture older than this gives way even to one that the decoder calls damaged."""
+
+_LUMA_FIRST = ("yuv4", "yuvj4", "nv12", "nv21", "nv16", "nv24")
+"""Pixel formats (beginnings of their names) whose first plane is the luma."""
+
+
+def read_video(
+    clip: ClipInfo, warn: Callable[[str], None], frames_per_chunk: int = FRAME_RATE
+) -> Iterator[VideoFrames]:
+    """The pictures of the span on the grid: for each grid instant the newest picture not after it.
+
+    Begins at grid 0 or at the first picture, whichever is later, and stops at the end of the span or after
+    the last picture. Gaps are bridged by holding the picture before. Yields nothing for a clip without pictures.
+    """
+    if clip.video is None:
+        return
+    convert = _GridPictures(clip.video.width, clip.video.height, clip.video.rotation)
+    chunk = _Chunk(frames_per_chunk)
+    end = math.ceil((clip.duration_seconds + _slack(clip)) * FRAME_RATE - 1e-6)
+    grid: int | None = None
+    held: Any = None
+    until = 0.0
+    for seconds, frame in pictures(clip, warn):
+        if held is not None and grid is not None:
+            stop = min(_grid_at_or_after(seconds), end)
+            if grid < stop:
+                luma, preview = convert(held)
+                while grid < stop:
+                    yield from chunk.add(luma, preview, grid)
+                    grid += 1
+            if grid >= end:
+                held = None
+                break
+        if grid is None:
+            grid = max(0, _grid_at_or_after(seconds))
+        held = frame
+        until = seconds + _shown_seconds(frame, clip)
+    if held is not None and grid is not None:
+        luma, preview = convert(held)
+        for last in range(grid, min(max(grid, _grid_at_or_after(until)), end)):
+            yield from chunk.add(luma, preview, last)
+    yield from chunk.rest()
+
+
+def picture_at(clip: ClipInfo, seconds: float) -> np.ndarray:
+    """The picture on screen at a moment of the clip's clock: (height, width, 3) uint8 RGB, upright, full size.
+
+    Before the first picture it is the first, after the last the last. Raises InputError when there is none.
+    """
+    shown: Any = None
+    if clip.video is not None:
+        for at, frame in pictures(clip, lambda _: None, start=seconds):
+            if shown is not None and at > seconds + _TOLERANCE_SECONDS:
+                break
+            shown = frame
+    if shown is None:
+        raise InputError(f"{clip.path}: no picture could be decoded at {seconds:.2f} s. Check that the file plays")
+    space = "ITU709" if shown.colorspace == 1 or (shown.colorspace == 2 and shown.height >= 720) else "ITU601"
+    picture = VideoReformatter().reformat(
+        shown, format="rgb24", src_colorspace=space, dst_colorspace=space, interpolation=Interpolation.BICUBIC
+    )
+    return np.ascontiguousarray(np.rot90(picture.to_ndarray(), quarter_turns(shown)))
+
+
+def pictures(clip: ClipInfo, warn: Callable[[str], None], start: float = 0.0) -> Iterator[tuple[float, Any]]:
+    """Decoded pictures and their times on the clip's clock, from the one shown at `start` (or before) on.
+
+    Damaged pictures are left out, with one warning at the end. Times never run backwards.
+    """
+    assert clip.video is not None
+    damage = Damage()
+    latest: float | None = None
+    for seconds, frame in _decoded_from(clip, start, damage):
+        if frame.is_corrupt:
+            damage.add(seconds + clip.origin_seconds)
+            if latest is not None and seconds - latest < _STALE_SECONDS:
+                continue
+        latest = seconds if latest is None else max(latest, seconds)
+        yield latest, frame
+    if damage.count:
+        where = ""
+        if damage.first_seconds is not None:
+            where = f", the first at {damage.first_seconds - clip.origin_seconds + clip.start_seconds:.2f} s"
+        warn(f"{clip.path}: {damage.count} damaged picture(s); the picture before was held{where}")
+
+
+def _decoded_from(clip: ClipInfo, start: float, damage: Damage) -> Iterator[tuple[float, Any]]:
+    """Decoded frames with times, from a moment no later than `start`, sought with growing margins if need be."""
+    assert clip.video is not None
+    target = start + clip.origin_seconds
+    into_file = start - clip.video.start_seconds
+    margins = [m for m in _SEEK_MARGINS if into_file - m > _ALWAYS_FROM_START]
+    for margin in [*margins, None]:
+        with open_container(clip.path) as container:
+            stream = container.streams.video[clip.video.stream]
+            stream.thread_type = "AUTO"
+            if margin is not None:
+                try:
+                    container.seek(int((target - margin) / stream.time_base), stream=stream)
+                except av.FFmpegError:
+                    continue
+            begun = False
+            for seconds, frame in _timed(decode(container, stream, damage), clip, seeking=margin is not None):
+                if not begun and margin is not None and seconds > start + _TOLERANCE_SECONDS:
+                    break  # the seek landed too late
+                begun = True
+                yield seconds, frame
+            if begun:
+                return
+
+
+def _timed(frames: Iterator[Any], clip: ClipInfo, *, seeking: bool) -> Iterator[tuple[float, Any]]:
+    """Frames with their times on the clip's clock; one without a time stamp follows the frame before it."""
+    assert clip.video is not None
+    latest: float | None = None
+    for frame in frames:
+        seconds = frame_seconds(frame)
+        if seconds is not None:
+            latest = seconds - clip.origin_seconds
+        elif latest is not None:
+            latest += 1 / clip.video.fps
+        elif seeking:
+            continue  # nothing tells where the seek landed
+        else:
+            latest = clip.video.start_seconds
+        yield latest, frame
+
+
+def _grid_at_or_after(seconds: float) -> int:
+    return math.ceil((seconds - _TOLERANCE_SECONDS) * FRAME_RATE)
+
+
+def _shown_seconds(frame: Any, clip: ClipInfo) -> float:
+    """How long the last picture stays on screen."""
+    assert clip.video is not None
+    duration = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0.0
+    return duration if 0 < duration <= _STALE_SECONDS else 1 / clip.video.fps
+
+
+def _slack(clip: ClipInfo) -> float:
+    """Seconds by which the estimate of a whole file's length may fall short: a packet or two."""
+    return 0.0 if clip.ends_early else 0.05
+
+
+class _GridPictures:
+    """Turns decoded frames into (luma, preview) arrays of one size, upright."""
+
+    def __init__(self, width: int, height: int, rotation: int) -> None:
+        self.turns = rotation // 90
+        self.size = (height, width) if self.turns % 2 else (width, height)  # as stored
+        scale = min(1.0, PREVIEW_SIZE / max(width, height))
+        self.preview_size = tuple(max(1, round(side * scale)) for side in self.size)
+        self._to_luma, self._to_preview = VideoReformatter(), VideoReformatter()
+
+    def __call__(self, frame: Any) -> tuple[np.ndarray, np.ndarray]:
+        plain = frame
+        if (frame.width, frame.height) != self.size or not _has_luma_plane(frame.format):
+            plain = self._to_luma.reformat(frame, *self.size, format="yuv420p")
+        width, height = self.size
+        plane = plain.planes[0]
+        luma = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:height, :width]
+        preview = self._to_preview.reformat(
+            frame, *self.preview_size, format="rgb24", interpolation=Interpolation.FAST_BILINEAR
+        ).to_ndarray()
+        if self.turns:
+            luma, preview = np.rot90(luma, self.turns), np.rot90(preview, self.turns)
+        return luma, preview
+
+
+def _has_luma_plane(pixel_format: Any) -> bool:
+    name = pixel_format.name
+    return name == "gray" or (name.startswith(_LUMA_FIRST) and pixel_format.components[0].bits == 8)
+
+
+class _Chunk:
+    """Collects pictures into VideoFrames of a fixed number."""
+
+    def __init__(self, frames: int) -> None:
+        self.frames = frames
+        self._luma: np.ndarray | None = None
+        self._preview: np.ndarray | None = None
+        self._count, self._first = 0, 0
+
+    def add(self, luma: np.ndarray, preview: np.ndarray, grid: int) -> Iterator[VideoFrames]:
+        if self._luma is None or self._preview is None:
+            self._luma = np.empty((self.frames, *luma.shape), np.uint8)
+            self._preview = np.empty((self.frames, *preview.shape), np.uint8)
+            self._first = grid
+        self._luma[self._count], self._preview[self._count] = luma, preview
+        self._count += 1
+        if self._count == self.frames:
+            yield from self.rest()
+
+    def rest(self) -> Iterator[VideoFrames]:
+        if self._luma is not None and self._preview is not None and self._count:
+            yield VideoFrames(self._luma[: self._count], self._preview[: self._count], self._first)
+        self._luma = self._preview = None
+        self._count = 0
