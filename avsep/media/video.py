@@ -8,7 +8,7 @@ from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
 from avsep.errors import InputError
 from avsep.media.container import Damage, decode, frame_seconds, open_container
@@ -29,6 +29,9 @@ _ALWAYS_FROM_START = 3.0
 
 _STALE_SECONDS = 1.0
 """A picture older than this gives way even to one that the decoder calls damaged."""
+
+_UNTAGGED = 2
+"""The colour space of frames that do not tell theirs (AVCOL_SPC_UNSPECIFIED)."""
 
 _LUMA_FIRST = ("yuv4", "yuvj4", "nv12", "nv21", "nv16", "nv24")
 """Pixel formats (beginnings of their names) whose first plane is the luma."""
@@ -52,7 +55,7 @@ def read_video(
     until = 0.0
     for seconds, frame in pictures(clip, warn):
         if held is not None and grid is not None:
-            stop = min(_grid_at_or_after(seconds), end)
+            stop = min(grid_at_or_after(seconds), end)
             if grid < stop:
                 luma, preview = convert(held)
                 while grid < stop:
@@ -62,12 +65,12 @@ def read_video(
                 held = None
                 break
         if grid is None:
-            grid = max(0, _grid_at_or_after(seconds))
+            grid = max(0, grid_at_or_after(seconds))
         held = frame
         until = seconds + _shown_seconds(frame, clip)
     if held is not None and grid is not None:
         luma, preview = convert(held)
-        for last in range(grid, min(max(grid, _grid_at_or_after(until)), end)):
+        for last in range(grid, min(max(grid, grid_at_or_after(until)), end)):
             yield from chunk.add(luma, preview, last)
     yield from chunk.rest()
 
@@ -85,7 +88,9 @@ def picture_at(clip: ClipInfo, seconds: float) -> np.ndarray:
             shown = frame
     if shown is None:
         raise InputError(f"{clip.path}: no picture could be decoded at {seconds:.2f} s. Check that the file plays")
-    space = "ITU709" if shown.colorspace == 1 or (shown.colorspace == 2 and shown.height >= 720) else "ITU601"
+    # An untagged picture of HD size is BT.709 by convention, which swscale would not assume.
+    hd = shown.colorspace == _UNTAGGED and min(shown.width, shown.height) >= 720
+    space = Colorspace.ITU709 if hd else None
     picture = VideoReformatter().reformat(
         shown, format="rgb24", src_colorspace=space, dst_colorspace=space, interpolation=Interpolation.BICUBIC
     )
@@ -126,7 +131,7 @@ def _decoded_from(clip: ClipInfo, start: float, damage: Damage) -> Iterator[tupl
             stream.thread_type = "AUTO"
             if margin is not None:
                 try:
-                    container.seek(int((target - margin) / stream.time_base), stream=stream)
+                    container.seek(int((target - margin) / float(stream.time_base or 1)), stream=stream)
                 except av.FFmpegError:
                     continue
             begun = False
@@ -156,7 +161,8 @@ def _timed(frames: Iterator[Any], clip: ClipInfo, *, seeking: bool) -> Iterator[
         yield latest, frame
 
 
-def _grid_at_or_after(seconds: float) -> int:
+def grid_at_or_after(seconds: float) -> int:
+    """The first grid number that shows a picture of this time."""
     return math.ceil((seconds - _TOLERANCE_SECONDS) * FRAME_RATE)
 
 
@@ -179,7 +185,7 @@ class _GridPictures:
         self.turns = rotation // 90
         self.size = (height, width) if self.turns % 2 else (width, height)  # as stored
         scale = min(1.0, PREVIEW_SIZE / max(width, height))
-        self.preview_size = tuple(max(1, round(side * scale)) for side in self.size)
+        self.preview_size = (max(1, round(self.size[0] * scale)), max(1, round(self.size[1] * scale)))
         self._to_luma, self._to_preview = VideoReformatter(), VideoReformatter()
 
     def __call__(self, frame: Any) -> tuple[np.ndarray, np.ndarray]:
