@@ -12,6 +12,10 @@ STAMP := .venv/.installed
 
 # The system's interpreters only: uv is not to fetch one of its own.
 export UV_PYTHON_DOWNLOADS := never
+# A certificate that pip was told of holds for uv as well.
+ifdef PIP_CERT
+export SSL_CERT_FILE ?= $(PIP_CERT)
+endif
 
 .PHONY: install demo test lint format lock bench clean
 

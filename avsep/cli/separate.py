@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 DEFAULT_OUTPUT = Path("separated")
 
+Results = dict[Path, dict[str, Any]]
+"""What --json shows of each clip."""
+
 DESCRIPTION = """\
 Separate each clip into one track per person. For CLIP the folder DIR/<clip's name>/ gets speaker_00.wav, .mp4 and .jpg
 for each person, residual.wav with the rest of the sound and manifest.json. Where no face can be used, the sound alone
@@ -73,18 +76,18 @@ class Job:
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
     options.check_span(args)
     checks.check_stems(args.clips)
-    results: list[dict[str, Any]] = []
+    results: Results = {}
     jobs, exit_code = _check_clips(args, terminal, results)
     try:
         if exit_code == 0 or (args.keep_going and jobs):
             exit_code = max(exit_code, (_plan if args.dry_run else _separate)(args, jobs, terminal, results))
     finally:
         if args.json:
-            terminal.result_json(results)
+            terminal.result_json([results[clip] for clip in args.clips if clip in results])
     return exit_code
 
 
-def _check_clips(args: argparse.Namespace, terminal: Terminal, results: list[dict[str, Any]]) -> tuple[list[Job], int]:
+def _check_clips(args: argparse.Namespace, terminal: Terminal, results: Results) -> tuple[list[Job], int]:
     """Probe every clip and look at its output folder, before any decoding."""
     from avsep.media.decode import probe
 
@@ -102,20 +105,20 @@ def _check_clips(args: argparse.Namespace, terminal: Terminal, results: list[dic
     return jobs, min(exit_code, 1) if args.keep_going else exit_code
 
 
-def _plan(args: argparse.Namespace, jobs: list[Job], terminal: Terminal, results: list[dict[str, Any]]) -> int:
+def _plan(args: argparse.Namespace, jobs: list[Job], terminal: Terminal, results: Results) -> int:
     from avsep.checkpoint import read_card
 
     model = read_card(args.model)["name"]
     for job in jobs:
         if args.json:
             plan = asdict(job.info) | {"path": str(job.clip), "output": str(job.target), "model": model}
-            results.append({"input": str(job.clip), "plan": plan})
+            results[job.clip] = {"input": str(job.clip), "plan": plan}
         else:
             terminal.result(report.plan(job.info, job.target, model))
     return 0
 
 
-def _separate(args: argparse.Namespace, jobs: list[Job], terminal: Terminal, results: list[dict[str, Any]]) -> int:
+def _separate(args: argparse.Namespace, jobs: list[Job], terminal: Terminal, results: Results) -> int:
     from avsep.pipeline import Options, Separator
 
     separator = Separator(args.model, device=args.device, threads=args.threads)
@@ -142,13 +145,13 @@ def _separate(args: argparse.Namespace, jobs: list[Job], terminal: Terminal, res
             continue
         terminal.say(report.mode_line(manifest))
         if args.json:
-            results.append(manifest | {"folder": str(job.target)})
+            results[job.clip] = manifest | {"folder": str(job.target)}
         else:
             terminal.result(report.separated(manifest, job.target))
     return exit_code
 
 
-def _failed(clip: Path, error: AvsepError, terminal: Terminal, results: list[dict[str, Any]]) -> int:
+def _failed(clip: Path, error: AvsepError, terminal: Terminal, results: Results) -> int:
     terminal.error(str(error))
-    results.append({"input": str(clip), "error": str(error)})
+    results[clip] = {"input": str(clip), "error": str(error)}
     return error.exit_code

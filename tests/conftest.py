@@ -1,0 +1,36 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # the helpers beside the tests
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real clips beside the repository; skips where there is none."""
+    folder = ROOT.parent / "shared"
+    if not (folder / "clips").is_dir():
+        pytest.skip(f"no real clips: {folder / 'clips'} does not exist")
+    return folder
+
+
+@pytest.fixture
+def cli(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Run the command line in this process, in an empty folder: cli("models") -> (exit code, stdout, stderr)."""
+    from avsep.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        capfd.readouterr()
+        code = main([str(a) for a in arguments])
+        return code, *capfd.readouterr()
+
+    return run
