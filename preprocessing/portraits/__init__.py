@@ -1,0 +1,1 @@
+"""Talking faces made from a still picture and a recording: outline, motion, puppet, files."""
