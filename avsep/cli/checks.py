@@ -1,8 +1,7 @@
-"""What can be checked before decoding starts, is: names that collide, clips that cannot be read, output in the way."""
+"""What can be checked before decoding starts, is: names that collide, output folders that cannot be written."""
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,38 +26,31 @@ def check_stems(clips: Sequence[Path]) -> None:
 
 def check_target(target: Path, clip: Path, *, overwrite: bool) -> None:
     """Raise OutputError where the output folder of a clip cannot be written; changes nothing that stays."""
-    if target.exists() or target.is_symlink():
-        _check_replaceable(target, clip, overwrite=overwrite)
-    parent = target.parent
-    while not parent.exists() and parent != parent.parent:
-        parent = parent.parent
-    if not parent.is_dir():
-        raise OutputError(f"cannot write to {target}: {parent} is not a folder. Choose another output folder with -o")
-    if os.access(parent, os.W_OK | os.X_OK) and _takes_a_folder(parent):
-        return
-    raise OutputError(f"cannot write to {target}: {parent} is not writable. Choose another output folder with -o")
+    from avsep import workspace
+
+    workspace.check_target(target, overwrite)
+    if target.exists():
+        _check_replaceable(target, clip)
+    parent = next(folder for folder in target.absolute().parents if folder.exists())
+    try:
+        # Permission bits do not tell all (root, read-only mounts): try it.
+        with tempfile.TemporaryDirectory(prefix=".avsep-", dir=parent):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"{target}: cannot be made, {parent} takes no new folder ({error.strerror})."
+            " Choose another output folder with -o"
+        ) from error
 
 
-def _check_replaceable(target: Path, clip: Path, *, overwrite: bool) -> None:
-    if not overwrite:
-        raise OutputError(f"output folder {target} exists. Use --overwrite to replace it, or another folder with -o")
-    if not target.is_dir() or target.is_symlink():
-        raise OutputError(f"output {target} exists and is not a folder. Remove it, or choose another folder with -o")
+def _check_replaceable(target: Path, clip: Path) -> None:
+    """--overwrite is for our own results; a slip in -o must not cost anybody's files."""
     if not any((target / name).is_file() for name in OUR_FILES) and any(target.iterdir()):
         raise OutputError(
-            f"output folder {target} was not written by avsep (it has no {' or '.join(OUR_FILES)}),"
-            " so --overwrite leaves it alone. Remove it yourself, or choose another folder with -o"
+            f"{target}: was not written by avsep (it has no {' or '.join(OUR_FILES)}), so --overwrite leaves it alone."
+            " Remove it yourself, or choose another folder with -o"
         )
     if clip.resolve().is_relative_to(target.resolve()):
         raise OutputError(
-            f"the clip {clip} lies in the output folder {target} that it would replace. Choose another folder with -o"
+            f"{target}: would be replaced, but the clip {clip} lies in it. Choose another output folder with -o"
         )
-
-
-def _takes_a_folder(parent: Path) -> bool:
-    """Permission bits do not tell all (root, read-only mounts): try it."""
-    try:
-        with tempfile.TemporaryDirectory(prefix=".avsep-", dir=parent):
-            return True
-    except OSError:
-        return False
