@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 from fake_pipeline import fake_pipeline
+from safetensors.numpy import save_file
 
 from avsep.errors import InputError
 
@@ -149,9 +150,8 @@ def test_one_separator_for_all_clips(cli, clip, pipeline) -> None:
     assert [c[0] for c in module.calls] == ["Separator", clip, clip.parent / "b.wav"]
 
 
-def test_dry_run_says_what_would_be_done_and_writes_nothing(cli, clip, pipeline, monkeypatch) -> None:
+def test_dry_run_says_what_would_be_done_and_writes_nothing(cli, clip, pipeline, weights) -> None:
     module = pipeline()
-    monkeypatch.setitem(sys.modules, "avsep.checkpoint", fake_checkpoint())
     before = files_below(clip.parent)
     code, out, _ = cli("separate", clip, "--dry-run", "--start", "0.5")
     assert code == 0
@@ -312,21 +312,38 @@ def test_faces_of_a_sound_file(cli, clip, pipeline) -> None:
     assert "avsep separate" in err
 
 
-def fake_checkpoint():
-    import types
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of bundled weights with one file that has a header and no more."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    card = {
+        "name": "small-av",
+        "class_path": "avsep.models.audio_only.AudioOnly",
+        "init_args": {"sources": 2},
+        "parameters": 1234567,
+        "licence": "CC BY 4.0",
+        "lineage": {"data": "GRID corpus"},
+        "scores": {},
+        "format": 1,
+    }
+    save_file({"weight": np.zeros(3, np.float32)}, folder / "small-av.safetensors", {"avsep": json.dumps(card)})
+    monkeypatch.setattr("avsep.checkpoint.BUNDLED", folder)
+    return folder
 
-    module = types.ModuleType("avsep.checkpoint")
-    card = {"name": "small-av", "parameters": 1234567, "licence": "CC BY 4.0", "config": {"n": 1}}
-    module.list_weights = lambda: [card]  # type: ignore[attr-defined]
-    module.read_card = lambda name: card  # type: ignore[attr-defined]
-    return module
 
-
-def test_models(cli, monkeypatch) -> None:
-    monkeypatch.setitem(sys.modules, "avsep.checkpoint", fake_checkpoint())
+def test_models_lists_the_bundled_weights(cli, weights) -> None:
     code, out, _ = cli("models")
     assert code == 0
-    assert "1,234,567" in out
-    assert "config" not in out
-    assert "config" in cli("models", "small-av")[1]
+    for part in ("small-av", "1,234,567", "CC BY 4.0", "GRID corpus"):
+        assert part in out
+    assert "init args" not in out
     assert json.loads(cli("models", "--json")[1])[0]["licence"] == "CC BY 4.0"
+
+
+def test_models_shows_one_in_full(cli, weights) -> None:
+    for name in ("small-av", weights / "small-av.safetensors"):
+        _, out, _ = cli("models", name)
+        assert "init args" in out
+        assert str(weights) in out
+    assert json.loads(cli("models", "small-av", "--json")[1])["init_args"] == {"sources": 2}

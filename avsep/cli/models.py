@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from avsep.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from avsep.checkpoint import Card
 
 
 def register(commands) -> None:
@@ -22,36 +26,33 @@ def register(commands) -> None:
 
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
-    from avsep.checkpoint import list_weights, read_card
+    from avsep.checkpoint import find_weights, list_weights, read_card
 
     if args.model is None:
         cards = list_weights()
         if args.json:
-            terminal.result_json(cards)
+            terminal.result_json([asdict(card) for card in cards])
         else:
-            terminal.result(
-                "\n\n".join(_block(card) for card in cards) or "no weights are bundled with this copy of avsep"
-            )
+            terminal.result("\n\n".join(_block(card) for card in cards) or "no weights come with this copy of avsep")
         return 0
-    card = read_card(args.model)
+    card = read_card(find_weights(args.model))
     if args.json:
-        terminal.result_json(card)
+        terminal.result_json(asdict(card))
     else:
         terminal.result(_block(card, full=True))
     return 0
 
 
-def _block(card: Mapping[str, Any], *, full: bool = False) -> str:
-    """The name, then one line for each entry; without `full` leave out what is only for programs."""
-    lines = [str(card["name"])]
-    for key, value in card.items():
-        if key == "name" or value in (None, "", [], {}) or (key == "config" and not full):
-            continue
-        lines += _entry(key.replace("_", " "), value, "  ")
-    return "\n".join(lines)
+def _block(card: Card, *, full: bool = False) -> str:
+    """The name, then a line for each entry; `full` adds what rebuilds the model and where the file lies."""
+    shown = ["parameters", "licence", "lineage", "scores"] + (["class_path", "init_args", "path"] if full else [])
+    return "\n".join([card.name, *(line for key in shown for line in _entry(key, getattr(card, key), "  "))])
 
 
 def _entry(key: str, value: Any, indent: str) -> list[str]:
+    key = key.replace("_", " ")
+    if value in (None, "", [], {}):
+        return []
     if isinstance(value, Mapping):
         return [f"{indent}{key}", *(line for k, v in value.items() for line in _entry(str(k), v, indent + "  "))]
     if isinstance(value, list | tuple):
