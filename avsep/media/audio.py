@@ -22,6 +22,9 @@ _LOSS_SECONDS = 0.005
 _LONGEST_GAP_SECONDS = 600.0
 """A jump beyond this is a reset of the time stamps, not missing sound."""
 
+_SHORT_SECONDS = 1.0
+"""A stream that ends this much before its header says is worth a word."""
+
 _PREROLL_SECONDS = 1.0
 """Sound decoded before a span begins, so that the decoder has settled."""
 
@@ -35,46 +38,96 @@ def read_audio(clip: ClipInfo, warn: Callable[[str], None]) -> Iterator[Audio]:
     rate = clip.audio.sample_rate
     blocks = _Blocks(rate, clip.audio.channels)
     damage = Damage()
-    wanted = round(clip.duration_seconds * rate) if clip.ends_early else None
-    position: int | None = None  # of the next sample on the clip's clock
-    resets = 0
+    line = _TimeLine(clip)
 
     with open_container(clip.path) as container:
         stream = container.streams.audio[clip.audio.stream]
         skip_before = clip.origin_seconds - _PREROLL_SECONDS if clip.start_seconds else None
         to_float = _FloatSamples(rate)
         for frame in decode(container, stream, damage, skip_before=skip_before):
-            seconds = frame_seconds(frame)
-            at = position if seconds is None else round((seconds - clip.origin_seconds) * rate)
-            if position is None:
-                position = min(at or 0, 0)
-            gap = (position if at is None else at) - position
-            if gap > _LONGEST_GAP_SECONDS * rate:
-                resets += 1
-            elif gap > (_LOSS_SECONDS if damage.fresh else _JUMP_SECONDS) * rate:
-                if wanted is not None:
-                    gap = min(gap, wanted - position)
-                for size in _pieces(gap, rate):
-                    yield from blocks.push(np.zeros((clip.audio.channels, size), np.float32), position)
-                    position += size
-            damage.fresh = False
-            samples = to_float(frame)
-            if wanted is not None:
-                samples = samples[:, : max(0, wanted - position)]
-            yield from _checked(blocks.push(samples, position), clip)
-            position += samples.shape[1]
-            if wanted is not None and position >= wanted:
+            for size in line.missing_before(frame, damage):
+                yield from blocks.push(np.zeros((clip.audio.channels, size), np.float32), line.position)
+                line.position += size
+            samples = line.cut(to_float(frame))
+            yield from _checked(blocks.push(samples, line.position), clip)
+            line.position += samples.shape[1]
+            if line.at_end:
                 break
         else:
-            yield from _checked(blocks.push(to_float(None), position or 0), clip)
+            yield from _checked(blocks.push(line.cut(to_float(None)), line.position), clip)
+        announced = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
     yield from _checked(blocks.rest(), clip)
 
     if blocks.count == 0:
         raise InputError(f"{clip.path}: no sound could be decoded in the chosen span. Choose another span or file")
-    if damage.count:
-        warn(_describe(damage, clip))
-    if resets:
-        warn(f"{clip.path}: the time stamps of the sound start anew {resets}x; it was joined without a gap")
+    for text in line.complaints(damage, announced):
+        warn(f"{clip.path}: {text}")
+
+
+class _TimeLine:
+    """Where the next sample belongs on the clip's clock, and what is missing before it."""
+
+    def __init__(self, clip: ClipInfo) -> None:
+        self._clip, self._rate = clip, clip.audio.sample_rate
+        self._stop = round(clip.duration_seconds * self._rate) if clip.ends_early else None
+        self._begun = False
+        self._filled, self._first_filled = 0, 0
+        self._resets, self._first_reset = 0, 0
+        self.position = 0  # number of the next sample on the clip's clock
+
+    @property
+    def at_end(self) -> bool:
+        return self._stop is not None and self.position >= self._stop
+
+    def cut(self, samples: np.ndarray) -> np.ndarray:
+        """The part of samples (channels, time) that lies before the end of the span."""
+        return samples if self._stop is None else samples[:, : max(0, self._stop - self.position)]
+
+    def missing_before(self, frame: Any, damage: Damage) -> Iterator[int]:
+        """Numbers of zeros to put before a frame, in pieces of at most a second."""
+        seconds = frame_seconds(frame)
+        if seconds is None:
+            return
+        at = round((seconds - self._clip.origin_seconds) * self._rate)
+        if not self._begun:
+            self._begun = True
+            self.position = min(at, 0)
+        gap = at - self.position
+        tolerance = _LOSS_SECONDS if damage.fresh else _JUMP_SECONDS
+        damage.fresh = False
+        if abs(gap) > _LONGEST_GAP_SECONDS * self._rate or gap < -self._rate:
+            if not self._resets:
+                self._first_reset = self.position
+            self._resets += 1
+        elif gap > tolerance * self._rate:
+            if not self._filled:
+                self._first_filled = self.position
+            gap = gap if self._stop is None else min(gap, self._stop - self.position)
+            self._filled += gap
+            yield from (min(self._rate, gap - done) for done in range(0, gap, self._rate))
+
+    def complaints(self, damage: Damage, announced: float) -> Iterator[str]:
+        """What was wrong with the sound, one sentence a kind; announced: the length of the stream by its header."""
+        end = "; the rest of the file cannot be read" if damage.cut_short else ""
+        if damage.count:
+            where = "" if damage.first_seconds is None else self._at(damage.first_seconds - self._clip.origin_seconds)
+            yield f"{damage.count} damaged piece(s) of sound could not be decoded{where}{end}"
+        if self._filled:
+            yield (
+                f"{self._filled / self._rate:.2f} s of missing sound were filled with silence"
+                f"{self._at(self._first_filled / self._rate)}"
+            )
+        if self._resets:
+            yield (
+                f"the time stamps of the sound jump{self._at(self._first_reset / self._rate)};"
+                " sound and pictures may be out of step from there"
+            )
+        ended = self._clip.start_seconds + self.position / self._rate
+        if self._stop is None and ended < announced - _SHORT_SECONDS:
+            yield f"the sound ends at {ended:.2f} s, {announced:.2f} s were announced: the file may be cut off"
+
+    def _at(self, seconds: float) -> str:
+        return f", the first at {seconds + self._clip.start_seconds:.2f} s"
 
 
 class _Blocks:
@@ -142,12 +195,6 @@ class _FloatSamples:
         return [] if resampler is None else [f.to_ndarray() for f in resampler.resample(None)]
 
 
-def _pieces(total: int, size: int) -> Iterator[int]:
-    while total > 0:
-        yield min(total, size)
-        total -= size
-
-
 def _checked(blocks: Iterator[Audio], clip: ClipInfo) -> Iterator[Audio]:
     for block in blocks:
         finite = np.isfinite(block.samples)
@@ -159,11 +206,3 @@ def _checked(blocks: Iterator[Audio], clip: ClipInfo) -> Iterator[Audio]:
                 " Export it again, or choose a span without them with --start and --end"
             )
         yield block
-
-
-def _describe(damage: Damage, clip: ClipInfo) -> str:
-    where = ""
-    if damage.first_seconds is not None:
-        where = f", the first at {damage.first_seconds - clip.origin_seconds + clip.start_seconds:.2f} s"
-    end = "; the rest of the file cannot be read" if damage.cut_short else ""
-    return f"{clip.path}: {damage.count} damaged piece(s) of sound were replaced by silence{where}{end}"

@@ -31,10 +31,10 @@ _SOUND_AHEAD = 0.5
 """Seconds by which the sound is written ahead of the pictures, so that the muxer can interleave them."""
 
 _MARK_YUV = (210, 16, 146)
-"""Bright green of the box around the person."""
+"""Bright yellow of the box around the person."""
 
 _CRF = "23"
-_PRESET = "veryfast"
+_PRESET = "superfast"
 
 
 @dataclass(frozen=True)

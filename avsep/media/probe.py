@@ -10,8 +10,12 @@ from av.stream import Disposition
 
 from avsep.errors import InputError, UsageError
 from avsep.media.container import Damage, decode, frame_seconds, open_container
+from avsep.signals import FRAME_RATE
 
 _NOT_A_VIDEO = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+
+_HIGHEST_FPS = 300
+"""Frame rates beyond this are the container's ticks, not a rate of pictures."""
 
 
 @dataclass(frozen=True)
@@ -152,8 +156,8 @@ def _probe_video(container: Any, origin: float) -> VideoInfo | None:
         return None
     rotation = quarter_turns(frame) * 90
     width, height = (frame.height, frame.width) if rotation % 180 else (frame.width, frame.height)
-    rate = stream.average_rate or stream.guessed_rate or stream.base_rate
-    fps = float(rate) if rate and 1 <= rate <= 1000 else 25.0
+    rates = (stream.average_rate, stream.guessed_rate, stream.base_rate)
+    fps = next((float(rate) for rate in rates if rate and 1 <= rate <= _HIGHEST_FPS), float(FRAME_RATE))
     start = frame_seconds(frame)
     return VideoInfo(streams.index(stream), width, height, fps, rotation, (start or 0.0) - origin)
 

@@ -196,7 +196,7 @@ class _GridPictures:
         plane = plain.planes[0]
         luma = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:height, :width]
         preview = self._to_preview.reformat(
-            frame, *self.preview_size, format="rgb24", interpolation=Interpolation.FAST_BILINEAR
+            frame, *self.preview_size, format="rgb24", interpolation=Interpolation.AREA
         ).to_ndarray()
         if self.turns:
             luma, preview = np.rot90(luma, self.turns), np.rot90(preview, self.turns)
