@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from avsep.errors import OutputError, UsageError
@@ -41,6 +42,20 @@ def check_target(target: Path, clip: Path, *, overwrite: bool) -> None:
             f"{target}: cannot be made, {parent} takes no new folder ({error.strerror})."
             " Choose another output folder with -o"
         ) from error
+
+
+@contextmanager
+def no_empty_folders(output: Path) -> Iterator[None]:
+    """Remove the folders of `output` that the block made and left empty: a run that fails writes nothing."""
+    made = [folder for folder in (output, *output.parents) if not folder.exists()]
+    try:
+        yield
+    finally:
+        for folder in made:
+            try:
+                folder.rmdir()
+            except OSError:  # never made, or there are results in it
+                break
 
 
 def _check_replaceable(target: Path, clip: Path) -> None:

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     from avsep.pipeline import Options, Separator
 
     separator = Separator(device=args.device, threads=args.threads)
-    with terminal.progress(CLIP.name) as hook:
+    with checks.no_empty_folders(args.output), terminal.progress(CLIP.name) as hook:
         manifest = separator.separate(CLIP, args.output, Options(video=not args.no_video, overwrite=True), hook)
     terminal.say(report.mode_line(manifest))
     scores = score(manifest, target)

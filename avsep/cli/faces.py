@@ -50,7 +50,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
 
     separator = Separator(device=args.device, threads=args.threads)
     wanted = Options(audio_stream=args.audio_stream, start=args.start, end=args.end, overwrite=args.overwrite)
-    with terminal.progress(args.clip.name) as hook:
+    with checks.no_empty_folders(args.output), terminal.progress(args.clip.name) as hook:
         found = separator.faces(args.clip, args.output, wanted, hook)
     if args.json:
         terminal.result_json(found | {"folder": str(target)})

@@ -80,7 +80,8 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     jobs, exit_code = _check_clips(args, terminal, results)
     try:
         if exit_code == 0 or (args.keep_going and jobs):
-            exit_code = max(exit_code, (_plan if args.dry_run else _separate)(args, jobs, terminal, results))
+            with checks.no_empty_folders(args.output):
+                exit_code = max(exit_code, (_plan if args.dry_run else _separate)(args, jobs, terminal, results))
     finally:
         if args.json:
             terminal.result_json([results[clip] for clip in args.clips if clip in results])
