@@ -1,6 +1,6 @@
 """The `avsep` command: picks the command, turns every ending into an exit code and one clear line.
 
-Exit codes: 0 all done, 1 an input failed (or a fault of ours), 2 wrong usage, 130 interrupted, 143 terminated.
+Exit codes: 0 all done, 1 an input failed (or a fault of ours), 2 wrong usage, 130 interrupted (143: by SIGTERM).
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from avsep.cli.terminal import Terminal
 from avsep.errors import AvsepError
 
 INTERRUPTED = 130
-TERMINATED = 143
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -55,9 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             terminal.error("interrupted. Nothing half-written is left")
             return INTERRUPTED
-        except _Terminated:
+        except _Terminated as end:
             terminal.error("terminated. Nothing half-written is left")
-            return TERMINATED
+            return 128 + end.number
         except Exception as error:
             first_line = (str(error).strip() or "no message").splitlines()[0]
             hint = "" if terminal.verbose else ". Run again with -v for the traceback"
@@ -74,24 +73,31 @@ def _show_traceback(terminal: Terminal) -> None:
 
 
 class _Terminated(BaseException):
-    """SIGTERM; not an Exception, so that no step takes it for a fault of its own."""
+    """A signal to end; not an Exception, so that no step takes it for a fault of its own."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 @contextmanager
 def _terminate_like_an_exception() -> Iterator[None]:
-    """Let SIGTERM unwind the stack, so that partial output is removed as on Ctrl-C."""
+    """Let SIGTERM and a closed terminal unwind the stack, so that partial output is removed as on Ctrl-C."""
 
     def terminate(number: int, frame: FrameType | None) -> None:
-        raise _Terminated
+        raise _Terminated(number)
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = signal.signal(signal.SIGTERM, terminate)
+    ends = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
+    for number in ends:  # one that is ignored stays so: nohup
+        signal.signal(number, terminate)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number in ends:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager
