@@ -1,0 +1,97 @@
+"""Lip embedding: a 3-D convolution and a ResNet-18 over each picture, then temporal convolution blocks.
+
+Stafylakis and Tzimiropoulos, Combining residual networks with LSTMs for lipreading, 2017 (front end); Wu et al., Time
+domain audio visual speech separation, 2019 (temporal blocks).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock
+
+MEAN, DEVIATION = 0.421, 0.165
+"""Gray level statistics of mouth crops in 0..1, as the literature uses them."""
+
+
+class TemporalBlock(nn.Module):
+    """Convolution over time (kernel 3, stride 1), ReLU, batch norm, residual."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv1d(channels, channels, 3, padding=1), nn.ReLU(), nn.BatchNorm1d(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+def resnet_stage(entering: int, width: int, stride: int) -> nn.Sequential:
+    """Two basic blocks, the first of which changes width and size."""
+    shortcut = None
+    if stride != 1 or entering != width:
+        shortcut = nn.Sequential(nn.Conv2d(entering, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+    return nn.Sequential(BasicBlock(entering, width, stride, shortcut), BasicBlock(width, width))
+
+
+class LipEncoder(nn.Module):
+    """Mouth crops to one embedding a picture.
+
+    channels: size of the embedding. widths: of the four ResNet stages ((64, 128, 256, 512) is ResNet-18). temporal_channels
+    and temporal_blocks: of the blocks over time. crop: centre part of the crop that is looked at, in pixels.
+    size: side it is scaled to. motion: add, as a second input channel, the picture minus its mean over about
+    two seconds, which takes away the person and leaves the movement.
+    """
+
+    def __init__(
+        self,
+        channels: int = 256,
+        widths: Sequence[int] = (64, 128, 256, 512),
+        temporal_channels: int = 512,
+        temporal_blocks: int = 5,
+        crop: int = 88,
+        size: int = 88,
+        motion: bool = False,
+    ) -> None:
+        super().__init__()
+        self.channels, self.crop, self.size, self.motion = channels, crop, size, motion
+        self.stem = nn.Sequential(
+            nn.Conv3d(1 + motion, widths[0], (5, 7, 7), (1, 2, 2), (2, 3, 3), bias=False),
+            nn.BatchNorm3d(widths[0]),
+            nn.PReLU(),
+            nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)),
+        )
+        entering = [widths[0], *widths[:-1]]
+        self.trunk = nn.Sequential(
+            *(resnet_stage(e, w, 1 if i == 0 else 2) for i, (e, w) in enumerate(zip(entering, widths, strict=True))),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+        )
+        self.temporal = nn.Sequential(
+            nn.Conv1d(widths[-1], temporal_channels, 1),
+            *(TemporalBlock(temporal_channels) for _ in range(temporal_blocks)),
+            nn.Conv1d(temporal_channels, channels, 1),
+        )
+
+    def prepare(self, lips: Tensor) -> Tensor:
+        """(batch, pictures, height, width) in 0..1 -> (batch, input channels, pictures, size, size), normalised."""
+        edge = (lips.shape[-1] - self.crop) // 2
+        x = lips[..., edge : edge + self.crop, edge : edge + self.crop]
+        if self.size != self.crop:
+            x = F.interpolate(x, size=(self.size, self.size), mode="area")
+        x = (x - MEAN) / DEVIATION
+        if not self.motion:
+            return x.unsqueeze(1)
+        batch, pictures = x.shape[:2]
+        flat = x.flatten(2).transpose(1, 2)
+        mean = F.avg_pool1d(flat, 51, 1, 25, count_include_pad=False) if pictures > 1 else flat
+        return torch.stack([x, x - mean.transpose(1, 2).unflatten(2, x.shape[2:])], 1)
+
+    def forward(self, lips: Tensor) -> Tensor:
+        """(batch, pictures, height, width) in 0..1 -> (batch, pictures, channels)."""
+        x = self.stem(self.prepare(lips))
+        batch, _, pictures = x.shape[:3]
+        x = self.trunk(x.transpose(1, 2).flatten(0, 1)).unflatten(0, (batch, pictures))
+        return self.temporal(x.transpose(1, 2)).transpose(1, 2)

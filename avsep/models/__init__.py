@@ -1,0 +1,1 @@
+"""The models: each mode is a class whose attributes say what it takes and gives."""

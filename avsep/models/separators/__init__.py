@@ -1,0 +1,1 @@
+"""One separator architecture a file."""

@@ -1,0 +1,168 @@
+"""The temporal convolutional network of Conv-TasNet (Luo and Mesgarani, 2019, section II-B, figure 1).
+
+Letters of the paper: N encoder filters, B bottleneck, H hidden, Sc skip channels, P kernel, X blocks a repeat, R repeats.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+EPS = 1e-8
+
+
+class GlobalLayerNorm(nn.GroupNorm):
+    """gLN: over channels and time together (eq. 9), not causal."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(1, channels, eps=EPS)
+
+
+class CumulativeLayerNorm(nn.Module):
+    """cLN: over channels and all frames up to the present one (eq. 13), causal."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels, 1))
+        self.bias = nn.Parameter(torch.zeros(channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, channels, frames) -> the same shape."""
+        count = torch.arange(1, x.shape[-1] + 1, device=x.device, dtype=torch.float32) * x.shape[1]
+        frame = x.float()
+        mean = frame.sum(1).cumsum(-1) / count
+        power = frame.square().sum(1).cumsum(-1) / count
+        deviation = (power - mean.square()).clamp_min(0).add(EPS).sqrt()
+        normal = (frame - mean.unsqueeze(1)) / deviation.unsqueeze(1)
+        return (normal * self.weight + self.bias).to(x.dtype)
+
+
+NORMS = {"gLN": GlobalLayerNorm, "cLN": CumulativeLayerNorm}
+
+
+class DepthwiseConv(nn.Module):
+    """Depth-wise dilated convolution as a sum of P shifted copies: the same arithmetic as a grouped
+    convolution, several times faster on a CPU, where the grouped one with dilation has no fast kernel."""
+
+    def __init__(self, channels: int, kernel: int, dilation: int, causal: bool) -> None:
+        super().__init__()
+        reach = (kernel - 1) * dilation
+        self.dilation = dilation
+        self.padding = (reach, 0) if causal else (reach // 2, reach - reach // 2)
+        self.weight = nn.Parameter(torch.empty(kernel, channels, 1).uniform_(-1, 1) / kernel**0.5)
+        self.bias = nn.Parameter(torch.zeros(channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, channels, frames) -> the same shape."""
+        frames = x.shape[-1]
+        padded = F.pad(x, self.padding)
+        out = self.bias
+        for tap, weight in enumerate(self.weight):
+            start = tap * self.dilation
+            out = out + weight * padded[..., start : start + frames]
+        return out
+
+
+class ConvBlock(nn.Module):
+    """1x1 convolution, PReLU, norm, depth-wise convolution, PReLU, norm, then a residual and a skip output (figure 1C).
+
+    With skip=0 there is no skip path and the residual alone goes on.
+    """
+
+    def __init__(
+        self, bottleneck: int, hidden: int, skip: int, kernel: int, dilation: int, norm: str, causal: bool
+    ) -> None:
+        super().__init__()
+        self.bottleneck = bottleneck
+        self.body = nn.Sequential(
+            nn.Conv1d(bottleneck, hidden, 1),
+            nn.PReLU(),
+            NORMS[norm](hidden),
+            DepthwiseConv(hidden, kernel, dilation, causal),
+            nn.PReLU(),
+            NORMS[norm](hidden),
+        )
+        # One convolution for both outputs: one pass over memory instead of two.
+        self.out = nn.Conv1d(hidden, bottleneck + skip, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, bottleneck, frames) -> residual output of that shape, (batch, skip, frames)."""
+        residual, skip = self.out(self.body(x)).tensor_split([self.bottleneck], dim=1)
+        return x + residual, skip
+
+
+class Repeat(nn.Module):
+    """X blocks with dilations 1, 2, 4, ..., 2^(X-1)."""
+
+    def __init__(
+        self, bottleneck: int, hidden: int, skip: int, kernel: int, blocks: int, norm: str, causal: bool
+    ) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            ConvBlock(bottleneck, hidden, skip, kernel, 2**i, norm, causal) for i in range(blocks)
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, bottleneck, frames) -> the same shape, and the sum of the skips (batch, skip, frames)."""
+        skips: Tensor | float = 0.0
+        for block in self.blocks:
+            x, skip = block(x)
+            skips = skips + skip
+        assert isinstance(skips, Tensor)
+        return x, skips
+
+
+class TemporalConvNet(nn.Module):
+    """Encoder frames to masks. `before` and `after` split the repeats at the point of fusion, so that what
+    is heard is worked out once and only the rest is done again for each face.
+
+    norm: "gLN" or "cLN"; causal: no look into the future (use with cLN). Sizes: letters of the paper in this file's head.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        bottleneck: int,
+        hidden: int,
+        skip: int,
+        kernel: int,
+        blocks: int,
+        repeats: int,
+        sources: int,
+        norm: str = "gLN",
+        causal: bool = False,
+        fuse_after: int = 0,
+    ) -> None:
+        super().__init__()
+        if norm not in NORMS:
+            raise ValueError(f"norm is {norm!r}; it must be one of {sorted(NORMS)}")
+        if not 0 <= fuse_after < repeats:
+            raise ValueError(f"fuse_after is {fuse_after}; it must be 0 to repeats - 1 = {repeats - 1}")
+        self.filters, self.sources, self.has_skip = filters, sources, skip > 0
+        self.enter = nn.Sequential(NORMS[norm](filters), nn.Conv1d(filters, bottleneck, 1))
+        stack = [Repeat(bottleneck, hidden, skip, kernel, blocks, norm, causal) for _ in range(repeats)]
+        self.repeats_before = nn.ModuleList(stack[:fuse_after])
+        self.repeats_after = nn.ModuleList(stack[fuse_after:])
+        self.to_masks = nn.Sequential(nn.PReLU(), nn.Conv1d(skip or bottleneck, sources * filters, 1), nn.Sigmoid())
+
+    def before(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Encoder frames (batch, filters, frames) -> features (batch, bottleneck, frames), skips so far."""
+        x = self.enter(frames)
+        return self._run(self.repeats_before, x, x.new_zeros(()))
+
+    def after(self, x: Tensor, skips: Tensor) -> Tensor:
+        """Features and skips -> masks (batch, sources, filters, frames) in 0..1."""
+        x, skips = self._run(self.repeats_after, x, skips)
+        return self.to_masks(skips if self.has_skip else x).unflatten(1, (self.sources, self.filters))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """(batch, filters, frames) -> masks (batch, sources, filters, frames) in 0..1."""
+        return self.after(*self.before(frames))
+
+    @staticmethod
+    def _run(repeats: nn.ModuleList, x: Tensor, skips: Tensor) -> tuple[Tensor, Tensor]:
+        for repeat in repeats:
+            x, skip = repeat(x)
+            skips = skips + skip
+        return x, skips
