@@ -7,13 +7,15 @@ import fcntl
 import os
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from avsep.errors import OutputError
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EIO, errno.ENAMETOOLONG}
 
 
 @contextmanager
@@ -26,20 +28,29 @@ def workspace(target: Path | str, overwrite: bool = False) -> Iterator[Path]:
     """
     target = Path(target).absolute()
     check_target(target, overwrite)
-    with _as_output_error(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _remove_stale(target)
-        partial, lock = _make_folder(target)
+    made: list[Path] = []  # the parents that had to be made, the deepest first
     try:
-        with _as_output_error(target):
-            yield partial
-            partial.chmod(0o777 & ~_umask())
-            _move_into_place(partial, target, overwrite)
+        with _as_output_error(target, everything=True):
+            made = [parent for parent in target.parents if not parent.exists()]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _remove_stale(target)
+            check_target(target, overwrite)  # results that were set aside may be back
+            partial, lock = _make_folder(target)
+        try:
+            with _as_output_error(target):
+                yield partial
+                partial.chmod(0o777 & ~_umask())
+                _move_into_place(partial, target, overwrite)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        finally:
+            os.close(lock)
     except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
+        for parent in made:
+            with suppress(OSError):  # not empty: others use it by now
+                parent.rmdir()
         raise
-    finally:
-        os.close(lock)
 
 
 def check_target(target: Path | str, overwrite: bool = False) -> None:
@@ -68,7 +79,11 @@ def check_target(target: Path | str, overwrite: bool = False) -> None:
 
 
 def _prefix(target: Path) -> str:
-    return f".{target.name[:100]}.partial-"
+    """How the hidden folders of a target begin; long names are cut, as a file name has 255 bytes at most."""
+    name = target.name
+    if len(name.encode()) > 100:
+        name = f"{name.encode()[:80].decode(errors='ignore')}-{zlib.crc32(name.encode()):08x}"
+    return f".{name}.partial-"
 
 
 def _make_folder(target: Path) -> tuple[Path, int]:
@@ -134,8 +149,8 @@ def _move_into_place(partial: Path, target: Path, overwrite: bool) -> None:
 
 
 @contextmanager
-def _as_output_error(target: Path) -> Iterator[None]:
-    """Turn the system's complaints about writing into an OutputError."""
+def _as_output_error(target: Path, *, everything: bool = False) -> Iterator[None]:
+    """Turn the system's complaints about writing into an OutputError; all of them, or those about this place."""
     try:
         yield
     except OSError as error:
@@ -144,10 +159,8 @@ def _as_output_error(target: Path) -> Iterator[None]:
                 f"{target}: the disk is full ({error.strerror}). Nothing was kept; free some space or choose a folder"
                 " on another disk with -o"
             ) from error
-        concerned = str(error.filename or "")
-        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EIO} and (
-            not concerned or concerned.startswith(str(target.parent))
-        ):
+        concerns_us = str(error.filename or target.parent).startswith(str(target.parent))
+        if everything or (concerns_us and error.errno in _NOT_WRITABLE):
             raise OutputError(
                 f"{target}: cannot be written ({error.strerror}). Choose another output folder with -o"
             ) from error

@@ -12,6 +12,8 @@ import numpy as np
 BITS = 8
 """A picture's number is written in its upper half as so many dark or bright columns."""
 
+_FAST = {"libx264": {"preset": "ultrafast"}, "libvpx": {"deadline": "realtime", "cpu-used": "8"}}
+
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
 
 
@@ -68,6 +70,7 @@ def write_media(
             video = container.add_stream(video_codec, rate=25)
             video.width, video.height, video.pix_fmt = *size, pixel_format
             video.codec_context.time_base = Fraction(1, 25 if path.suffix in {".avi", ".mpg"} else 1000)
+            video.options = _FAST.get(video_codec, {})
             if max_b_frames is not None:
                 video.codec_context.max_b_frames = max_b_frames
             if rotation:

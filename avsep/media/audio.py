@@ -70,7 +70,6 @@ class _TimeLine:
     def __init__(self, clip: ClipInfo) -> None:
         self._clip, self._rate = clip, clip.audio.sample_rate
         self._stop = round(clip.duration_seconds * self._rate) if clip.ends_early else None
-        self._begun = False
         self._filled, self._first_filled = 0, 0
         self._resets, self._first_reset = 0, 0
         self.position = 0  # number of the next sample on the clip's clock
@@ -89,8 +88,9 @@ class _TimeLine:
         if seconds is None:
             return
         at = round((seconds - self._clip.origin_seconds) * self._rate)
-        if not self._begun:
-            self._begun = True
+        if self.position <= 0:
+            # Nothing is delivered yet. A decoder may swallow the beginning of what it is first given, so that
+            # only the frame's own time stamp tells where it belongs.
             self.position = min(at, 0)
         gap = at - self.position
         tolerance = _LOSS_SECONDS if damage.fresh else _JUMP_SECONDS

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import av
 from av.stream import Disposition
 
 from avsep.errors import InputError, UsageError
@@ -13,6 +14,9 @@ from avsep.media.container import Damage, decode, frame_seconds, open_container
 from avsep.signals import FRAME_RATE
 
 _NOT_A_VIDEO = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+
+_TAIL_SECONDS = 10
+"""Length of the end of a file that is searched for the last sound where no header tells its length."""
 
 _HIGHEST_FPS = 300
 """Frame rates beyond this are the container's ticks, not a rate of pictures."""
@@ -75,7 +79,7 @@ def probe(
     path = Path(path)
     _check_span(start, end)
     with open_container(path) as container:
-        audio, first_audio, sound_end = _probe_audio(container, path, audio_stream, exact=bool(start))
+        audio, first_audio, sound_end = _probe_audio(container, path, audio_stream)
     with open_container(path) as container:
         duration = sound_end - first_audio
         begin = start or 0.0
@@ -98,7 +102,7 @@ def _check_span(start: float | None, end: float | None) -> None:
         raise UsageError(f"--end {end:g} s is not after --start {start or 0.0:g} s: choose a later end")
 
 
-def _probe_audio(container: Any, path: Path, number: int | None, *, exact: bool) -> tuple[AudioInfo, float, float]:
+def _probe_audio(container: Any, path: Path, number: int | None) -> tuple[AudioInfo, float, float]:
     """The chosen stream, the time of its first sample and of its end on the container's clock."""
     streams = container.streams.audio
     if not streams:
@@ -124,22 +128,36 @@ def _probe_audio(container: Any, path: Path, number: int | None, *, exact: bool)
         raise InputError(f"{path}: audio stream {number} has no sound: {why}. Nothing to separate; give another file")
     first = frame_seconds(frame) or 0.0
     info = AudioInfo(number, frame.sample_rate, frame.layout.nb_channels, stream.codec_context.name)
-    return info, first, _end_of_sound(container, stream, first, frame, exact)
+    return info, first, _end_of_sound(container, stream, first, frame)
 
 
-def _end_of_sound(container: Any, stream: Any, first: float, frame: Any, exact: bool) -> float:
-    """End of a stream on the container's clock, from the headers where they tell, else from the packets."""
-    one_frame = first + frame.samples / frame.sample_rate
+def _end_of_sound(container: Any, stream: Any, first: float, frame: Any) -> float:
+    """End of a stream on the container's clock, from its header where that tells, else from its last packets."""
+    end = first + frame.samples / frame.sample_rate
     if stream.duration:
         begin = stream.start_time if stream.start_time is not None else 0
-        return max(float((begin + stream.duration) * stream.time_base), one_frame)
-    if container.duration and not exact:
-        # The longest stream of the file: an upper bound, good enough for a progress bar.
-        return max(((container.start_time or 0) + container.duration) / 1_000_000, one_frame)
-    end = one_frame
+        return max(float((begin + stream.duration) * stream.time_base), end)
+    if container.duration:
+        near = (container.start_time or 0) + container.duration - _TAIL_SECONDS * 1_000_000
+        if near > end * 1_000_000:
+            try:
+                container.seek(int(near))
+            except av.FFmpegError:
+                container.seek(0)
+            tail = _last_packet_end(container, stream)
+            if tail is not None:
+                return tail
+            container.seek(0)  # the sound ends long before the pictures
+    return max(_last_packet_end(container, stream) or end, end)
+
+
+def _last_packet_end(container: Any, stream: Any) -> float | None:
+    """End of the last of the stream's packets that are still to be read, None if there are none."""
+    end = None
     for packet in container.demux(stream):
         if packet.size and packet.pts is not None:
-            end = max(end, float((packet.pts + (packet.duration or 0)) * stream.time_base))
+            at = float((packet.pts + (packet.duration or 0)) * stream.time_base)
+            end = at if end is None else max(end, at)
     return end
 
 

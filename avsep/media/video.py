@@ -18,7 +18,7 @@ from avsep.signals import FRAME_RATE, VideoFrames
 PREVIEW_SIZE = 640
 """Longest side of a preview in pixels."""
 
-_TOLERANCE_SECONDS = 0.001
+_TOLERANCE_SECONDS = 0.0015
 """A picture this little after a grid instant still counts for it: containers round time stamps to 1 ms."""
 
 _SEEK_MARGINS = (0.0, 2.0, 10.0)
