@@ -41,6 +41,8 @@ def whole(clip: ClipInfo, warnings: list[str] | None = None) -> np.ndarray:
         ("PCM_24", 6, 48_000, 1e-6),
         ("FLOAT", 2, 96_000, 0),
         ("DOUBLE", 1, 37_000, 1e-7),
+        ("PCM_16", 10, 16_000, 1e-4),
+        ("FLOAT", 3, 16_000, 0),
     ],
 )
 def test_wav_samples_are_exact(tmp_path: Path, subtype: str, channels: int, rate: int, error: float) -> None:

@@ -178,10 +178,10 @@ class _FloatSamples:
             if source != self._source:
                 parts = self._flush()
                 self._source = source
-                if source != ("fltp", self._layout.name, self._rate):
+                if source[1:] != (self._layout.name, self._rate):
                     self._resampler = AudioResampler("fltp", self._layout, self._rate)
             if self._resampler is None:
-                parts.append(frame.to_ndarray())
+                parts.append(_to_float(frame))
             else:
                 frame.pts = None  # the time line is kept by the caller
                 parts += [f.to_ndarray() for f in self._resampler.resample(frame)]
@@ -193,6 +193,18 @@ class _FloatSamples:
     def _flush(self) -> list[np.ndarray]:
         resampler, self._resampler = self._resampler, None
         return [] if resampler is None else [f.to_ndarray() for f in resampler.resample(None)]
+
+
+def _to_float(frame: Any) -> np.ndarray:
+    """Samples of a frame of any sample format: (channels, time) float32, full scale +-1."""
+    samples = frame.to_ndarray()
+    if frame.format.is_packed:  # (1, time * channels)
+        samples = samples.reshape(-1, frame.layout.nb_channels).T
+    if samples.dtype.kind == "f":
+        return samples.astype(np.float32, copy=False)
+    middle = 128 if samples.dtype.kind == "u" else 0
+    full_scale = 2.0 ** (8 * samples.dtype.itemsize - 1)
+    return ((samples.astype(np.float64) - middle) / full_scale).astype(np.float32)
 
 
 def _checked(blocks: Iterator[Audio], clip: ClipInfo) -> Iterator[Audio]:

@@ -207,7 +207,7 @@ class _Sound:
         source, channels = self._file.samplerate, self._file.channels
         self.rate = source if source in _AAC_RATES else 48_000
         self.layout = "mono" if channels == 1 else "stereo"
-        self._source_layout = _LAYOUTS.get(channels, f"{channels}c")
+        self._source_layout = _LAYOUTS.get(channels, "stereo")
         self._lead = round(lead_seconds * source)
         self._done = 0  # samples read, the silence included
         self._resampler: AudioResampler | None = AudioResampler("fltp", self.layout, self.rate)
@@ -230,8 +230,10 @@ class _Sound:
         if self._lead > 0:
             size = min(size, self._lead)
             self._lead -= size
-            return np.zeros((self._file.channels, size), np.float32)
+            return np.zeros((_CHANNELS[self._source_layout], size), np.float32)
         block = self._file.read(size, dtype="float32", always_2d=True).T
+        if len(block) not in _LAYOUTS:
+            block = np.stack([block[0::2].mean(axis=0), block[1::2].mean(axis=0)])
         # Browsers cut what lies above full scale; the encoder misbehaves far beyond it.
         return np.ascontiguousarray(np.clip(block, -1.0, 1.0))
 
@@ -241,6 +243,8 @@ class _Sound:
 
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 """Channel layouts that the numbers of channels of a wav file usually stand for."""
+
+_CHANNELS = {layout: channels for channels, layout in _LAYOUTS.items()}
 
 
 def _frame(planes: list[np.ndarray]) -> Any:
