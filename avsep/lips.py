@@ -5,6 +5,8 @@ One constant set for training and inference, so that a lip model sees in use wha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -54,11 +56,11 @@ def similarity_transforms(landmarks: np.ndarray) -> np.ndarray:
     return rows.reshape(-1, 2, 3)
 
 
-def crop_lips(luma: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+def crop_lips(luma: np.ndarray | Sequence[np.ndarray], landmarks: np.ndarray) -> np.ndarray:
     """Cut the aligned mouth out of each picture.
 
-    luma: (n, height, width) uint8. landmarks: (n, 5, 2) x, y in pixels of those pictures (eyes, nose, mouth corners,
-    left of the picture first). Returns (n, LIP_SIZE, LIP_SIZE) uint8; what lies outside a picture repeats its edge.
+    luma: n pictures (height, width) uint8. landmarks: (n, 5, 2) x, y in their pixels (eyes, nose, mouth corners, left
+    of the picture first). Returns (n, LIP_SIZE, LIP_SIZE) uint8; what lies outside a picture repeats its edge.
     """
     if len(luma) != len(landmarks):
         raise ValueError(f"as many pictures as landmarks are needed, got {len(luma)} and {len(landmarks)}")

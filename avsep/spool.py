@@ -42,5 +42,25 @@ class Spool:
         data = self._file.read((stop - start) * self._row_bytes)
         return np.frombuffer(data, self.dtype).reshape(-1, *self.row_shape).copy()
 
+    def section(self, start: int, stop: int) -> Spool:
+        """A spool of its own, to read only, of the rows start..stop; it shares this one's file."""
+        return _Section(self, start, stop)
+
     def close(self) -> None:
         self._file.close()
+
+
+class _Section(Spool):
+    def __init__(self, whole: Spool, start: int, stop: int) -> None:
+        self.row_shape, self.dtype = whole.row_shape, whole.dtype
+        self._whole, self._start, self._rows = whole, start, stop - start
+
+    def append(self, rows: np.ndarray) -> None:
+        raise ValueError("a section of a spool is to read only")
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        start, stop = max(0, start), min(stop, self._rows)
+        return self._whole.read(self._start + start, self._start + max(start, stop))
+
+    def close(self) -> None:
+        """Nothing to do: the file belongs to the whole."""
