@@ -53,6 +53,7 @@ def write_media(
     video_codec: str = "libx264",
     pixel_format: str = "yuv420p",
     rotation: int = 0,
+    pixel_aspect: Fraction | None = None,
     max_b_frames: int | None = None,
     format: str | None = None,
 ) -> Path:
@@ -71,6 +72,8 @@ def write_media(
             video.width, video.height, video.pix_fmt = *size, pixel_format
             video.codec_context.time_base = Fraction(1, 25 if path.suffix in {".avi", ".mpg"} else 1000)
             video.options = _FAST.get(video_codec, {})
+            if pixel_aspect is not None:
+                video.codec_context.sample_aspect_ratio = pixel_aspect
             if max_b_frames is not None:
                 video.codec_context.max_b_frames = max_b_frames
             if rotation:

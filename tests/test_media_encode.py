@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -249,6 +250,14 @@ def test_rotated_pictures_are_written_upright(tmp_path: Path) -> None:
     video = probe(path).video
     assert video is not None
     assert (video.width, video.height, video.rotation) == (120, 160, 0)
+
+
+@pytest.mark.parametrize("rotation", [0, 90])
+def test_pixels_that_are_not_square(tmp_path: Path, rotation: int) -> None:
+    wide = {"pixel_aspect": Fraction(64, 45), "rotation": rotation}
+    clip = probe(write_media(tmp_path / "in.mp4", sound=tone(1), times=np.arange(25) / 25, **wide))
+    with av.open(str(make_video(clip, tmp_path, person(0, 25, (20, 70, 60, 110)), tone(1), 16_000))) as container:
+        assert container.streams.video[0].sample_aspect_ratio == (Fraction(45, 64) if rotation else Fraction(64, 45))
 
 
 def test_one_decode_serves_all_people(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from av.video.reformatter import VideoReformatter
 
 from avsep.errors import OutputError
 from avsep.media.probe import ClipInfo
-from avsep.media.video import grid_at_or_after, pictures
+from avsep.media.video import grid_at_or_after, pictures, to_yuv420p
 from avsep.signals import Person, ProgressHook
 
 _CLOCK = 90_000
@@ -32,6 +32,9 @@ _SOUND_AHEAD = 0.5
 
 _MARK_YUV = (210, 16, 146)
 """Bright yellow of the box around the person."""
+
+_COLOUR_TAGS = ("colorspace", "color_range", "color_primaries", "color_trc")
+"""What the planes' numbers mean; passed on so that the colours stay the same."""
 
 _CRF = "23"
 _PRESET = "superfast"
@@ -62,12 +65,12 @@ def write_person_videos(
         return
     writers: list[_Writer] = []
     try:
-        shown = _shown(clip, warn)
-        for seconds, planes in shown:
+        convert = _Planes(clip)
+        for seconds, frame in _shown(clip, warn):
+            planes = convert(frame)
             if not writers:
-                height, width = planes[0].shape
                 begin = min(seconds, 0.0)
-                writers = [_Writer(job, clip, width, height, begin) for job in jobs]
+                writers.extend(_Writer(job, clip, planes, convert.colours, begin) for job in jobs)
                 # A player shows nothing before the first picture; starting with it keeps both streams at 0.
                 seconds = begin
             for writer in writers:
@@ -85,10 +88,9 @@ def write_person_videos(
         progress("video", clip.duration_seconds, clip.duration_seconds)
 
 
-def _shown(clip: ClipInfo, warn: Callable[[str], None]) -> Iterator[tuple[float, list[np.ndarray]]]:
-    """Times and upright yuv420p planes of the pictures to show, strictly increasing in time."""
+def _shown(clip: ClipInfo, warn: Callable[[str], None]) -> Iterator[tuple[float, Any]]:
+    """Decoded pictures to show and their times on the clip's clock, strictly increasing."""
     assert clip.video is not None
-    convert = _Planes(clip)
     before: Any = None  # the newest picture before the span, still on screen when it begins
     latest = -np.inf
     for seconds, frame in pictures(clip, warn, start=0.0 if clip.start_seconds else min(0.0, clip.video.start_seconds)):
@@ -99,14 +101,14 @@ def _shown(clip: ClipInfo, warn: Callable[[str], None]) -> Iterator[tuple[float,
             break
         if before is not None:
             if seconds > 1 / _CLOCK:
-                yield 0.0, convert(before)
+                yield 0.0, before
                 latest = 0.0
             before = None
         if seconds > latest + 1 / _CLOCK:
-            yield seconds, convert(frame)
+            yield seconds, frame
             latest = seconds
     if before is not None:
-        yield 0.0, convert(before)
+        yield 0.0, before
 
 
 class _Planes:
@@ -117,10 +119,12 @@ class _Planes:
         self.turns = clip.video.rotation // 90
         width, height = clip.video.width, clip.video.height
         self.stored = (height, width) if self.turns % 2 else (width, height)
+        self.colours: dict[str, int] = {}
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: Any) -> list[np.ndarray]:
-        plain = self._reformatter.reformat(frame, *self.stored, format="yuv420p")
+        plain = to_yuv420p(self._reformatter, frame, *self.stored)
+        self.colours = {name: getattr(plain, name) for name in _COLOUR_TAGS}
         planes = [np.rot90(_pixels(plane), self.turns) for plane in plain.planes]
         height, width = (side // 2 for side in planes[0].shape)
         return [planes[0][: height * 2, : width * 2], planes[1][:height, :width], planes[2][:height, :width]]
@@ -129,8 +133,11 @@ class _Planes:
 class _Writer:
     """One mp4 in the making."""
 
-    def __init__(self, job: PersonVideo, clip: ClipInfo, width: int, height: int, begin: float) -> None:
+    def __init__(
+        self, job: PersonVideo, clip: ClipInfo, planes: list[np.ndarray], colours: dict[str, int], begin: float
+    ) -> None:
         assert clip.video is not None
+        height, width = planes[0].shape
         self.job, self.begin = job, begin
         self._closed = False
         with self._writing():
@@ -140,6 +147,9 @@ class _Writer:
             self.pictures: Any = self.container.add_stream("libx264", rate=rate)
             self.pictures.width, self.pictures.height, self.pictures.pix_fmt = width, height, "yuv420p"
             self.pictures.time_base = self.pictures.codec_context.time_base = Fraction(1, _CLOCK)
+            self.pictures.codec_context.sample_aspect_ratio = clip.video.pixel_aspect
+            for name, value in colours.items():
+                setattr(self.pictures.codec_context, name, value)
             self.pictures.options = {"crf": _CRF, "preset": _PRESET}
             self.voice: Any = self.container.add_stream("aac", rate=self.sound.rate, layout=self.sound.layout)
 

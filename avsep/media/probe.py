@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ class VideoInfo:
     """The video stream. stream: its number among the video streams, from 0; width and height of the upright picture.
 
     rotation: degrees counter-clockwise that make a stored picture upright (0, 90, 180 or 270);
-    start_seconds: time of the first picture of the file on the clip's clock (negative when before the sound).
+    start_seconds: time of the first picture of the file on the clip's clock (negative when before the sound);
+    pixel_aspect: width of an upright pixel as shown, in heights.
     """
 
     stream: int
@@ -46,6 +48,7 @@ class VideoInfo:
     fps: float
     rotation: int
     start_seconds: float
+    pixel_aspect: Fraction = Fraction(1)
 
 
 @dataclass(frozen=True)
@@ -176,8 +179,10 @@ def _probe_video(container: Any, origin: float) -> VideoInfo | None:
     width, height = (frame.height, frame.width) if rotation % 180 else (frame.width, frame.height)
     rates = (stream.average_rate, stream.guessed_rate, stream.base_rate)
     fps = next((float(rate) for rate in rates if rate and 1 <= rate <= _HIGHEST_FPS), float(FRAME_RATE))
-    start = frame_seconds(frame)
-    return VideoInfo(streams.index(stream), width, height, fps, rotation, (start or 0.0) - origin)
+    start = (frame_seconds(frame) or 0.0) - origin
+    aspect = Fraction(stream.sample_aspect_ratio or 1)
+    upright_aspect = 1 / aspect if rotation % 180 else aspect
+    return VideoInfo(streams.index(stream), width, height, fps, rotation, start, upright_aspect)
 
 
 def quarter_turns(frame: Any) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from avsep.errors import InputError
 from avsep.media.container import Damage, decode, frame_seconds, open_container
@@ -189,10 +189,10 @@ class _GridPictures:
         self._to_luma, self._to_preview = VideoReformatter(), VideoReformatter()
 
     def __call__(self, frame: Any) -> tuple[np.ndarray, np.ndarray]:
-        plain = frame
-        if (frame.width, frame.height) != self.size or not _has_luma_plane(frame.format):
-            plain = self._to_luma.reformat(frame, *self.size, format="yuv420p")
         width, height = self.size
+        plain = frame
+        if (frame.width, frame.height) != self.size or not _has_luma_plane(frame.format) or _is_full_range(frame):
+            plain = to_yuv420p(self._to_luma, frame, width, height)
         plane = plain.planes[0]
         luma = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:height, :width]
         preview = self._to_preview.reformat(
@@ -201,6 +201,16 @@ class _GridPictures:
         if self.turns:
             luma, preview = np.rot90(luma, self.turns), np.rot90(preview, self.turns)
         return luma, preview
+
+
+def to_yuv420p(reformatter: VideoReformatter, frame: Any, width: int, height: int) -> Any:
+    """A frame as 8-bit yuv420p of the given size in the video range, 16 for black to 235 for white."""
+    video_range = ColorRange.MPEG if _is_full_range(frame) else None
+    return reformatter.reformat(frame, width, height, format="yuv420p", dst_color_range=video_range)
+
+
+def _is_full_range(frame: Any) -> bool:
+    return frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")
 
 
 def _has_luma_plane(pixel_format: Any) -> bool:
