@@ -107,12 +107,10 @@ def _check_clips(args: argparse.Namespace, terminal: Terminal, results: Results)
 
 
 def _plan(args: argparse.Namespace, jobs: list[Job], terminal: Terminal, results: Results) -> int:
-    from avsep.checkpoint import find_weights, list_weights, read_card
+    from avsep.checkpoint import find_weights, read_card
+    from avsep.pipeline import DEFAULT_MODEL
 
-    if args.model is None:
-        model = f"chosen by what the clip shows, from: {', '.join(card.name for card in list_weights())}"
-    else:
-        model = read_card(find_weights(args.model)).name
+    model = read_card(find_weights(args.model or DEFAULT_MODEL)).name
     for job in jobs:
         if args.json:
             plan = asdict(job.info) | {"path": str(job.clip), "output": str(job.target), "model": model}
