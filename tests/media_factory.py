@@ -12,7 +12,7 @@ import numpy as np
 BITS = 8
 """A picture's number is written in its upper half as so many dark or bright columns."""
 
-_FAST = {"libx264": {"preset": "ultrafast"}, "libvpx": {"deadline": "realtime", "cpu-used": "8"}}
+_FAST = {"libx264": {"preset": "ultrafast"}, "libvpx": {"deadline": "realtime", "cpu-used": "8", "threads": "1"}}
 
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
 
