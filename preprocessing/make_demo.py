@@ -23,9 +23,9 @@ from preprocessing.portraits.stock import read_picture, speak, stock_picture
 from preprocessing.portraits.style import Style
 from preprocessing.portraits.video import resample, write_mp4
 
-SECONDS = 8.8
+SECONDS = 8.6
 PANEL = (640, 720)
-LEVEL = 0.06
+LEVEL = 0.1
 """Root mean square of each voice while it speaks."""
 
 
@@ -47,8 +47,9 @@ PARTS = (
         "left",
         "hopper",
         "rms",
-        "The library opens at nine in the morning, and closes late on Friday. Please bring your card.",
-        0.25,
+        "The library opens at nine in the morning, and closes late on Friday. "
+        "Please bring your card, and return every book.",
+        0.1,
         Style(gain=0.95, quality=24),
         270,
     ),
@@ -57,7 +58,7 @@ PARTS = (
         "astronaut",
         "slt",
         "A good recording begins in a quiet room. Put the microphone close, and leave a short pause between sentences.",
-        1.6,
+        2.15,
         Style(gain=0.9, rounding=0.8, quality=24),
         265,
     ),
@@ -71,17 +72,17 @@ Made by preprocessing/make_demo.py. Mouths, eyes and heads are moved by a progra
 of the two people shown ever said these words, and they do not endorse this software.
 
 Pictures
-  left   Rear Admiral Grace M. Hopper, official portrait, United States Navy (work of the U.S. federal government, public
-         domain), https://commons.wikimedia.org/wiki/File:Grace_Hopper.jpg
-         taken from the package matplotlib, mpl-data/sample_data/grace_hopper.jpg, whose embedded comment names that page
-  right  Eileen Collins, astronaut, portrait by NASA; scikit-image states "No known copyright restrictions, released into
-         the public domain", https://flic.kr/p/r9qvLn
-         taken from the package scikit-image, data/astronaut.png
+  left   Rear Admiral Grace M. Hopper, official portrait of the United States Navy: work of the U.S. federal government,
+         in the public domain; https://commons.wikimedia.org/wiki/File:Grace_Hopper.jpg
+         Taken from the package matplotlib (mpl-data/sample_data/grace_hopper.jpg), whose comment names that page.
+  right  Eileen Collins, astronaut, portrait by NASA; scikit-image (skimage.data.astronaut) states: "No known copyright
+         restrictions, released into the public domain"; https://flic.kr/p/r9qvLn
+         Taken from the package scikit-image (data/astronaut.png).
 
 Voices
-  flite (CMU Flite speech synthesiser, Carnegie Mellon University; free software, permissive CMU licence), as packaged by
-  Debian; voice "rms" (left) and "slt" (right), built from the CMU ARCTIC recordings, which are free for any use.
-  The texts were written for this clip.
+  flite, the speech synthesiser of Carnegie Mellon University (free software under a permissive licence), as packaged
+  by Debian, http://cmuflite.org; voice "rms" (left) and "slt" (right), built from the CMU ARCTIC recordings, free for
+  any use. The texts were written for this clip.
 
 Files
   demo.mp4    1280x720, 25 pictures per second, H.264; mixture of both voices, AAC
@@ -118,14 +119,18 @@ def make_demo(folder: Path, seed: int = 1) -> None:
     films = [p.render(m, part.style, rng) for p, m, part, rng in zip(puppets, motions, PARTS, rngs, strict=True)]
     folder.mkdir(parents=True, exist_ok=True)
     pictures = (np.hstack(pair) for pair in zip(*films, strict=True))
-    write_mp4(folder / "demo.mp4", pictures, np.sum(voices, axis=0), SAMPLE_RATE, PARTS[0].style.quality, preset="veryslow")
+    write_mp4(
+        folder / "demo.mp4", pictures, np.sum(voices, axis=0), SAMPLE_RATE, PARTS[0].style.quality, preset="veryslow"
+    )
     for part, voice in zip(PARTS, voices, strict=True):
         soundfile.write(folder / f"{part.name}.flac", voice, SAMPLE_RATE, subtype="PCM_16")
     (folder / "SOURCES.txt").write_text(SOURCES, encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m preprocessing.make_demo", description="Make the demo clip from scratch.")
+    parser = argparse.ArgumentParser(
+        prog="python -m preprocessing.make_demo", description="Make the demo clip from scratch."
+    )
     parser.add_argument("folder", type=Path, metavar="OUT_FOLDER", help="where demo.mp4, left.flac and right.flac go")
     parser.add_argument("--seed", type=int, default=1, help="of blinks and head motion (default: %(default)s)")
     options = parser.parse_args(arguments)

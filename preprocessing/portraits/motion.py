@@ -63,7 +63,8 @@ def mouth_motion(speech: np.ndarray, style: Style) -> tuple[np.ndarray, np.ndarr
     """Opening and width of the mouth, (frames,) each, for speech (time,) at SAMPLE_RATE; all zero for silence.
 
     The jaw follows the loudness of the speech band and how much of it lies at the first formants of open vowels, so
-    that nasals and closures close the lips; the width follows the second formant: high in spread vowels, low in rounded.
+    that nasals and closures close the lips; the width follows the second formant, high in spread vowels and low in
+    rounded ones.
     """
     frames = frames_for(len(speech))
     spectra = ShortTimeFFT(np.hanning(_WINDOW), SAMPLE_RATE // STEP_RATE, SAMPLE_RATE, scale_to=None)

@@ -139,7 +139,9 @@ def _open_mouth(lipness: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
         far = max(0.0, abs(p[0]) - 0.15) + max(0.0, abs(p[1] - 0.9) - 0.15) + max(0.0, 0.14 - abs(p[5]))
         return -(top + bottom + 2 * min(top, bottom)) * (0.6 + 0.4 * p[1]) + 10 * far
 
-    starts = [np.array([0, 0.9, y, 0, bow, gap]) for y in (-0.1, 0.1) for bow in (0.0, 0.15) for gap in (0.2, 0.35, 0.5)]
+    starts = [
+        np.array([0, 0.9, y, 0, bow, gap]) for y in (-0.1, 0.1) for bow in (0.0, 0.15) for gap in (0.2, 0.35, 0.5)
+    ]
     fits = [minimize(cost, s, method="Nelder-Mead", options={"maxiter": 500, "xatol": 1e-3}) for s in starts]
     p = min(fits, key=lambda fit: fit.fun).x
     corners = np.array([[p[0] - p[1], p[2] - p[3]], [p[0] + p[1], p[2] + p[3]]])

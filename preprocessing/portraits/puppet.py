@@ -6,6 +6,7 @@ All lengths inside are pixels of the framed picture; `eyes` is the distance betw
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -17,9 +18,12 @@ from preprocessing.portraits.style import Style
 FACE_HEIGHT = 2.55
 """Height of a detected face in eye distances."""
 
+OPENING = 0.25
+"""Distance of the lips at opening 1, in eye distances."""
+
 _DARK = np.array([40.0, 17.0, 17.0])
 _TONGUE = np.array([132.0, 66.0, 64.0])
-_TEETH = np.array([214.0, 205.0, 190.0])
+_TEETH = np.array([216.0, 198.0, 176.0])
 _EVEN_SKIN = 180.0
 
 
@@ -42,6 +46,26 @@ def frame_portrait(
     left = int(np.clip(round(middle[0] - width / 2), 0, shape[0] - width))
     top = int(np.clip(round(middle[1] - height * eye_line), 0, shape[1] - height))
     return np.ascontiguousarray(scaled[top : top + height, left : left + width]), placed - [left, top]
+
+
+@dataclass(frozen=True, eq=False)
+class _Parting:
+    """The parted lips at every pixel of the mouth's region, in pixels of its frame.
+
+    gape: largest distance of the lips. source_x: place in the portrait across; place: the same in half widths, bulge:
+    1 - place^2 (0 beyond the corners). upper, lower: edges of the lips in the portrait; seam: where they meet when
+    closed; top, bottom: where the edges are now.
+    """
+
+    gape: float
+    source_x: np.ndarray
+    place: np.ndarray
+    bulge: np.ndarray
+    upper: np.ndarray
+    lower: np.ndarray
+    seam: np.ndarray
+    top: np.ndarray
+    bottom: np.ndarray
 
 
 class Puppet:
@@ -93,44 +117,47 @@ class Puppet:
         # What of the jaw's motion reaches a place: all of it on the chin, none at the ears and down the neck.
         self._jaw = _ramp(np.abs(self._x), 0.95 * eyes, 0.25 * eyes) * _ramp(self._y, 1.35 * eyes, 0.68 * eyes)
 
-    def _speak(self, picture: np.ndarray, opening: float, width: float) -> np.ndarray:
-        """The region around the mouth with the lips parted."""
+    def _part_lips(self, opening: float, width: float) -> _Parting:
         eyes, lips, half, x, y = self.eyes, self.lips, self.lips.half_width, self._x, self._y
         # A smile is wider than a speaking mouth; bring it part of the way in.
-        wanted = min(half, max(0.88 * half, 0.46 * eyes)) * (1 + (0.10 if width > 0 else 0.2) * width) * (1 - 0.05 * opening)
+        wanted = min(half, max(0.88 * half, 0.46 * eyes))
+        wanted *= (1 + (0.10 if width > 0 else 0.2) * width) * (1 - 0.05 * opening)
         beside = np.maximum(np.abs(y - 0.1 * eyes) - 0.15 * eyes, 0) / (0.26 * eyes)
         near = np.exp(-((x / (1.25 * half)) ** 2) - beside**2)
         source_x = x * (1 + (half / wanted - 1) * 1.35 * near)
         place = source_x / half
-        is_open = lips.gap > 0
-        margin = 0.03 * half if is_open else 0.0
         upper = half * np.interp(place, KNOTS, lips.upper)
         lower = half * np.interp(place, KNOTS, lips.lower)
         # A smile's bow is flattened part of the way, too.
-        seam = (0.7 if is_open else 1.0) * (upper + 0.5 * (lower - upper))
+        seam = (0.7 if lips.gap > 0 else 1.0) * (upper + 0.5 * (lower - upper))
         bulge = np.clip(1 - place**2, 0, None)
-        gape = 0.25 * eyes * opening
-        lift, drop = 0.2 * gape * bulge**0.9, 0.8 * gape * bulge**0.65
-        top, bottom = seam - lift, seam + drop
+        gape = OPENING * eyes * opening
+        top, bottom = seam - 0.2 * gape * bulge**0.9, seam + 0.8 * gape * bulge**0.65
+        return _Parting(gape, source_x, place, bulge, upper, lower, seam, top, bottom)
 
-        # Each lip moves as a whole; the motion fades towards the nose above and turns into the jaw's below.
-        fades = np.minimum(bulge * 8, 1) * margin
-        above = (upper - fades - top) * _ramp(top - y, 0.42 * eyes, 0.08 * eyes)
-        jaw = -0.8 * (0.8 * gape - 0.45 * lips.gap * half) * self._jaw
+    def _speak(self, picture: np.ndarray, opening: float, width: float) -> np.ndarray:
+        """The region around the mouth with the lips parted."""
+        eyes, half, y, gap_before = self.eyes, self.lips.half_width, self._y, self.lips.gap
+        parting = self._part_lips(opening, width)
+        top, bottom = parting.top, parting.bottom
+        # Each lip moves as a whole; the motion fades towards the nose above and turns into the jaw's below. Teeth at
+        # the edges of an open mouth stay out of the lips by a margin.
+        margin = np.minimum(parting.bulge * 8, 1) * (0.03 * half if gap_before > 0 else 0.0)
+        above = (parting.upper - margin - top) * _ramp(top - y, 0.42 * eyes, 0.08 * eyes)
+        jaw = -0.8 * (0.8 * parting.gape - 0.45 * gap_before * half) * self._jaw
         stays_lip = _ramp(y - bottom, 0.42 * eyes, 0.12 * eyes)
-        below = (lower + fades - bottom) * stays_lip + jaw * (1 - stays_lip)
-        source_y = y + np.where(y < (top + bottom) / 2, above, below)
+        below = (parting.lower + margin - bottom) * stays_lip + jaw * (1 - stays_lip)
+        shown = self._look_up(picture, parting.source_x, y + np.where(y < (top + bottom) / 2, above, below))
 
-        shown = self._look_up(picture, source_x, source_y)
         soft = max(1.2, 0.014 * eyes)
-        gap = bottom - top
-        inside = np.clip((y - top) / soft + 0.5, 0, 1) * np.clip((bottom - y) / soft + 0.5, 0, 1) * np.clip(gap / soft, 0, 1)
-        inside = (inside * (np.abs(place) < 1))[..., None]
-        if is_open:
-            shadow = 0.55 * np.exp(-(((y - seam) / (0.011 * eyes + 0.4)) ** 2)) * np.minimum(bulge * 3, 1) * (1 - inside[..., 0])
-            shown = shown * (1 - shadow[..., None]) + _DARK * self._brightness * shadow[..., None]
+        inside = np.clip((y - top) / soft + 0.5, 0, 1) * np.clip((bottom - y) / soft + 0.5, 0, 1)
+        inside *= np.clip((bottom - top) / soft, 0, 1) * (np.abs(parting.place) < 1)
+        if gap_before > 0:
+            # Lips closed by the warp lack the dark line between them.
+            line = np.exp(-(((y - parting.seam) / (0.011 * eyes + 0.4)) ** 2)) * np.minimum(parting.bulge * 3, 1)
+            shown += (0.55 * line * (1 - inside))[..., None] * (_DARK * self._brightness - shown)
         if inside.any():
-            shown = shown * (1 - inside) + inside * self._interior(picture, place, source_x, top, bottom, upper, lower, seam)
+            shown += inside[..., None] * (self._interior(picture, parting) - shown)
         return np.clip(shown + 0.5, 0, 255).astype(np.uint8)
 
     def _look_up(self, picture: np.ndarray, source_x: np.ndarray, source_y: np.ndarray) -> np.ndarray:
@@ -141,24 +168,25 @@ class Puppet:
         shown = cv2.remap(picture, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         return shown.astype(np.float32)
 
-    def _interior(self, picture, place, source_x, top, bottom, upper, lower, seam) -> np.ndarray:  # type: ignore[no-untyped-def]
+    def _interior(self, picture: np.ndarray, parting: _Parting) -> np.ndarray:
         """What is seen between the lips: the dark, the tongue, and the upper teeth, which do not move with the jaw."""
-        eyes, y = self.eyes, self._y
+        eyes, y, place = self.eyes, self._y, parting.place
         colour = np.broadcast_to(_DARK * self._brightness, (*y.shape, 3)).copy()
-        tongue = 0.75 * _ramp(bottom - y, 0.5 * (bottom - top) + 1e-3, 0.0) * np.clip((bottom - top) / (0.12 * eyes) - 0.4, 0, 1)
+        depth = parting.bottom - parting.top
+        tongue = 0.75 * _ramp(parting.bottom - y, 0.5 * depth + 1e-3, 0.0) * np.clip(depth / (0.12 * eyes) - 0.4, 0, 1)
         colour += tongue[..., None] * (_TONGUE * self._brightness - colour)
         soft = max(1.0, 0.012 * eyes)
         if self.lips.gap > 0:
-            teeth = np.clip((y - upper) / soft + 1, 0, 1) * np.clip((lower - y) / soft - 0.2, 0, 1)
-            enamel = self._look_up(picture, source_x, y)
+            teeth = np.clip((y - parting.upper) / soft + 1, 0, 1) * np.clip((parting.lower - y) / soft - 0.2, 0, 1)
+            enamel = self._look_up(picture, parting.source_x, y)
         else:
-            edge = seam + 0.042 * eyes * np.sqrt(np.clip(1 - (place / 0.85) ** 2, 0, None))
+            edge = parting.seam + 0.042 * eyes * np.sqrt(np.clip(1 - (place / 0.85) ** 2, 0, None))
             gaps = 1 - 0.14 * np.exp(-(((np.mod(place / 0.19, 1) - 0.5) / 0.12) ** 2))
             teeth = 0.8 * np.clip((edge - y) / soft + 0.5, 0, 1) * np.clip(1 - np.abs(place / 0.85) ** 3, 0, 1)
             enamel = (_TEETH * self._brightness) * (gaps * (1 - 0.45 * place**2))[..., None]
         colour += teeth[..., None] * (enamel - colour)
         # The upper lip throws a shadow on what is behind it.
-        shade = 0.45 + 0.55 * (1 - _ramp(y - top, 0.07 * eyes, 0.0))
+        shade = 0.45 + 0.55 * (1 - _ramp(y - parting.top, 0.07 * eyes, 0.0))
         return colour * shade[..., None]
 
     # The eyes --------------------------------------------------------------------------------------------------
@@ -177,14 +205,26 @@ class Puppet:
         upper, lower = -0.15 * eyes * lens, 0.075 * eyes * lens
         edge = upper + closed * (lower - upper)
         soft = max(1.2, 0.02 * eyes)
-        lid = np.clip((y - upper) / (0.07 * eyes), 0, 1) * np.clip((edge - y) / soft + 0.5, 0, 1) * np.clip(lens * 3 - 0.2, 0, 1)
+        lid = (
+            np.clip((y - upper) / (0.07 * eyes), 0, 1)
+            * np.clip((edge - y) / soft + 0.5, 0, 1)
+            * np.clip(lens * 3 - 0.2, 0, 1)
+        )
         mirrored = lower + 0.6 * (lower - y) + 0.06 * eyes
         map_x = (eye[0] + x * across[0] - mirrored * across[1]).astype(np.float32)
         map_y = (eye[1] + x * across[1] + mirrored * across[0]).astype(np.float32)
         skin = cv2.remap(picture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        skin = cv2.GaussianBlur(skin, (0, 0), max(0.8, 0.03 * eyes)) * (0.84 + 0.12 * _ramp(np.abs(x), 0.3 * eyes, 0.0))[..., None]
+        skin = (
+            cv2.GaussianBlur(skin, (0, 0), max(0.8, 0.03 * eyes))
+            * (0.84 + 0.12 * _ramp(np.abs(x), 0.3 * eyes, 0.0))[..., None]
+        )
         region += lid[..., None] * (skin - region)
-        lash = 0.5 * np.exp(-(((y - edge) / (0.014 * eyes + 0.4)) ** 2)) * np.clip(lens * 2 - 0.7, 0, 1) * min(1.0, closed * 2)
+        lash = (
+            0.5
+            * np.exp(-(((y - edge) / (0.014 * eyes + 0.4)) ** 2))
+            * np.clip(lens * 2 - 0.7, 0, 1)
+            * min(1.0, closed * 2)
+        )
         region *= 1 - lash[..., None]
         picture[box] = np.clip(region + 0.5, 0, 255).astype(np.uint8)
 
@@ -200,7 +240,7 @@ class Puppet:
         distance = np.hypot(x / 1.7, y / np.where(y < 0, 2.1, 1.9)) / eyes
         self.matte = _ramp(distance, 1.8, 0.95).astype(np.float32)
         self._depth = np.exp(-((x / (0.95 * eyes)) ** 2) - ((y - 0.5 * eyes) / (1.3 * eyes)) ** 2).astype(np.float32)
-        self._neck = mouth + [0, 1.0 * eyes]
+        self._neck = mouth + np.array([0, eyes])
 
     def _move_head(self, picture: np.ndarray, head: np.ndarray) -> np.ndarray:
         right, down, roll, turn = head
@@ -228,7 +268,7 @@ class _Film:
             exposed = exposed * (1 - self._behind) + self._plain
         exposed = ((exposed - 120) * style.contrast + 120) * (self._warmth * (style.brightness * light))
         if style.blur:
-            exposed = cv2.GaussianBlur(exposed, (0, 0), style.blur)
+            exposed = np.asarray(cv2.GaussianBlur(exposed, (0, 0), style.blur), dtype=np.float32)
         if style.noise:
             exposed += style.noise * self._rng.standard_normal(exposed.shape[:2], dtype=np.float32)[..., None]
         return np.clip(exposed + 0.5, 0, 255).astype(np.uint8)

@@ -47,14 +47,18 @@ def read_picture(path: Path) -> np.ndarray:
 
 
 def speak(text: str, voice: str) -> tuple[np.ndarray, int]:
-    """Text spoken by a voice of flite: (time,) float32 and sample rate. Raises UsageError without flite or the voice."""
+    """Text spoken by a voice of flite: (time,) float32 and sample rate. Raises UsageError without flite or voice."""
     program = shutil.which("flite")
     if program is None:
         raise UsageError("the speech synthesiser flite is not installed: apt-get install flite")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "speech.wav"
-        ran = subprocess.run([program, "-voice", voice, "-t", text, "-o", str(path)], capture_output=True, text=True, check=False)
+        ran = subprocess.run(
+            [program, "-voice", voice, "-t", text, "-o", str(path)], capture_output=True, text=True, check=False
+        )
         if ran.returncode or not path.is_file():
             voices = subprocess.run([program, "-lv"], capture_output=True, text=True, check=False).stdout.strip()
-            raise UsageError(f"flite did not speak with voice '{voice}': {ran.stderr.strip() or 'no message'}; {voices}")
+            raise UsageError(
+                f"flite did not speak with voice '{voice}': {ran.stderr.strip() or 'no message'}; {voices}"
+            )
         return read_speech(path)

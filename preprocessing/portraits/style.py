@@ -11,13 +11,13 @@ import numpy as np
 class Style:
     """How a portrait talks and how it is filmed. The defaults are those of a calm speaker and a good camera.
 
-    gain: largest mouth opening, 1 is about a quarter of the distance between the eyes. smoothing: of the mouth's motion,
-    in seconds (standard deviation). rounding: how far vowels change the mouth's width, 0..2. sway: head motion, 1 is a
-    few hundredths of the eye distance. blinks per minute. flicker: of the brightness, standard deviation. face: height
-    of the face in pixels, None keeps the picture's. zoom: width of the frame in face heights. mirrored: left and right
-    exchanged. brightness, contrast, warmth (red against blue): factors. background: 0 keeps the picture's, up to 1 blends
-    a plain colour in behind the head. blur in pixels (standard deviation). noise: standard deviation in levels of 255.
-    quality: H.264 constant rate factor, larger is worse.
+    gain: largest mouth opening, 1 is about a quarter of the distance between the eyes. smoothing: of the mouth's
+    motion, in seconds (standard deviation). rounding: how far vowels change the mouth's width, 0..2. sway: head motion,
+    1 is a few hundredths of the eye distance. blinks per minute. flicker: of the brightness, standard deviation.
+    face: height of the face in pixels, None keeps the picture's. zoom: width of the frame in face heights. mirrored:
+    left and right exchanged. brightness, contrast, warmth (red against blue): factors. background: 0 keeps the
+    picture's, up to 1 blends a plain colour in behind the head. blur in pixels (standard deviation). noise: standard
+    deviation in levels of 255. quality: H.264 constant rate factor, larger is worse.
     """
 
     gain: float = 1.0
