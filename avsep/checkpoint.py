@@ -59,7 +59,7 @@ def save_model(path: Path, model: Model, name: str, licence: str, lineage: dict,
 
 def list_weights() -> list[Card]:
     """Cards of the bundled weights, by name."""
-    return sorted((read_card(Path(str(p))) for p in BUNDLED.iterdir() if p.name.endswith(".safetensors")), key=lambda c: c.name)
+    return [read_card(find_weights(name)) for name in _names()]
 
 
 def find_weights(name_or_path: str | Path) -> Path:
@@ -72,7 +72,8 @@ def find_weights(name_or_path: str | Path) -> Path:
     bundled = BUNDLED / f"{name_or_path}.safetensors"
     if not bundled.is_file():
         raise WeightsError(
-            f"unknown model {str(name_or_path)!r}. Bundled: {', '.join(_names())}; or give the path of a .safetensors file."
+            f"unknown model {str(name_or_path)!r}. Bundled: {', '.join(_names())}; "
+            "or give the path of a .safetensors file."
         )
     return Path(str(bundled))
 
@@ -82,19 +83,29 @@ def read_card(path: Path) -> Card:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(str(path), framework="pt") as file:
+        with safe_open(str(path), framework="np") as file:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(f"{path} cannot be read as safetensors ({error}). It is damaged or of another kind: get it again.") from error
+        raise WeightsError(
+            f"{path} cannot be read as safetensors ({error}). It is damaged or of another kind: get it again."
+        ) from error
     try:
         fields = json.loads(metadata["avsep"])
         card = Card(**fields, path=str(path))
     except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{path} is a safetensors file, but not one of avsep's (no avsep header). Use one written by avsep export.") from error
+        raise WeightsError(
+            f"{path} is a safetensors file, but not one of avsep's (no avsep header). "
+            "Use a bundled name or a file written by avsep."
+        ) from error
     if card.format != FORMAT:
-        raise WeightsError(f"{path} has format {card.format}; this version reads format {FORMAT}. Update avsep or export again.")
+        raise WeightsError(
+            f"{path} has format {card.format}; this version reads format {FORMAT}. Update avsep or export again."
+        )
     if not card.class_path.startswith(ALLOWED_MODULES):
-        raise WeightsError(f"{path} asks for class {card.class_path!r}; only classes under {ALLOWED_MODULES} are loaded.")
+        raise WeightsError(
+            f"{path} asks for class {card.class_path!r}; only classes under {ALLOWED_MODULES} are loaded. "
+            "Do not use this file unless you trust where it comes from."
+        )
     return card
 
 

@@ -10,7 +10,9 @@ from torch import Tensor
 EPS = 1e-8
 
 
-def snr_loss(estimate: Tensor, source: Tensor, mixture: Tensor, floor_db: float = 30.0, silent_db: float = 20.0) -> Tensor:
+def snr_loss(
+    estimate: Tensor, source: Tensor, mixture: Tensor, floor_db: float = 30.0, silent_db: float = 20.0
+) -> Tensor:
     """Negative SNR with a floor (Wisdom et al., FUSS, 2021, eqs. 4 and 5): (..., time) each -> (...).
 
     An active source counts up to `floor_db`. A silent one (all zeros) is held against the mixture:
@@ -25,7 +27,8 @@ def snr_loss(estimate: Tensor, source: Tensor, mixture: Tensor, floor_db: float 
 
 
 def pit_snr_loss(estimates: Tensor, sources: Tensor, mixture: Tensor) -> Tensor:
-    """`snr_loss` under the best permutation of an item (Kolbaek et al., 2017): (batch, sources, time), mixture (batch, time) -> (batch,)."""
+    """`snr_loss` under the best permutation of an item (Kolbaek et al., 2017): (batch, sources, time), mixture
+    (batch, time) -> (batch,)."""
     count = sources.shape[1]
     pairs = snr_loss(estimates.unsqueeze(2), sources.unsqueeze(1), mixture[:, None, None])
     index = torch.arange(count, device=pairs.device)

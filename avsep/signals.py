@@ -47,7 +47,9 @@ class Audio:
 
     def __repr__(self) -> str:
         channels, time = self.samples.shape
-        return f"Audio(channels={channels}, time={time}, sample_rate={self.sample_rate}, start={self.start_seconds:.3f} s)"
+        return (
+            f"Audio(channels={channels}, time={time}, sample_rate={self.sample_rate}, start={self.start_seconds:.3f} s)"
+        )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -75,7 +77,8 @@ class VideoFrames:
         return len(self.luma)
 
     def __repr__(self) -> str:
-        return f"VideoFrames(frames={len(self)}, luma={self.luma.shape[1:]}, preview={self.preview.shape[1:3]}, first={self.first})"
+        sizes = f"luma={self.luma.shape[1:]}, preview={self.preview.shape[1:3]}"
+        return f"VideoFrames(frames={len(self)}, {sizes}, first={self.first})"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -129,7 +132,8 @@ class FaceTrack:
         return (self.first + len(self)) / FRAME_RATE
 
     def __repr__(self) -> str:
-        return f"FaceTrack({self.start_seconds:.2f}-{self.end_seconds:.2f} s, box={np.median(self.boxes, axis=0).round().astype(int).tolist()})"
+        box = np.median(self.boxes, axis=0).round().astype(int).tolist()
+        return f"FaceTrack({self.start_seconds:.2f}-{self.end_seconds:.2f} s, box={box})"
 
 
 @dataclass(frozen=True)

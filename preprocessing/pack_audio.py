@@ -2,7 +2,8 @@
 
     python -m preprocessing.pack_audio FOLDER OUT_FOLDER
 
-With a FOLDER/manifest.tsv (columns path, speaker, split) its rows are packed; without one, every sound file below FOLDER
+With a FOLDER/manifest.tsv (columns path, speaker, split) its rows are packed; without one, every sound file below
+FOLDER
 becomes split `train`, its folder's name standing for the speaker. OUT_FOLDER gets SPLIT.npy (int16 at the models'
 rate, mono, all files end to end), SPLIT.tsv (speaker, start, length in samples) and skipped.tsv (path, reason).
 """
@@ -46,7 +47,9 @@ def pack(source: Path, out: Path) -> None:
     """Write the arrays and lists of every split found under `source`."""
     rows = list_files(source)
     if not rows:
-        raise InputError(f"no sound files under {source} (looked for {', '.join(sorted(SUFFIXES))}) and no manifest.tsv.")
+        raise InputError(
+            f"no sound files under {source} (looked for {', '.join(sorted(SUFFIXES))}) and no manifest.tsv."
+        )
     out.mkdir(parents=True, exist_ok=True)
     skipped = ["path\treason"]
     for split in sorted({row["split"] for row in rows}):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import lightning
 import numpy as np
@@ -158,7 +159,7 @@ class SpeechMixtures(lightning.LightningDataModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.options = self.hparams
+        self.options: Any = self.hparams
 
     def setup(self, stage: str) -> None:
         o = self.options

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import lightning
 import numpy as np
@@ -20,8 +21,8 @@ HOP = SAMPLE_RATE // FRAME_RATE
 
 
 class TalkingFaces:
-    """All clips of a folder in memory. `clips`: list of (group, lips (pictures, 96, 96) uint8, audio (time,) float32 starting with
-    the first picture); group is the clip's folder, which stands for the speaker, or its own name."""
+    """All clips of a folder in memory. `clips`: list of (group, lips (pictures, 96, 96) uint8, audio (time,) float32
+    starting with the first picture); group is the clip's folder, which stands for the speaker, or its own name."""
 
     def __init__(self, folder: Path | str) -> None:
         manifest = Path(folder) / "manifest.tsv"
@@ -41,7 +42,8 @@ class TalkingFaces:
 
 
 def warp_lips(lips: Tensor, rng: np.random.Generator) -> Tensor:
-    """Flip, turn, scale, shift and drift, gamma, light, blur, noise and a cut-out: (pictures, h, w) in 0..1 -> the same."""
+    """Flip, turn, scale, shift and drift, gamma, light, blur, noise and a cut-out: (pictures, h, w) in 0..1 -> the
+    same."""
     pictures, height, width = lips.shape
     angle = np.deg2rad(rng.uniform(-10, 10))
     scale = rng.uniform(0.75, 1.1)
@@ -71,7 +73,8 @@ def warp_lips(lips: Tensor, rng: np.random.Generator) -> Tensor:
 
 class TalkingWindows(Dataset):
     """Item i of epoch e: lips (pictures, 96, 96) in 0..1, audio of the same stretch, and the same clip's audio moved
-    by 0.4 to 1 s (shifted), as a hard negative. Groups are drawn evenly up to `largest`, the share of the biggest one."""
+    by 0.4 to 1 s (shifted), as a hard negative. Groups are drawn evenly up to `largest`, the share of the biggest
+    one."""
 
     def __init__(
         self,
@@ -144,9 +147,10 @@ class TalkingData(lightning.LightningDataModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        self.options: Any = self.hparams
 
     def setup(self, stage: str) -> None:
-        o = self.hparams
+        o = self.options
         faces = TalkingFaces(o.faces)
         held = set(o.held_out or [])
         groups = sorted({c[0] for c in faces.clips})
@@ -158,7 +162,7 @@ class TalkingData(lightning.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         self.train_set.epoch = self.trainer.current_epoch if self.trainer else 0
-        return DataLoader(self.train_set, self.hparams.batch_size, num_workers=self.hparams.workers, drop_last=True)
+        return DataLoader(self.train_set, self.options.batch_size, num_workers=self.options.workers, drop_last=True)
 
     def val_dataloader(self) -> DataLoader | list:
-        return DataLoader(self.dev_set, self.hparams.batch_size) if self.dev_set else []
+        return DataLoader(self.dev_set, self.options.batch_size) if self.dev_set else []

@@ -39,7 +39,8 @@ def resnet_stage(entering: int, width: int, stride: int) -> nn.Sequential:
 class LipEncoder(nn.Module):
     """Mouth crops to one embedding a picture.
 
-    channels: size of the embedding. widths: of the four ResNet stages ((64, 128, 256, 512) is ResNet-18). temporal_channels
+    channels: size of the embedding. widths: of the four ResNet stages ((64, 128, 256, 512) is ResNet-18).
+    temporal_channels
     and temporal_blocks: of the blocks over time. crop: centre part of the crop that is looked at, in pixels.
     size: side it is scaled to. motion: add, as a second input channel, the picture minus its mean over about
     two seconds, which takes away the person and leaves the movement.
@@ -84,7 +85,7 @@ class LipEncoder(nn.Module):
         x = (x - MEAN) / DEVIATION
         if not self.motion:
             return x.unsqueeze(1)
-        batch, pictures = x.shape[:2]
+        pictures = x.shape[1]
         flat = x.flatten(2).transpose(1, 2)
         mean = F.avg_pool1d(flat, 51, 1, 25, count_include_pad=False) if pictures > 1 else flat
         return torch.stack([x, x - mean.transpose(1, 2).unflatten(2, x.shape[2:])], 1)

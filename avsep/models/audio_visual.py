@@ -14,7 +14,8 @@ from avsep.signals import SAMPLE_RATE
 
 
 class AudioVisual(SeparationModel):
-    """One estimate for each face given. The audio encoder and the repeats before the fusion run once, however many faces.
+    """One estimate for each face given. The audio encoder and the repeats before the fusion run once, however many
+    faces.
 
     fuse_after: how many repeats of the separator are run before the lips join. lip: arguments of `LipEncoder`.
     """

@@ -17,7 +17,8 @@ from avsep.signals import SAMPLE_RATE
 class Synchrony(Model):
     """Lip and voice embeddings of one size. lip, voice: arguments of `LipEncoder` and `VoiceEncoder`.
 
-    slope and bias turn a window's correlation (about two seconds) into the log odds that lips and voice belong together.
+    slope and bias turn a window's correlation (about two seconds) into the log odds that lips and voice belong
+    together.
     """
 
     sample_rate = SAMPLE_RATE
@@ -37,7 +38,8 @@ class Synchrony(Model):
 
 
 def correlation(seen: Tensor, heard: Tensor) -> Tensor:
-    """Correlation over time and channels of two embeddings freed of their means over time: (..., pictures, channels) -> (...)."""
+    """Correlation over time and channels of two embeddings freed of their means over time: (..., pictures, channels)
+    -> (...)."""
     seen = seen - seen.mean(-2, keepdim=True)
     heard = heard - heard.mean(-2, keepdim=True)
     norm = seen.square().sum((-2, -1)) * heard.square().sum((-2, -1))

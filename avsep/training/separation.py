@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import lightning
 import numpy as np
@@ -49,7 +50,7 @@ class SeparationTask(lightning.LightningModule):
         gain = mean_improvement(estimates.cpu().numpy(), batch["sources"].cpu().numpy(), batch["mixture"].cpu().numpy())
         self.log("si_sdr_i", gain, prog_bar=True, batch_size=len(estimates))
 
-    def configure_optimizers(self) -> dict:
+    def configure_optimizers(self) -> Any:
         optimizer = torch.optim.Adam(self.model.parameters(), self.learning_rate)
         steps = self.trainer.max_steps
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import lightning
 import torch
 import torch.nn.functional as F
@@ -16,7 +18,8 @@ def centred(x: Tensor) -> Tensor:
 
 
 class SynchronyTask(lightning.LightningModule):
-    """Symmetric InfoNCE over the batch (van den Oord et al., 2018), the own sound at another time being one more wrong answer.
+    """Symmetric InfoNCE over the batch (van den Oord et al., 2018), the own sound at another time being one more
+    wrong answer.
 
     One-cycle schedule over the trainer's max_steps up to `learning_rate`.
     """
@@ -50,7 +53,7 @@ class SynchronyTask(lightning.LightningModule):
         self.log("against_shift", (own > moved).float().mean(), prog_bar=True)
         self.log("own", own.mean())
 
-    def configure_optimizers(self) -> dict:
+    def configure_optimizers(self) -> Any:
         optimizer = torch.optim.AdamW(self.parameters(), self.learning_rate, weight_decay=self.weight_decay)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, self.trainer.max_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

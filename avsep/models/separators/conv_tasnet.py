@@ -1,6 +1,7 @@
 """The temporal convolutional network of Conv-TasNet (Luo and Mesgarani, 2019, section II-B, figure 1).
 
-Letters of the paper: N encoder filters, B bottleneck, H hidden, Sc skip channels, P kernel, X blocks a repeat, R repeats.
+Letters of the paper: N encoder filters, B bottleneck, H hidden, Sc skip channels, P kernel, X blocks a repeat, R
+repeats.
 """
 
 from __future__ import annotations
@@ -117,7 +118,8 @@ class TemporalConvNet(nn.Module):
     """Encoder frames to masks. `before` and `after` split the repeats at the point of fusion, so that what
     is heard is worked out once and only the rest is done again for each face.
 
-    norm: "gLN" or "cLN"; causal: no look into the future (use with cLN). Sizes: letters of the paper in this file's head.
+    norm: "gLN" or "cLN"; causal: no look into the future (use with cLN). Sizes: letters of the paper in this file's
+    head.
     """
 
     def __init__(

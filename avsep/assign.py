@@ -1,0 +1,104 @@
+"""The assigned way: whose voice is each source, cell by cell, so that lips and voices agree best over the whole
+clip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from avsep.sync import CELL
+
+SWITCH_COST = 3.0
+"""Log odds that a source must gain to change its owner from one cell to the next."""
+SHARED_COST = 2.0
+"""Log odds against two active sources in one cell being one person's."""
+UNSEEN = -1.0
+"""Log odds that a source is the voice of a person who is not to be seen, before voices are compared."""
+FADE = CELL
+"""Pictures over which a change of owner is cross-faded."""
+
+
+@dataclass(frozen=True)
+class Ownership:
+    """gains: (people, sources, pictures) float32 in 0..1, what of each source is each person's.
+    confidence: (people,) in 0..1, how sure lips and voice belong together where the person speaks; NaN where never."""
+
+    gains: np.ndarray
+    confidence: np.ndarray
+
+
+def best_path(scores: np.ndarray, switch_cost: float = SWITCH_COST) -> np.ndarray:
+    """The best sequence of joint states under a cost for every source that changes owner (Viterbi).
+
+    scores: (cells, owners, owners, ...), one axis of owners for each source -> (cells, sources) owner indices.
+    The maximum over a change is taken source by source, so the work grows with the states, not with their square.
+    """
+    cells, shape = len(scores), scores.shape[1:]
+    sources = len(shape)
+    value = scores[0].astype(np.float64)
+    back: list[list[np.ndarray]] = []
+    for cell in range(1, cells):
+        steps = []
+        for axis in range(sources):
+            best = value.max(axis=axis, keepdims=True) - switch_cost
+            steps.append(np.where(value >= best, -1, value.argmax(axis=axis, keepdims=True)))
+            value = np.maximum(value, best)
+        back.append(steps)
+        value = value + scores[cell]
+    path = np.zeros((cells, sources), int)
+    if not cells:
+        return path
+    state = list(np.unravel_index(value.argmax(), shape))
+    path[-1] = state
+    for cell in range(cells - 1, 0, -1):
+        for axis in reversed(range(sources)):
+            origin = back[cell - 1][axis][tuple(state)]
+            if origin >= 0:
+                state[axis] = origin
+        path[cell - 1] = state
+    return path
+
+
+def joint_scores(odds: np.ndarray, activity: np.ndarray) -> np.ndarray:
+    """(cells, people, sources) log odds and (cells, sources) activity in 0..1 -> (cells, owners, ...) where owner
+    number `people` is nobody.
+
+    Sources that are both active seldom are one person's: that state costs SHARED_COST.
+    """
+    cells, people, sources = odds.shape
+    own = np.concatenate([odds, np.zeros((cells, 1, sources))], axis=1) * activity[:, None]
+    total = np.zeros((cells, *([people + 1] * sources)))
+    for source in range(sources):
+        shape = [cells] + [1] * sources
+        shape[1 + source] = people + 1
+        total = total + own[:, :, source].reshape(shape)
+    for a in range(sources):
+        for b in range(a + 1, sources):
+            both = np.minimum(activity[:, a], activity[:, b]) * SHARED_COST
+            same = np.zeros([people + 1] * sources)
+            index = np.indices(same.shape)
+            same[(index[a] == index[b]) & (index[a] < people)] = 1
+            total = total - both.reshape([cells] + [1] * sources) * same
+    return total
+
+
+def assign(odds: np.ndarray, activity: np.ndarray, pictures: int) -> Ownership:
+    """Who owns what: odds (cells, people, sources), log odds that the lips speak with the source, NaN where there
+    are no lips to be seen; activity (cells, sources) in 0..1; pictures of the clip -> gains at the pictures' rate."""
+    cells, people, sources = odds.shape
+    known = np.where(np.isnan(odds), UNSEEN, odds)
+    path = best_path(joint_scores(known, activity))
+    owned = np.stack([path == person for person in range(people)]).astype(np.float32)
+    centres = np.arange(cells) * CELL + (CELL - 1) / 2
+    grid = np.arange(pictures)
+    # Change of owner in the middle between two cells, faded over FADE pictures.
+    gains = np.empty((people, sources, pictures), np.float32)
+    for person in range(people):
+        for source in range(sources):
+            gains[person, source] = np.interp(grid, centres, owned[person, :, source])
+    weight = owned.transpose(1, 0, 2) * activity[:, None] * ~np.isnan(odds)
+    sure = 1 / (1 + np.exp(-np.nan_to_num(odds)))
+    heard = weight.sum(axis=(0, 2))
+    confidence = np.where(heard > 0, (weight * sure).sum(axis=(0, 2)) / np.maximum(heard, 1e-9), np.nan)
+    return Ownership(gains, confidence)

@@ -1,0 +1,334 @@
+"""The steps in order: watch, listen, separate, match lips and voices, write. The only file that knows the order."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avsep import manifest
+from avsep.checkpoint import Card, find_weights, load_model, read_card
+from avsep.dsp.resample import model_blocks
+from avsep.errors import UsageError
+from avsep.signals import FRAME_RATE, SAMPLE_RATE, Person, ProgressHook
+from avsep.spool import Spool
+from avsep.timing import Stopwatch
+
+DEFAULT_MODEL = "audio-2spk"
+SYNCHRONY_MODEL = "sync"
+HOP = SAMPLE_RATE // FRAME_RATE
+
+
+@dataclass(frozen=True)
+class Options:
+    """What may be chosen for one clip.
+
+    speakers: voices to separate where there are no faces (default: estimated). audio_stream: number among the audio
+    streams.
+    start, end: seconds on the sound's own clock. video: write an mp4 for each person. overwrite: replace earlier
+    output. av_offset: seconds by which the sound comes after the picture (default: found for each person).
+    """
+
+    speakers: int | None = None
+    audio_stream: int | None = None
+    start: float | None = None
+    end: float | None = None
+    video: bool = True
+    overwrite: bool = False
+    av_offset: float | None = None
+
+
+def resolve_device(device: str) -> str:
+    """ "auto", "cpu" or "cuda" -> the device to use. Raises UsageError for anything else, or CUDA where there is
+    none."""
+    import torch
+
+    available = torch.cuda.is_available()
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"device is {device!r}; it must be auto, cpu or cuda.")
+    if device == "cuda" and not available:
+        raise UsageError("device is 'cuda', but no CUDA device can be used here. Use auto or cpu.")
+    return "cuda" if available and device != "cpu" else "cpu"
+
+
+class Separator:
+    """Separates clips; the models are loaded once, when they are first needed.
+
+    model: name of bundled separation weights or path of a weights file. device: "auto", "cpu" or "cuda". threads: of
+    the CPU.
+    """
+
+    def __init__(self, model: str | Path | None = None, *, device: str = "auto", threads: int | None = None) -> None:
+        import torch
+
+        self.device = resolve_device(device)
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self.card: Card = read_card(find_weights(model or DEFAULT_MODEL))
+        self._models: dict[str, Any] = {}
+
+    def separate(
+        self,
+        path: str | Path,
+        output: str | Path = "separated",
+        options: Options = Options(),
+        progress: ProgressHook | None = None,
+    ) -> dict[str, Any]:
+        """Separate one clip into output/<its name>/ (see README: what comes out) and return the manifest.
+
+        Raises InputError, OutputError, UsageError or WeightsError; then nothing is written.
+        """
+        from avsep.media.decode import probe
+        from avsep.workspace import workspace
+
+        clip = probe(path, audio_stream=options.audio_stream, start=options.start, end=options.end)
+        # Loading is not part of the run that is timed.
+        for name in (self.card.path, SYNCHRONY_MODEL):
+            self._model(name)
+        target = Path(output) / clip.path.stem
+        with workspace(target, options.overwrite) as folder:
+            return _Run(self, clip, options, folder, progress).separate()
+
+    def faces(
+        self,
+        path: str | Path,
+        output: str | Path | None = None,
+        options: Options = Options(),
+        progress: ProgressHook | None = None,
+    ) -> dict[str, Any]:
+        """The people of a clip, with times and boxes; thumbnails and people.json go to output/<its name>/ if it is
+        given."""
+        from avsep.media.decode import probe
+        from avsep.workspace import workspace
+
+        clip = probe(path, audio_stream=options.audio_stream, start=options.start, end=options.end)
+        if output is None:
+            return _Run(self, clip, options, None, progress).list_people()
+        with workspace(Path(output) / clip.path.stem, options.overwrite) as folder:
+            return _Run(self, clip, options, folder, progress).list_people()
+
+    def _model(self, name: str) -> Any:
+        if name not in self._models:
+            self._models[name] = load_model(name, self.device)[0]
+        return self._models[name]
+
+
+class _Run:
+    """One clip on its way through the steps."""
+
+    def __init__(
+        self, separator: Separator, clip: Any, options: Options, folder: Path | None, progress: ProgressHook | None
+    ) -> None:
+        from avsep.separation import silent
+
+        self.separator, self.clip, self.options, self.folder = separator, clip, options, folder
+        self.progress = progress or silent
+        self.watch = Stopwatch()
+        self.warnings: list[str] = []
+        self.started = time.perf_counter()
+
+    def separate(self) -> dict[str, Any]:
+        assert self.folder is not None
+        people = self.find_people()
+        mixture = self.listen()
+        model = self.separator._model(self.separator.card.path)
+        if people and model.conditioning == "lips":
+            voices = self.fused(model, mixture, people)
+        elif model.conditioning == "lips":
+            raise UsageError(
+                f"model {self.separator.card.name!r} needs faces and {self.clip.path} shows none. "
+                f"Use --model {DEFAULT_MODEL}, which separates by sound alone."
+            )
+        elif people:
+            voices = self.assigned(model, mixture, people)
+        else:
+            voices = self.by_sound(model, mixture)
+        return self.write(people, voices)
+
+    def list_people(self) -> dict[str, Any]:
+        people = self.find_people()
+        if self.folder is not None:
+            self.write_thumbnails(people)
+        found = manifest.people(self.clip, people, self.warnings, thumbnails=self.folder is not None)
+        if self.folder is not None:
+            manifest.write(self.folder / "people.json", found)
+        return found
+
+    def find_people(self) -> list[Person]:
+        """Decode the pictures, find and follow the faces, tell the people apart."""
+        if self.clip.video is None:
+            return []
+        from avsep.embeddings.face import load_face_embedder
+        from avsep.faces import find_faces
+        from avsep.faces.identify import identify
+        from avsep.media.decode import read_video
+
+        pictures = self.watch.each("decode", read_video(self.clip, self.warnings.append))
+        with self.watch.step("faces"):
+            found = find_faces(
+                pictures,
+                device=self.separator.device,
+                folder=self.folder,
+                progress=lambda seconds: self.progress("faces", seconds, self.clip.duration_seconds),
+            )
+        with self.watch.step("identify"):
+            embedder, warning = load_face_embedder(self.separator.device) if len(found.tracks) > 1 else (None, None)
+            if warning:
+                self.warnings.append(warning)
+            return identify(found.tracks, embedder)
+
+    def listen(self) -> Spool:
+        """The sound at the models' rate, one channel."""
+        from avsep.media.decode import read_audio
+
+        mixture = Spool(self.folder, (), np.float32)
+        with self.watch.step("decode"):
+            for block in model_blocks(read_audio(self.clip, self.warnings.append)):
+                mixture.append(block)
+        return mixture
+
+    def by_sound(self, model: Any, mixture: Spool) -> Voices:
+        """No faces: as many tracks as there are voices."""
+        from avsep.separation import separate_sound
+        from avsep.talk import activity, count_voices, listen
+
+        wanted = self.options.speakers
+        if wanted is not None and wanted > model.sources:
+            raise UsageError(
+                f"--speakers is {wanted}; model {self.separator.card.name!r} separates up to {model.sources} voices. "
+                f"Give 1 to {model.sources}, or another model (avsep models lists them)."
+            )
+        with self.watch.step("separation"):
+            sources = separate_sound(model, mixture, self.folder, self.separator.device, self.progress)
+        with self.watch.step("speech"):
+            speech, level = listen(sources, self.progress)
+        active = activity(speech, level)
+        count = wanted or count_voices(active)
+        pictures = speech.shape[1]
+        order = np.argsort(-active.sum(axis=0), kind="stable")
+        gains = np.zeros((count, model.sources, pictures), np.float32)
+        for track in range(count):
+            gains[track, order[track]] = 1
+        # With fewer voices than sources, what the model split off goes back to the last voice.
+        gains[count - 1, order[count:]] = 1
+        spoken = np.einsum("pst,st->pt", gains, speech).clip(0, 1)
+        return Voices(sources, gains, spoken, np.full(count, np.nan))
+
+    def assigned(self, model: Any, mixture: Spool, people: Sequence[Person]) -> Voices:
+        """Separate by sound, then let the lips choose."""
+        from avsep.assign import assign
+        from avsep.separation import separate_sound
+        from avsep.sync import embed_lips, embed_voices, score_people
+        from avsep.talk import activity, listen
+
+        device = self.separator.device
+        with self.watch.step("separation"):
+            sources = separate_sound(model, mixture, self.folder, device, self.progress)
+        with self.watch.step("speech"):
+            speech, level = listen(sources, self.progress)
+        synchrony = self.separator._model(SYNCHRONY_MODEL)
+        with self.watch.step("lips"):
+            tracks = [track for person in people for track in person.tracks]
+            lips = {id(t): e for t, e in zip(tracks, embed_lips(synchrony, tracks, device, self.progress), strict=True)}
+        with self.watch.step("synchrony"):
+            active = activity(speech, level)
+            heard = embed_voices(synchrony, sources, device)
+            scores = score_people(people, lips, heard, active, self.options.av_offset)
+            odds = synchrony.slope.item() * scores.correlation + synchrony.bias.item()
+            owned = assign(odds, active, speech.shape[1])
+        spoken = np.einsum("pst,st->pt", owned.gains, speech).clip(0, 1)
+        return Voices(sources, owned.gains, spoken, owned.confidence, scores.offsets / FRAME_RATE)
+
+    def fused(self, model: Any, mixture: Spool, people: Sequence[Person]) -> Voices:
+        """The lips steer the separation itself."""
+        from avsep.separation import separate_faces
+        from avsep.talk import listen
+
+        with self.watch.step("separation"):
+            sources = separate_faces(model, mixture, people, self.folder, self.separator.device, self.progress)
+        with self.watch.step("speech"):
+            speech, _ = listen(sources, self.progress)
+        gains = np.repeat(np.eye(len(people), dtype=np.float32)[:, :, None], speech.shape[1], axis=2)
+        return Voices(sources, gains, speech, np.full(len(people), np.nan))
+
+    def write(self, people: Sequence[Person], voices: Voices) -> dict[str, Any]:
+        """Files of every track, the residual and the manifest."""
+        from avsep.media.decode import read_audio
+        from avsep.media.person_video import PersonVideo, write_person_videos
+        from avsep.render import TrackReader, write_tracks
+
+        assert self.folder is not None
+        names = [f"speaker_{i:02d}" for i in range(len(voices.gains))]
+        wavs = [self.folder / f"{name}.wav" for name in names]
+        seconds = len(voices.sources) / SAMPLE_RATE
+        with self.watch.step("writing"):
+            same = write_tracks(
+                read_audio(self.clip, lambda _: None),
+                TrackReader(voices.sources, voices.gains),
+                wavs,
+                self.folder / "residual.wav",
+                seconds,
+                self.progress,
+            )
+            self.write_thumbnails(people)
+        with_video = bool(people) and self.options.video
+        if with_video:
+            with self.watch.step("video"):
+                jobs = [
+                    PersonVideo(wav.with_suffix(".mp4"), person, wav) for wav, person in zip(wavs, people, strict=True)
+                ]
+                write_person_videos(
+                    self.clip,
+                    jobs,
+                    self.warnings.append,
+                    lambda *state: self.progress("video", *state[-2:]),
+                )
+        self.warnings += [f"{names[a]} and {names[b]} are nearly the same sound" for a, b in same]
+        result = manifest.separation(
+            clip=self.clip,
+            card=self.separator.card,
+            options=asdict(self.options),
+            people=people,
+            voices=voices,
+            video=with_video,
+            warnings=self.warnings,
+            seconds=seconds,
+            steps=self.watch.seconds,
+            total=time.perf_counter() - self.started,
+        )
+        manifest.write(self.folder / "manifest.json", result)
+        return result
+
+    def write_thumbnails(self, people: Sequence[Person]) -> None:
+        from avsep.media.decode import picture_at
+        from avsep.media.encode import write_jpeg
+
+        assert self.folder is not None
+        for number, person in enumerate(people):
+            track = max(person.tracks, key=len)
+            picture = picture_at(self.clip, track.best / FRAME_RATE)
+            x1, y1, x2, y2 = track.boxes[track.best - track.first]
+            side = 0.75 * max(x2 - x1, y2 - y1)
+            x, y = (x1 + x2) / 2, (y1 + y2) / 2
+            height, width = picture.shape[:2]
+            top, bottom = max(0, math.floor(y - side)), min(height, math.ceil(y + side))
+            left, right = max(0, math.floor(x - side)), min(width, math.ceil(x + side))
+            write_jpeg(self.folder / f"speaker_{number:02d}.jpg", picture[top:bottom, left:right])
+
+
+@dataclass(frozen=True, eq=False)
+class Voices:
+    """What the separation found. sources: spool of (sources,); gains: (people, sources, pictures); speech: (people,
+    pictures)
+    probability; confidence: (people,) or NaN; offsets: (people,) seconds the sound comes after the picture."""
+
+    sources: Spool
+    gains: np.ndarray
+    speech: np.ndarray
+    confidence: np.ndarray
+    offsets: np.ndarray | None = None

@@ -1,0 +1,160 @@
+"""How well each face's lips move with each source, over the whole clip, at every offset between sound and picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from avsep.models.synchrony import Synchrony
+from avsep.separation import silent
+from avsep.signals import FRAME_RATE, SAMPLE_RATE, FaceTrack, Person, ProgressHook
+from avsep.spool import Spool
+
+HOP = SAMPLE_RATE // FRAME_RATE
+CHUNK = 10 * FRAME_RATE
+CONTEXT = 32
+"""Pictures of context for embedding a chunk; the networks reach 25 to 30 pictures."""
+CELL = 10
+"""Pictures a decision stands for."""
+WINDOW = 50
+"""Pictures a correlation is taken over: two seconds around the cell."""
+SHORTEST = 20
+"""Pictures of a window that must show the face."""
+LAGS = np.arange(-7, 8)
+"""Offsets tried, in pictures: sound later than picture by this many."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """correlation: (cells, people, sources) at each person's offset, NaN where the face is not to be seen.
+    offsets: (people,) in pictures, sound later than picture; certain: (people,) whether the offset was found or is
+    assumed."""
+
+    correlation: np.ndarray
+    offsets: np.ndarray
+    certain: np.ndarray
+
+
+@torch.inference_mode()
+def embed_voices(model: Synchrony, sources: Spool, device: str) -> np.ndarray:
+    """(pictures, sources, channels) float16 from a spool of (sources,) at SAMPLE_RATE."""
+    pictures = -(-len(sources) // HOP)
+    out = []
+    for first in range(0, pictures, CHUNK):
+        lo, hi = max(0, first - CONTEXT), min(pictures, first + CHUNK + CONTEXT)
+        samples = sources.read(lo * HOP, hi * HOP)
+        samples = np.pad(samples, ((0, (hi - lo) * HOP - len(samples)), (0, 0)))
+        embedding = model.voice(torch.from_numpy(np.ascontiguousarray(samples.T)).to(device))
+        kept = embedding[:, first - lo : min(first + CHUNK, pictures) - lo]
+        out.append(kept.transpose(0, 1).cpu().numpy().astype(np.float16))
+    return np.concatenate(out) if out else np.zeros((0, *sources.row_shape, 1), np.float16)
+
+
+@torch.inference_mode()
+def embed_lips(
+    model: Synchrony, tracks: Sequence[FaceTrack], device: str, progress: ProgressHook = silent
+) -> list[np.ndarray]:
+    """(pictures, channels) float16 of each track. Chunks of equal length go through in one batch, whatever track
+    they are of."""
+    jobs: dict[int, list[tuple[int, int, int]]] = {}
+    for number, track in enumerate(tracks):
+        for first in range(0, len(track), CHUNK):
+            lo, hi = max(0, first - CONTEXT), min(len(track), first + CHUNK + CONTEXT)
+            jobs.setdefault(hi - lo, []).append((number, first, lo))
+    channels = model.lips.channels
+    out = [np.zeros((len(track), channels), np.float16) for track in tracks]
+    total, done = sum(map(len, tracks)) / FRAME_RATE, 0.0
+    for length, chunks in jobs.items():
+        for group in (chunks[i : i + 4] for i in range(0, len(chunks), 4)):
+            crops = np.stack([tracks[n].lips.crops.read(lo, lo + length) for n, _, lo in group])
+            embedding = model.lips(torch.from_numpy(crops).to(device).float() / 255).cpu().numpy()
+            for row, (n, first, lo) in zip(embedding, group, strict=True):
+                last = min(first + CHUNK, len(tracks[n]))
+                out[n][first:last] = row[first - lo : last - lo]
+                done += (last - first) / FRAME_RATE
+            progress("lips", done, total)
+    return out
+
+
+def _window_sums(x: np.ndarray, lo: np.ndarray, hi: np.ndarray) -> np.ndarray:
+    """Sums of x (time, ...) over [lo, hi) for each window."""
+    total = np.concatenate([np.zeros((1, *x.shape[1:]), np.float64), np.cumsum(x, axis=0, dtype=np.float64)])
+    return total[hi] - total[lo]
+
+
+def track_correlation(lips: np.ndarray, voices: np.ndarray, first: int, lag: int) -> tuple[np.ndarray, np.ndarray]:
+    """Correlation of one track's lips (pictures, channels) with each voice (time, sources, channels) moved by `lag`,
+    in a window
+    around every cell: (cell numbers, (cells, sources)). `first`: grid number of the track's first picture."""
+    lo = max(first, 0, -lag)
+    hi = min(first + len(lips), len(voices), len(voices) - lag)
+    if hi - lo < SHORTEST:
+        return np.zeros(0, int), np.zeros((0, voices.shape[1]))
+    cells = np.arange(lo // CELL, -(-hi // CELL))
+    start = (cells * CELL + CELL // 2 - WINDOW // 2).clip(lo, hi) - lo
+    stop = (cells * CELL + CELL // 2 + WINDOW // 2).clip(lo, hi) - lo
+    enough = stop - start >= SHORTEST
+    cells, start, stop = cells[enough], start[enough], stop[enough]
+    seen = lips[lo - first : hi - first].astype(np.float32)
+    heard = voices[lo + lag : hi + lag].astype(np.float32)
+    count = (stop - start)[:, None]
+    seen_sum, heard_sum = _window_sums(seen, start, stop), _window_sums(heard, start, stop)
+    product = _window_sums(np.einsum("tc,tsc->ts", seen, heard), start, stop)
+    covariance = product - np.einsum("wc,wsc->ws", seen_sum, heard_sum) / count
+    seen_power = _window_sums((seen**2).sum(1), start, stop)[:, None] - (seen_sum**2).sum(1)[:, None] / count
+    heard_power = _window_sums((heard**2).sum(2), start, stop) - (heard_sum**2).sum(2) / count
+    return cells, covariance / np.sqrt(np.maximum(seen_power * heard_power, 1e-6))
+
+
+def score_people(
+    people: Sequence[Person],
+    lips: dict[int, np.ndarray],
+    voices: np.ndarray,
+    activity: np.ndarray,
+    av_offset: float | None,
+) -> Scores:
+    """Correlations of every person with every source at the person's own offset.
+
+    lips: embeddings by id() of the track. voices: (pictures, sources, channels). activity: (cells, sources) weight
+    of a source in a cell.
+    av_offset: seconds the sound is later than the picture, or None to find it for each person: the lag at which the
+    best source of each cell agrees best on the whole.
+    """
+    cells, sources = activity.shape
+    lags = LAGS if av_offset is None else np.array([round(av_offset * FRAME_RATE)])
+    correlation = np.full((cells, len(people), sources), np.nan)
+    offsets, certain = np.zeros(len(people), int), np.zeros(len(people), bool)
+    for number, person in enumerate(people):
+        table = np.full((len(lags), cells, sources), np.nan)
+        for track in person.tracks:
+            for row, lag in enumerate(lags):
+                at, values = track_correlation(lips[id(track)], voices, track.first, int(lag))
+                inside = at < cells
+                table[row, at[inside]] = values[inside]
+        best, sure = choose_lag(table, activity, lags)
+        correlation[:, number], offsets[number], certain[number] = (
+            table[best],
+            lags[best],
+            sure or av_offset is not None,
+        )
+    return Scores(correlation, offsets, certain)
+
+
+def choose_lag(table: np.ndarray, activity: np.ndarray, lags: np.ndarray) -> tuple[int, bool]:
+    """The row of `table` (lags, cells, sources) where the lips agree best with what they could belong to, and
+    whether it stands out from the others."""
+    if len(lags) == 1:
+        return 0, False
+    zero = int(np.flatnonzero(lags == 0)[0])
+    weight = np.where(np.isnan(table).any(axis=0), 0.0, activity)
+    if weight.sum() < 2:
+        return zero, False
+    best = np.nan_to_num(table).clip(0) * weight
+    score = best.max(axis=2).sum(axis=1) / weight.max(axis=1).sum()
+    score = score - 0.002 * abs(lags)
+    row = int(score.argmax())
+    away = abs(lags - lags[row]) > 2
+    return row, bool(score[row] > score[away].max() + 0.02)

@@ -1,0 +1,84 @@
+"""Who speaks when: speech probabilities to spans, activity of sources, number of voices."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from avsep.separation import silent
+from avsep.signals import FRAME_RATE, SAMPLE_RATE, ProgressHook
+from avsep.speech import SpeechDetector
+from avsep.spool import Spool
+from avsep.sync import CELL
+
+HOP = SAMPLE_RATE // FRAME_RATE
+CHUNK = 20 * SAMPLE_RATE
+ON, OFF = 0.5, 0.3
+"""Probabilities at which a span of speech begins and ends."""
+SHORTEST_SPEECH, SHORTEST_PAUSE = 0.12, 0.3
+"""Seconds; shorter spans are dropped, shorter pauses bridged."""
+FAR_BELOW = 25.0
+"""dB below the louder source at which a source counts as its leak, not as a voice."""
+
+
+def listen(sources: Spool, progress: ProgressHook = silent) -> tuple[np.ndarray, np.ndarray]:
+    """Probability of speech and level of each source at FRAME_RATE: (sources, pictures) in 0..1 and in dB of full
+    scale."""
+    detector = SpeechDetector()
+    speech, level = [], []
+    for start in range(0, len(sources), CHUNK):
+        x = sources.read(start, start + CHUNK).T
+        speech.append(detector.probability(x))
+        padded = np.pad(x, ((0, 0), (0, -x.shape[1] % HOP)))
+        power = (padded.reshape(len(x), -1, HOP) ** 2).mean(axis=2)
+        level.append(10 * np.log10(power + 1e-10))
+        progress("speech", min(start + CHUNK, len(sources)) / SAMPLE_RATE, len(sources) / SAMPLE_RATE)
+    count = sources.row_shape[0]
+    empty = np.zeros((count, 0), np.float32)
+    return np.concatenate([empty, *speech], axis=1), np.concatenate([empty, *level], axis=1)
+
+
+def by_cell(x: np.ndarray) -> np.ndarray:
+    """Mean over the pictures of a cell: (..., pictures) -> (..., cells)."""
+    pictures = x.shape[-1]
+    starts = np.arange(0, pictures, CELL)
+    if not pictures:
+        return x
+    return np.add.reduceat(x, starts, axis=-1) / np.minimum(CELL, pictures - starts)
+
+
+def activity(speech: np.ndarray, level: np.ndarray) -> np.ndarray:
+    """How much each source is a voice in each cell, in 0..1: (sources, pictures) each -> (cells, sources).
+
+    A source far below the louder one is its leak, one far below the loudest speech of the clip is none.
+    """
+    loud = by_cell(10 ** (level / 10))
+    top = np.maximum(loud.max(axis=0, keepdims=True), np.percentile(loud, 95) * 1e-2 + 1e-12)
+    above = (10 * np.log10(loud / top + 1e-12) + FAR_BELOW) / 10
+    return (by_cell(speech) * above.clip(0, 1)).T
+
+
+def count_voices(active: np.ndarray) -> int:
+    """Voices heard in (cells, sources) activity: one where the second source is but seldom a voice of its own."""
+    seconds = np.sort((active > 0.4).sum(axis=0))[::-1]
+    if seconds[0] == 0:
+        return len(seconds)
+    return int((seconds > 0.15 * seconds[0]).sum())
+
+
+def spans(probability: np.ndarray) -> list[tuple[float, float]]:
+    """(pictures,) probability of speech -> (start, end) seconds, with hysteresis."""
+    found: list[list[float]] = []
+    talking = False
+    for number in np.flatnonzero(np.diff(np.concatenate([[0], (probability > OFF).astype(int), [0]]))):
+        if not talking:
+            begin = number
+        elif probability[begin:number].max() > ON:
+            found.append([begin / FRAME_RATE, number / FRAME_RATE])
+        talking = not talking
+    joined: list[list[float]] = []
+    for begin_s, end_s in found:
+        if joined and begin_s - joined[-1][1] < SHORTEST_PAUSE:
+            joined[-1][1] = end_s
+        else:
+            joined.append([begin_s, end_s])
+    return [(a, b) for a, b in joined if b - a >= SHORTEST_SPEECH]
