@@ -31,6 +31,10 @@ SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".opus")
 SHORTEST_SECONDS = 0.5
 SKIPPED = "skipped.tsv"
 
+SIDE_STEP = 32
+"""Frames are multiples of this: then they lie in memory without padding, whose stray bytes would reach the encoder and
+make files of the same clip differ."""
+
 
 @dataclass(frozen=True, eq=False)
 class Portrait:
@@ -65,7 +69,7 @@ def find_recordings(paths: list[Path]) -> list[Path]:
 
 
 def put_in_frame(portrait: Portrait, style: Style) -> tuple[np.ndarray, np.ndarray]:
-    """The portrait as the style's camera sees it, and its landmarks: a square with the whole head, sides even."""
+    """The portrait as the style's camera sees it, and its landmarks: a square with the whole head."""
     picture, landmarks = portrait.picture, portrait.landmarks
     if style.mirrored:
         picture = np.ascontiguousarray(picture[:, ::-1])
@@ -73,7 +77,7 @@ def put_in_frame(portrait: Portrait, style: Style) -> tuple[np.ndarray, np.ndarr
     face = FACE_HEIGHT * float(np.linalg.norm(landmarks[1] - landmarks[0]))
     # Never beyond the picture: that would enlarge the face instead.
     zoom = min(style.zoom, min(picture.shape[:2]) / face)
-    side = int((style.face or face) * zoom) // 2 * 2
+    side = int((style.face or face) * zoom) // SIDE_STEP * SIDE_STEP
     return frame_portrait(picture, landmarks, (side, side), style.face)
 
 

@@ -22,6 +22,7 @@ KNOTS = np.linspace(-1, 1, 65)
 
 _MIN_EYE_DISTANCE = 12.0
 _OPEN_CONTRAST = 0.35
+_SMALLEST_GAP = 0.17
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +73,7 @@ def find_lips(picture: np.ndarray, landmarks: np.ndarray) -> Lips:
     redness, light = _patch(picture, left, right)
     # The corners of an open mouth are red in hue but dark; they belong to its inside like the teeth.
     corners, upper, lower, contrast = _open_mouth(redness - 2.5 * np.clip(0.25 - light, 0, None))
-    if contrast < _OPEN_CONTRAST:
+    if contrast < _OPEN_CONTRAST or (lower - upper).max() < _SMALLEST_GAP:
         line = _closed_line(redness, light)
         corners = np.array([[-1.0, line(-1.0)], [1.0, line(1.0)]])
         straight = np.interp(KNOTS, [-1, 1], corners[:, 1])
@@ -123,7 +124,7 @@ def _open_mouth(lipness: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
     def arcs(p: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         x = p[0] + p[1] * knots
         base = p[2] + p[3] * knots
-        bulge = 1 - knots**2
+        bulge = (1 - knots**2) ** p[6]
         return x, base + p[4] * bulge, base + (p[4] + abs(p[5])) * bulge
 
     def steps(p: np.ndarray) -> tuple[float, float]:
@@ -137,15 +138,16 @@ def _open_mouth(lipness: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
         # Beside both steps the worse one counts again, so that one strong edge alone does not win; corners stay near.
         top, bottom = steps(p)
         far = max(0.0, abs(p[0]) - 0.15) + max(0.0, abs(p[1] - 0.9) - 0.15) + max(0.0, 0.14 - abs(p[5]))
+        far += max(0.0, 0.45 - p[6]) + max(0.0, p[6] - 1.2)
         return -(top + bottom + 2 * min(top, bottom)) * (0.6 + 0.4 * p[1]) + 10 * far
 
     starts = [
-        np.array([0, 0.9, y, 0, bow, gap]) for y in (-0.1, 0.1) for bow in (0.0, 0.15) for gap in (0.2, 0.35, 0.5)
+        np.array([0, 0.9, y, 0, bow, gap, 0.9]) for y in (-0.1, 0.1) for bow in (0.0, 0.15) for gap in (0.2, 0.35, 0.5)
     ]
-    fits = [minimize(cost, s, method="Nelder-Mead", options={"maxiter": 500, "xatol": 1e-3}) for s in starts]
+    fits = [minimize(cost, s, method="Nelder-Mead", options={"maxiter": 700, "xatol": 1e-3}) for s in starts]
     p = min(fits, key=lambda fit: fit.fun).x
     corners = np.array([[p[0] - p[1], p[2] - p[3]], [p[0] + p[1], p[2] + p[3]]])
-    bulge = 1 - KNOTS**2
+    bulge = (1 - KNOTS**2) ** p[6]
     return corners, p[4] * bulge, (p[4] + abs(p[5])) * bulge, min(steps(p))
 
 

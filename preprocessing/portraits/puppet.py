@@ -142,7 +142,7 @@ class Puppet:
         top, bottom = parting.top, parting.bottom
         # Each lip moves as a whole; the motion fades towards the nose above and turns into the jaw's below. Teeth at
         # the edges of an open mouth stay out of the lips by a margin.
-        margin = np.minimum(parting.bulge * 8, 1) * (0.03 * half if gap_before > 0 else 0.0)
+        margin = np.minimum(parting.bulge * 8, 1) * (0.045 * half if gap_before > 0 else 0.0)
         above = (parting.upper - margin - top) * _ramp(top - y, 0.42 * eyes, 0.08 * eyes)
         jaw = -0.8 * (0.8 * parting.gape - 0.45 * gap_before * half) * self._jaw
         stays_lip = _ramp(y - bottom, 0.42 * eyes, 0.12 * eyes)

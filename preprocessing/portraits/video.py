@@ -47,7 +47,8 @@ def write_mp4(
 ) -> None:
     """Write RGB pictures (height, width, 3) uint8 at FRAME_RATE and mono sound (time,) as H.264 and AAC.
 
-    Sides of the pictures must be even. The file appears under its name only when it is complete.
+    Sides of the pictures must be even; widths that are multiples of 32 give the same bytes every time. The
+    file appears under its name only when it is complete.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -56,7 +57,7 @@ def write_mp4(
             audio = container.add_stream("aac", rate=AAC_RATE, layout="mono")
             audio.bit_rate = AAC_BITS
             video.pix_fmt = "yuv420p"
-            # Two threads, so that the same pictures give the same bytes on every machine.
+            # A fixed number of threads, on which the bytes depend.
             video.options = {"crf": str(quality), "preset": preset, "threads": "2"}
             for number, picture in enumerate(pictures):
                 if number == 0:
