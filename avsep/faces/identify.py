@@ -11,7 +11,7 @@ from avsep.embeddings.face import SAME_PERSON, FaceEmbedder
 from avsep.signals import FRAME_RATE, FaceTrack, Person
 
 SHORTEST_SECONDS = 0.4
-"""Persons on screen for less in all are mostly not faces, and too short to tell a voice by."""
+"""Persons never on screen for so long are mostly not faces, and too short to tell a voice by."""
 
 SHORT_CLIP_SECONDS = 1.0
 """In clips not longer than this everybody counts."""
@@ -50,7 +50,7 @@ def identify(tracks: Sequence[FaceTrack], embedder: FaceEmbedder | None, cuts: S
     persons = [Person(tuple(tracks[row] for row in sorted(group)), warnings) for group in groups]
     span = max(t.end_seconds for t in tracks) - min(t.start_seconds for t in tracks)
     if span > SHORT_CLIP_SECONDS:
-        persons = [person for person in persons if _seconds(person) >= SHORTEST_SECONDS]
+        persons = [p for p in persons if max(map(len, p.tracks)) >= SHORTEST_SECONDS * FRAME_RATE]
     return sorted(persons, key=lambda p: (-round(_seconds(p)), p.box[0], p.box[1], p.tracks[0].first))
 
 
