@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from avsep.errors import AvsepError, InputError
+from avsep.faces.detect import Detector, MtcnnDetector
 from avsep.signals import FaceTrack
 
 SUFFIXES = {".mpg", ".mpeg", ".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".ts"}
@@ -27,7 +28,7 @@ SUFFIXES = {".mpg", ".mpeg", ".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".
 COLUMNS = ("lips", "video", "frames", "first", "samples", "quality")
 
 
-def extract(video: Path, warn: Callable[[str], None], device: str = "cpu") -> dict[str, np.ndarray]:
+def extract(video: Path, warn: Callable[[str], None], detector: Detector | None = None) -> dict[str, np.ndarray]:
     """The arrays of one video (see the module). Raises InputError when it has no picture, no sound or no face."""
     from avsep.dsp.resample import model_blocks
     from avsep.faces import find_faces
@@ -36,14 +37,14 @@ def extract(video: Path, warn: Callable[[str], None], device: str = "cpu") -> di
     clip = probe(video)
     if clip.video is None:
         raise InputError(f"{video}: no video stream. Give videos of a talking face")
-    track = largest(find_faces(read_video(clip, warn), device=device, folder=None).tracks)
+    track = largest(find_faces(read_video(clip, warn), device="cpu", folder=None, detector=detector).tracks)
     if track is None:
         raise InputError(f"{video}: no face found. Give videos of a talking face")
     audio = np.concatenate(list(model_blocks(read_audio(clip, warn))))
     return {
         "lips": track.lips.crops.read(0, len(track)),
         "quality": track.lips.quality,
-        "first": np.int64(track.first),
+        "first": np.array(track.first),
         "audio": np.clip(np.round(audio * 32768.0), -32768, 32767).astype(np.int16),
     }
 
@@ -64,6 +65,7 @@ def extract_folder(source: Path, out: Path, *, overwrite: bool = False, device: 
     videos = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     if not videos:
         raise InputError(f"{source}: no videos in it (looked for {', '.join(sorted(SUFFIXES))})")
+    detector = MtcnnDetector(device)
     rows: list[str] = []
     skipped: list[str] = []
     for number, video in enumerate(videos, 1):
@@ -73,7 +75,7 @@ def extract_folder(source: Path, out: Path, *, overwrite: bool = False, device: 
         try:
             arrays = None if overwrite else _read(target)
             if arrays is None:
-                arrays = extract(video, lambda message: print(message, file=sys.stderr), device)
+                arrays = extract(video, lambda message: print(message, file=sys.stderr), detector)
                 _write(target, arrays)
         except AvsepError as error:
             skipped.append(f"{name}\t{' '.join(str(error).split())}")
@@ -100,7 +102,7 @@ def _write(file: Path, arrays: dict[str, np.ndarray]) -> None:
     partial = file.with_name(f".{file.name}.partial")
     try:
         with partial.open("wb") as f:
-            np.savez(f, **arrays)
+            np.savez(f, **arrays)  # type: ignore[arg-type]
         os.replace(partial, file)
     finally:
         partial.unlink(missing_ok=True)
