@@ -35,6 +35,7 @@ def test_marked_blocks_run(tmp_path: Path) -> None:
         assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
     for name in ("separated/talk/manifest.json", "part/talk/residual.wav", "faces/talk/people.json", "tracks/talk"):
         assert (tmp_path / name).exists(), name
+    assert not (tmp_path / "elsewhere").exists()
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
