@@ -203,7 +203,7 @@ def test_disk_full(tmp_path: Path) -> None:
     )
     sound = write_media(tmp_path / "sound.mka", sound=tone(4.0))
     done = subprocess.run(
-        [sys.executable, "-c", program, "separate", sound], cwd=tmp_path, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", program, "separate", sound], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 1, done.stderr
     assert "cannot be written" in done.stderr or "disk is full" in done.stderr
@@ -277,13 +277,15 @@ def test_signals_leave_nothing_half_written(tmp_path: Path, number: int, code: i
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("separated/.*")):  # the hidden folder: it is at work now
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    try:
+        while not list(tmp_path.glob("separated/.*")):  # the hidden folder: it is at work now
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.05)
+    except BaseException:
+        process.kill()
+        raise
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate()
     assert (process.returncode, out) == (code, ""), err
     assert word in err
     assert "Traceback" not in err
