@@ -11,6 +11,9 @@ import numpy as np
 BATCH_PICTURES = 8
 """Pictures a call of the detector; bounds its memory."""
 
+NETWORK_FACE = 12.0
+"""Pixels of a face in the first stage's view."""
+
 THRESHOLDS = [0.6, 0.7, 0.8]
 """Least probability a face needs to leave each of the three stages; the last is stricter than MTCNN's own 0.7."""
 
@@ -52,14 +55,14 @@ class MtcnnDetector:
         import torch
         from facenet_pytorch import MTCNN
 
-        # Largest first is its default order; the caller sorts out what is a face of interest.
         self._network: Any = MTCNN(keep_all=True, thresholds=THRESHOLDS, device=torch.device(device)).eval()
 
     def __call__(self, pictures: np.ndarray, smallest: float) -> list[Detections]:
-        if len(pictures) == 0 or 0 in pictures.shape:
+        side = min(pictures.shape[1:3])
+        if side < NETWORK_FACE:
             return [NOTHING] * len(pictures)
         # The image pyramid must have one level at least.
-        self._network.min_face_size = max(12.0, min(float(smallest), *pictures.shape[1:3]))
+        self._network.min_face_size = max(NETWORK_FACE, min(float(smallest), side))
         found: list[Detections] = []
         for start in range(0, len(pictures), BATCH_PICTURES):
             found += self._detect(pictures[start : start + BATCH_PICTURES])
@@ -72,7 +75,7 @@ class MtcnnDetector:
             boxes, probabilities, landmarks = self._network.detect(batch, landmarks=True)
         except torch.OutOfMemoryError:
             raise
-        except (RuntimeError, IndexError):
+        except (RuntimeError, ValueError, IndexError):
             # MTCNN trips over batches all of whose candidates lie outside the picture.
             if len(batch) == 1:
                 return [NOTHING]
