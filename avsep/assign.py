@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avsep.sync import CELL
+from avsep.sync import CELL, WINDOW
 
-SWITCH_COST = 3.0
+SWITCH_COST = 2.0
 """Log odds that a source must gain to change its owner from one cell to the next."""
 SHARED_COST = 2.0
-"""Log odds against two active sources in one cell being one person's."""
+"""Log odds against two active sources at one time being one person's."""
 UNSEEN = -1.0
 """Log odds that a source is the voice of a person who is not to be seen, before voices are compared."""
-FADE = CELL
-"""Pictures over which a change of owner is cross-faded."""
+NEW = CELL / WINDOW
+"""Share of a cell's window that the window of the cell before did not hold: what it adds to the evidence."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +88,11 @@ def assign(odds: np.ndarray, activity: np.ndarray, pictures: int) -> Ownership:
     are no lips to be seen; activity (cells, sources) in 0..1; pictures of the clip -> gains at the pictures' rate."""
     cells, people, sources = odds.shape
     known = np.where(np.isnan(odds), UNSEEN, odds)
-    path = best_path(joint_scores(known, activity))
+    path = best_path(NEW * joint_scores(known, activity))
     owned = np.stack([path == person for person in range(people)]).astype(np.float32)
     centres = np.arange(cells) * CELL + (CELL - 1) / 2
     grid = np.arange(pictures)
-    # Change of owner in the middle between two cells, faded over FADE pictures.
+    # A change of owner is faded from the middle of one cell to the middle of the next.
     gains = np.empty((people, sources, pictures), np.float32)
     for person in range(people):
         for source in range(sources):

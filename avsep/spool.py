@@ -28,7 +28,7 @@ class Spool:
     def append(self, rows: np.ndarray) -> None:
         """Add rows: (n, *row_shape)."""
         if rows.shape[1:] != self.row_shape:
-            raise ValueError(f"rows must be (n, {self.row_shape}), got {rows.shape}")
+            raise ValueError(f"rows must be (n, {', '.join(map(str, self.row_shape))}), got {rows.shape}")
         self._file.seek(self._rows * self._row_bytes)
         self._file.write(np.ascontiguousarray(rows, self.dtype).tobytes())
         self._rows += len(rows)

@@ -47,14 +47,14 @@ class PackedSpeech:
         return np.concatenate(pieces)[:length]
 
 
-def colour(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A random room, spectral tilt and band limit in one filtering, (time,) -> (time,).
+def colour(x: np.ndarray, rng: np.random.Generator, rooms: float = 0.6) -> np.ndarray:
+    """A random room (in a share `rooms` of cases), spectral tilt and band limit in one filtering, (time,) -> (time,).
 
     The room is exponentially decaying noise behind a direct path (T60 0.1 to 0.6 s).
     """
     size = 2 * len(x)
     spectrum = np.fft.rfft(x, size)
-    if rng.random() < 0.6:
+    if rng.random() < rooms:
         t60 = rng.uniform(0.1, 0.6)
         time = np.arange(int(t60 * SAMPLE_RATE)) / SAMPLE_RATE
         tail = rng.standard_normal(len(time)) * 10 ** (-3 * time / t60)
@@ -101,13 +101,14 @@ class Mixtures(Dataset):
         alone: float = 0.1,
         partial: float = 0.25,
         noise_share: float = 0.35,
+        rooms: float = 0.6,
         augment: bool = True,
         seed: int = 0,
     ) -> None:
         self.speech, self.noise = speech, noise
         self.items, self.length, self.sources = items, round(seconds * SAMPLE_RATE), sources
         self.level_db, self.alone, self.partial, self.noise_share = level_db, alone, partial, noise_share
-        self.augment, self.seed, self.epoch = augment, seed, 0
+        self.rooms, self.augment, self.seed, self.epoch = rooms, augment, seed, 0
 
     def __len__(self) -> int:
         return self.items
@@ -138,7 +139,7 @@ class Mixtures(Dataset):
         factor = rng.uniform(0.9, 1.1) if self.augment else 1.0
         voice = self.speech.draw(rng, name, round(self.length * factor) + 2)
         if self.augment:
-            voice = colour(change_speed(voice, factor), rng)
+            voice = colour(change_speed(voice, factor), rng, self.rooms)
         return scale_to(voice[: self.length], base + rng.uniform(-self.level_db, self.level_db) / 2)
 
 
@@ -155,6 +156,10 @@ class SpeechMixtures(lightning.LightningDataModule):
         validation_items: int = 100,
         workers: int = 2,
         sources: int = 2,
+        alone: float = 0.1,
+        partial: float = 0.25,
+        noise_share: float = 0.35,
+        rooms: float = 0.6,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -165,7 +170,18 @@ class SpeechMixtures(lightning.LightningDataModule):
         o = self.options
         noise = PackedSpeech(o.noise, "train") if o.noise else None
         train, dev = PackedSpeech(o.speech, "train"), PackedSpeech(o.speech, "dev")
-        self.train_set = Mixtures(train, noise, o.epoch_items, o.seconds, o.sources, seed=o.seed)
+        self.train_set = Mixtures(
+            train,
+            noise,
+            o.epoch_items,
+            o.seconds,
+            o.sources,
+            alone=o.alone,
+            partial=o.partial,
+            noise_share=o.noise_share,
+            rooms=o.rooms,
+            seed=o.seed,
+        )
         self.dev_set = Mixtures(dev, None, o.validation_items, o.seconds, o.sources, augment=False, seed=1234)
 
     def train_dataloader(self) -> DataLoader:

@@ -1,0 +1,80 @@
+"""Which source is whose: the lips decide, steadily."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from avsep.assign import SWITCH_COST, assign, best_path, joint_scores
+
+
+def brute_force(scores: np.ndarray, switch_cost: float) -> float:
+    cells, shape = len(scores), scores.shape[1:]
+    best = -np.inf
+    for path in itertools.product(np.ndindex(*shape), repeat=cells):
+        value = sum(scores[i][s] for i, s in enumerate(path))
+        value -= switch_cost * sum(a != b for p, q in itertools.pairwise(path) for a, b in zip(p, q, strict=True))
+        best = max(best, value)
+    return best
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_best_path_is_the_best_of_all_paths(seed):
+    scores = np.random.default_rng(seed).normal(scale=2, size=(4, 3, 3))
+    path = best_path(scores, 1.5)
+    value = sum(scores[i][tuple(s)] for i, s in enumerate(path)) - 1.5 * (path[1:] != path[:-1]).sum()
+    assert value == pytest.approx(brute_force(scores, 1.5))
+
+
+def odds_of(owner_of_source: list[list[int]], people: int, strength: float = 3.0) -> np.ndarray:
+    """(cells, people, sources) log odds that favour the given owner; -1 is nobody."""
+    out = np.full((len(owner_of_source), people, len(owner_of_source[0])), -strength)
+    for cell, owners in enumerate(owner_of_source):
+        for source, owner in enumerate(owners):
+            if owner >= 0:
+                out[cell, owner, source] = strength
+    return out
+
+
+def test_each_face_gets_its_voice():
+    owned = assign(odds_of([[1, 0]] * 10, 2), np.ones((10, 2)), 100)
+    np.testing.assert_array_equal(owned.gains[0, 1], 1)
+    np.testing.assert_array_equal(owned.gains[1, 0], 1)
+    assert owned.gains[0, 0].max() == owned.gains[1, 1].max() == 0
+    assert (owned.confidence > 0.9).all()
+
+
+def test_a_single_contrary_cell_does_not_swap():
+    truth = [[0, 1]] * 10
+    truth[5] = [1, 0]
+    owned = assign(odds_of(truth, 2, strength=SWITCH_COST), np.ones((10, 2)), 100)
+    np.testing.assert_array_equal(owned.gains[0, 0], 1)
+
+
+def test_sources_that_change_places_are_followed():
+    owned = assign(odds_of([[0, 1]] * 10 + [[1, 0]] * 10, 2), np.ones((20, 2)), 200)
+    assert owned.gains[0, 0, 40] == owned.gains[0, 1, 160] == 1
+    assert owned.gains[0, 0, 160] == owned.gains[0, 1, 40] == 0
+
+
+def test_a_voice_nobody_moves_lips_to_is_nobodys():
+    owned = assign(odds_of([[-1, -1]] * 10, 2), np.ones((10, 2)), 100)
+    assert owned.gains.max() == 0
+    assert np.isnan(owned.confidence).all()
+
+
+def test_what_is_given_is_never_more_than_the_source():
+    rng = np.random.default_rng(1)
+    owned = assign(rng.normal(scale=4, size=(30, 4, 2)), rng.random((30, 2)), 297)
+    assert owned.gains.min() >= 0
+    assert owned.gains.sum(axis=0).max() <= 1 + 1e-6
+
+
+def test_two_active_sources_of_one_face_cost():
+    scores = joint_scores(np.zeros((1, 1, 2)), np.ones((1, 2)))
+    assert scores[0, 0, 0] < scores[0, 0, 1] == scores[0, 1, 1]
+
+
+def test_nothing_heard_gives_no_nan():
+    owned = assign(np.full((3, 1, 2), np.nan), np.zeros((3, 2)), 25)
+    assert np.isfinite(owned.gains).all()

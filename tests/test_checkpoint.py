@@ -1,0 +1,94 @@
+"""Weights files describe themselves, load without running their code, and refuse what they are not."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+from avsep.checkpoint import find_weights, list_weights, load_model, read_card, save_model
+from avsep.errors import WeightsError
+from avsep.models.audio_only import AudioOnly
+
+SMALL = {"filters": 16, "bottleneck": 8, "hidden": 12, "blocks": 2, "repeats": 2}
+
+
+def test_a_saved_model_comes_back(tmp_path):
+    torch.manual_seed(0)
+    model = AudioOnly(**SMALL).half().float().eval()
+    path = tmp_path / "small.safetensors"
+    save_model(path, model, "small", "MIT", {"data": "none"}, {"si_sdr_i_db": 1.5})
+    again, card = load_model(path)
+    x = torch.randn(1, 2000)
+    torch.testing.assert_close(again(x), model(x))
+    assert (card.name, card.licence, card.parameters) == ("small", "MIT", model.parameter_count)
+    assert card.scores == {"si_sdr_i_db": 1.5}
+    assert [p.name for p in tmp_path.iterdir()] == ["small.safetensors"]
+
+
+def test_bundled_weights_load_and_say_where_they_come_from():
+    cards = list_weights()
+    assert {"audio-2spk", "sync"} <= {card.name for card in cards}
+    total = 0
+    for card in cards:
+        model, _ = load_model(card.name)
+        assert model.parameter_count == card.parameters
+        assert card.licence
+        assert card.lineage["data"]
+        assert card.lineage["command"]
+        total += find_weights(card.name).stat().st_size
+    assert total <= 40e6
+
+
+def header(tmp_path, **changes):
+    """A file with a good header but for the changes."""
+    good = {
+        "format": 1,
+        "name": "x",
+        "class_path": "avsep.models.audio_only.AudioOnly",
+        "init_args": SMALL,
+        "parameters": 1,
+        "licence": "MIT",
+        "lineage": {},
+        "scores": {},
+    }
+    path = tmp_path / "x.safetensors"
+    save_file({"a": np.zeros(1, np.float32)}, path, metadata={"avsep": json.dumps(good | changes)})
+    return path
+
+
+def test_other_classes_are_never_loaded(tmp_path):
+    with pytest.raises(WeightsError, match=r"asks for class 'os.system'; only classes under avsep.models."):
+        load_model(header(tmp_path, class_path="os.system"))
+
+
+def test_a_newer_format_is_named(tmp_path):
+    with pytest.raises(WeightsError, match="format 2; this version reads format 1"):
+        read_card(header(tmp_path, format=2))
+
+
+def test_weights_that_do_not_fit_their_description(tmp_path):
+    with pytest.raises(WeightsError, match="do not fit their own description"):
+        load_model(header(tmp_path))
+
+
+def test_a_foreign_safetensors_file(tmp_path):
+    path = tmp_path / "foreign.safetensors"
+    save_file({"a": np.zeros(1, np.float32)}, path)
+    with pytest.raises(WeightsError, match="not one of avsep's"):
+        load_model(path)
+
+
+def test_a_damaged_file(tmp_path):
+    path = tmp_path / "damaged.safetensors"
+    path.write_bytes(b"\x10\x00nonsense")
+    with pytest.raises(WeightsError, match="damaged"):
+        load_model(path)
+
+
+def test_an_unknown_name_lists_the_known_ones(tmp_path):
+    with pytest.raises(WeightsError, match=r"unknown model 'nope'. Bundled: .*audio-2spk"):
+        load_model("nope")
+    with pytest.raises(WeightsError, match="no weights file at"):
+        load_model(tmp_path / "gone.safetensors")
