@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from avsep.signals import FRAME_RATE
 from avsep.sync import CELL, WINDOW
 
 SWITCH_COST = 2.0
@@ -15,14 +16,17 @@ SHARED_COST = 2.0
 """Log odds against two active sources at one time being one person's."""
 UNSEEN = -1.0
 """Log odds that a source is the voice of a person who is not to be seen, before voices are compared."""
+SHORTEST_UNSEEN = 1.0
+"""Seconds of speech from which somebody who is not to be seen gets a track."""
 NEW = CELL / WINDOW
 """Share of a cell's window that the window of the cell before did not hold: what it adds to the evidence."""
 
 
 @dataclass(frozen=True)
 class Ownership:
-    """gains: (people, sources, pictures) float32 in 0..1, what of each source is each person's.
-    confidence: (people,) in 0..1, how sure lips and voice belong together where the person speaks; NaN where never."""
+    """gains: (people + voices, sources, pictures) float32 in 0..1, what of each source is each person's, then each
+    voice's that speaks while nobody's lips are to be seen. confidence: (people + voices,) in 0..1, how sure lips and
+    voice belong together where the person speaks; NaN where there is nothing to tell it by."""
 
     gains: np.ndarray
     confidence: np.ndarray
@@ -90,15 +94,31 @@ def assign(odds: np.ndarray, activity: np.ndarray, pictures: int) -> Ownership:
     known = np.where(np.isnan(odds), UNSEEN, odds)
     path = best_path(NEW * joint_scores(known, activity))
     owned = np.stack([path == person for person in range(people)]).astype(np.float32)
-    centres = np.arange(cells) * CELL + (CELL - 1) / 2
-    grid = np.arange(pictures)
-    # A change of owner is faded from the middle of one cell to the middle of the next.
-    gains = np.empty((people, sources, pictures), np.float32)
-    for person in range(people):
-        for source in range(sources):
-            gains[person, source] = np.interp(grid, centres, owned[person, :, source])
+    unseen = unseen_voices(path == people, np.isnan(odds).all(axis=(1, 2)), activity)
     weight = owned.transpose(1, 0, 2) * activity[:, None] * ~np.isnan(odds)
     sure = 1 / (1 + np.exp(-np.nan_to_num(odds)))
     heard = weight.sum(axis=(0, 2))
     confidence = np.where(heard > 0, (weight * sure).sum(axis=(0, 2)) / np.maximum(heard, 1e-9), np.nan)
-    return Ownership(gains, confidence)
+    tracks = np.concatenate([owned, unseen])
+    centres = np.arange(cells) * CELL + (CELL - 1) / 2
+    grid = np.arange(pictures)
+    # A change of owner is faded from the middle of one cell to the middle of the next.
+    gains = np.empty((len(tracks), sources, pictures), np.float32)
+    for track in range(len(tracks)):
+        for source in range(sources):
+            gains[track, source] = np.interp(grid, centres, tracks[track, :, source])
+    return Ownership(gains, np.concatenate([confidence, np.full(len(unseen), np.nan)]))
+
+
+def unseen_voices(free: np.ndarray, dark: np.ndarray, activity: np.ndarray) -> np.ndarray:
+    """Sources that speak while no lips are to be seen, each as a track of its own.
+
+    free: (cells, sources), nobody's; dark: (cells,), without lips; activity: (cells, sources) -> (voices, cells,
+    sources), without those that speak for less than SHORTEST_UNSEEN.
+    """
+    open_cells = free & dark[:, None]
+    spoken = ((activity > 0.5) & open_cells).sum(axis=0) * CELL / FRAME_RATE
+    voices = np.flatnonzero(spoken >= SHORTEST_UNSEEN)
+    tracks = np.zeros((len(voices), *free.shape), np.float32)
+    tracks[np.arange(len(voices)), :, voices] = open_cells[:, voices].T
+    return tracks

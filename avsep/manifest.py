@@ -63,7 +63,7 @@ def separation(
         "model": card.name,
         "options": options,
         "speakers": [
-            speaker(i, people[i] if people else None, voices, video, seconds) for i in range(len(voices.gains))
+            speaker(i, people[i] if i < len(people) else None, voices, video, seconds) for i in range(len(voices.gains))
         ],
         "residual": "residual.wav",
         "warnings": list(dict.fromkeys(warnings)),

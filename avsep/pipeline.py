@@ -180,7 +180,7 @@ class _Run:
             embedder, warning = load_face_embedder(self.separator.device) if len(found.tracks) > 1 else (None, None)
             if warning:
                 self.warnings.append(warning)
-            return identify(found.tracks, embedder)
+            return identify(found.tracks, embedder, found.cuts)
 
     def listen(self) -> Spool:
         """The sound at the models' rate, one channel."""
@@ -224,7 +224,7 @@ class _Run:
         from avsep.assign import assign
         from avsep.separation import separate_sound
         from avsep.sync import embed_lips, embed_voices, score_people
-        from avsep.talk import activity, listen
+        from avsep.talk import activity, gate, listen
 
         device = self.separator.device
         with self.watch.step("separation"):
@@ -242,7 +242,7 @@ class _Run:
             odds = synchrony.slope.item() * scores.correlation + synchrony.bias.item()
             owned = assign(odds, active, speech.shape[1])
         spoken = np.einsum("pst,st->pt", owned.gains, speech).clip(0, 1)
-        return Voices(sources, owned.gains, spoken, owned.confidence, scores.offsets / FRAME_RATE)
+        return Voices(sources, owned.gains * gate(speech), spoken, owned.confidence, scores.offsets / FRAME_RATE)
 
     def fused(self, model: Any, mixture: Spool, people: Sequence[Person]) -> Voices:
         """The lips steer the separation itself."""
@@ -279,8 +279,9 @@ class _Run:
         with_video = bool(people) and self.options.video
         if with_video:
             with self.watch.step("video"):
+                # Voices of people who are not to be seen follow after those of the people.
                 jobs = [
-                    PersonVideo(wav.with_suffix(".mp4"), person, wav) for wav, person in zip(wavs, people, strict=True)
+                    PersonVideo(wav.with_suffix(".mp4"), person, wav) for wav, person in zip(wavs, people, strict=False)
                 ]
                 write_person_videos(
                     self.clip,

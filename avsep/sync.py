@@ -25,13 +25,17 @@ SHORTEST = 20
 """Pictures of a window that must show the face."""
 LAGS = np.arange(-7, 8)
 """Offsets tried, in pictures: sound later than picture by this many."""
+SPREAD = 0.15
+"""Standard deviation of the correlation of lips with somebody else's voice over one window."""
+BEST_OF_LAGS = 1.3
+"""Standard deviations by which the best of about six independent lags lies above the mean."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """correlation: (cells, people, sources) at each person's offset, NaN where the face is not to be seen.
-    offsets: (people,) in pictures, sound later than picture; certain: (people,) whether the offset was found or is
-    assumed."""
+    """correlation: (cells, people, sources) at each person's offset, NaN where the face is not to be seen, less what
+    the best of all lags would give by chance. offsets: (people,) in pictures, sound later than picture; certain:
+    (people,) whether the offset stood out from the others."""
 
     correlation: np.ndarray
     offsets: np.ndarray
@@ -135,12 +139,21 @@ def score_people(
                 inside = at < cells
                 table[row, at[inside]] = values[inside]
         best, sure = choose_lag(table, activity, lags)
-        correlation[:, number], offsets[number], certain[number] = (
-            table[best],
-            lags[best],
-            sure or av_offset is not None,
-        )
+        chance = luck(table[best], activity) if len(lags) > 1 else 0.0
+        correlation[:, number] = table[best] - chance
+        offsets[number], certain[number] = lags[best], sure or av_offset is not None
     return Scores(correlation, offsets, certain)
+
+
+def luck(table: np.ndarray, activity: np.ndarray) -> float:
+    """What the best of all lags gives without any synchrony: (cells, sources) correlations and activity -> correlation.
+
+    It shrinks with the number of windows that do not overlap, so a face seen for two seconds has to agree much better
+    than one seen for a minute.
+    """
+    weight = np.where(np.isnan(table), 0.0, activity).max(axis=1).sum()
+    windows = max(1.0, weight * CELL / WINDOW)
+    return BEST_OF_LAGS * SPREAD / np.sqrt(windows)
 
 
 def choose_lag(table: np.ndarray, activity: np.ndarray, lags: np.ndarray) -> tuple[int, bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
 from avsep.separation import silent
 from avsep.signals import FRAME_RATE, SAMPLE_RATE, ProgressHook
@@ -16,6 +17,8 @@ ON, OFF = 0.5, 0.3
 """Probabilities at which a span of speech begins and ends."""
 SHORTEST_SPEECH, SHORTEST_PAUSE = 0.12, 0.3
 """Seconds; shorter spans are dropped, shorter pauses bridged."""
+AROUND = 0.4
+"""Seconds around speech that are kept."""
 FAR_BELOW = 25.0
 """dB below the louder source at which a source counts as its leak, not as a voice."""
 
@@ -55,6 +58,16 @@ def activity(speech: np.ndarray, level: np.ndarray) -> np.ndarray:
     top = np.maximum(loud.max(axis=0, keepdims=True), np.percentile(loud, 95) * 1e-2 + 1e-12)
     above = (10 * np.log10(loud / top + 1e-12) + FAR_BELOW) / 10
     return (by_cell(speech) * above.clip(0, 1)).T
+
+
+def gate(speech: np.ndarray) -> np.ndarray:
+    """1 around speech, 0 where there is none, with soft edges: (..., pictures) probability -> the same shape.
+
+    Wide enough for breaths and soft endings, which the detector does not count as speech.
+    """
+    size = 2 * round(AROUND * FRAME_RATE) + 1
+    near = maximum_filter1d((speech > OFF).astype(np.float32), size, axis=-1, mode="nearest")
+    return uniform_filter1d(near, size // 2, axis=-1, mode="nearest")
 
 
 def count_voices(active: np.ndarray) -> int:

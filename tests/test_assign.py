@@ -78,3 +78,27 @@ def test_two_active_sources_of_one_face_cost():
 def test_nothing_heard_gives_no_nan():
     owned = assign(np.full((3, 1, 2), np.nan), np.zeros((3, 2)), 25)
     assert np.isfinite(owned.gains).all()
+
+
+def test_a_voice_while_no_face_is_to_be_seen_gets_a_track():
+    odds = odds_of([[0, -1]] * 10 + [[-1, -1]] * 20, 1)
+    odds[10:] = np.nan
+    activity = np.ones((30, 2))
+    activity[:, 1] = 0
+    activity[10:, 0] = 0
+    activity[15:, 1] = 1
+    owned = assign(odds, activity, 300)
+    assert owned.gains.shape == (2, 2, 300)
+    np.testing.assert_array_equal(owned.gains[1, 1, 160:], 1)
+    assert owned.gains[0, 1].max() == owned.gains[1, 0].max() == 0
+    assert np.isnan(owned.confidence[1])
+
+
+def test_a_voice_goes_on_with_its_person_through_a_short_absence():
+    odds = odds_of([[0, -1]] * 30, 1)
+    odds[12:16] = np.nan
+    activity = np.ones((30, 2))
+    activity[:, 1] = 0
+    owned = assign(odds, activity, 300)
+    np.testing.assert_array_equal(owned.gains[0, 0], 1)
+    assert len(owned.gains) == 1

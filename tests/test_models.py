@@ -70,9 +70,7 @@ def test_depthwise_conv_equals_a_grouped_convolution(causal):
     layer = DepthwiseConv(5, 3, 4, causal)
     x = torch.randn(2, 5, 30)
     padded = torch.nn.functional.pad(x, layer.padding)
-    expected = torch.nn.functional.conv1d(
-        padded, layer.weight.permute(1, 2, 0), layer.bias[:, 0], dilation=4, groups=5
-    )
+    expected = torch.nn.functional.conv1d(padded, layer.weight.permute(1, 2, 0), layer.bias[:, 0], dilation=4, groups=5)
     assert torch.allclose(layer(x), expected, atol=1e-6)
 
 

@@ -62,9 +62,7 @@ def run(tmp_path, x: np.ndarray, rate: int, shares: list[float]) -> tuple[list[n
     sources.append(np.stack([share * mono for share in shares], axis=1))
     gains = np.repeat(np.eye(len(shares), dtype=np.float32)[:, :, None], -(-len(mono) // 640), axis=2)
     files = [tmp_path / f"speaker_{i:02d}.wav" for i in range(len(shares))]
-    write_tracks(
-        blocks_of(x, rate), TrackReader(sources, gains), files, tmp_path / "residual.wav", x.shape[1] / rate
-    )
+    write_tracks(blocks_of(x, rate), TrackReader(sources, gains), files, tmp_path / "residual.wav", x.shape[1] / rate)
     read = [sf.read(f, dtype="float32", always_2d=True) for f in (*files, tmp_path / "residual.wav")]
     assert {r for _, r in read} == {rate}
     return [t.T for t, _ in read[:-1]], read[-1][0].T

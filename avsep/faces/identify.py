@@ -46,7 +46,7 @@ def identify(tracks: Sequence[FaceTrack], embedder: FaceEmbedder | None, cuts: S
         return []
     threshold = SAME_PERSON if embedder is None else embedder.same_person
     groups = _cluster(_likeness(tracks, embedder, sorted(cuts)), threshold)
-    warnings = () if embedder is not None else (BY_PLACE_ONLY,)
+    warnings = () if embedder is not None or len(tracks) == 1 else (BY_PLACE_ONLY,)
     persons = [Person(tuple(tracks[row] for row in sorted(group)), warnings) for group in groups]
     span = max(t.end_seconds for t in tracks) - min(t.start_seconds for t in tracks)
     if span > SHORT_CLIP_SECONDS:

@@ -42,20 +42,24 @@ def read_video(
 ) -> Iterator[VideoFrames]:
     """The pictures of the span on the grid: for each grid instant the newest picture not after it.
 
-    Begins at grid 0 or at the first picture, whichever is later, and stops at the end of the span or after
-    the last picture. Gaps are bridged by holding the picture before. Yields nothing for a clip without pictures.
+    Where the span's start or end was asked for, pictures outside it are left out; else all are read, those before the
+    sound (with negative grid numbers) and after it too: who is seen only there is a person of the clip all the same.
+    Gaps are bridged by holding the picture before. Yields nothing for a clip without pictures.
     """
     if clip.video is None:
         return
     convert = _GridPictures(clip.video.width, clip.video.height, clip.video.rotation)
     chunk = _Chunk(frames_per_chunk)
-    end = math.ceil((clip.duration_seconds + _slack(clip)) * FRAME_RATE - 1e-6)
+    begin: float = 0 if clip.start_seconds > 0 else -math.inf
+    end: float = math.inf
+    if clip.ends_early:
+        end = math.ceil((clip.duration_seconds + _slack(clip)) * FRAME_RATE - 1e-6)
     grid: int | None = None
     held: Any = None
     until = 0.0
     for seconds, frame in pictures(clip, warn):
         if held is not None and grid is not None:
-            stop = min(grid_at_or_after(seconds), end)
+            stop = int(min(grid_at_or_after(seconds), end))
             if grid < stop:
                 luma, preview = convert(held)
                 while grid < stop:
@@ -65,12 +69,12 @@ def read_video(
                 held = None
                 break
         if grid is None:
-            grid = max(0, grid_at_or_after(seconds))
+            grid = int(max(begin, grid_at_or_after(seconds)))
         held = frame
         until = seconds + _shown_seconds(frame, clip)
     if held is not None and grid is not None:
         luma, preview = convert(held)
-        for last in range(grid, min(max(grid, grid_at_or_after(until)), end)):
+        for last in range(grid, int(min(max(grid, grid_at_or_after(until)), end))):
             yield from chunk.add(luma, preview, last)
     yield from chunk.rest()
 

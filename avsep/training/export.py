@@ -2,8 +2,8 @@
 
     python -m avsep.training.export CHECKPOINT CONFIG OUT.safetensors --lineage LINEAGE.json
 
-CONFIG is the YAML the checkpoint was trained with; LINEAGE.json holds licence, lineage (data, mixing, schedule, hardware, command)
-and scores. The name is that of the file.
+CONFIG is the YAML the checkpoint was trained with; LINEAGE.json holds licence, lineage (data, mixing, schedule,
+hardware, command) and scores. The model is named after the file.
 """
 
 from __future__ import annotations
