@@ -14,8 +14,9 @@ SWITCH_COST = 2.0
 """Log odds that a source must gain to change its owner from one cell to the next."""
 SHARED_COST = 2.0
 """Log odds against two active sources at one time being one person's."""
-UNSEEN = -1.0
-"""Log odds that a source is the voice of a person who is not to be seen, before voices are compared."""
+UNSEEN = -0.5
+"""Log odds that a source is the voice of a person whose lips are not to be seen. Little against it: a voice that goes
+on while the picture shows something else is mostly still the same person's, and a source keeps to one voice."""
 SHORTEST_UNSEEN = 1.0
 """Seconds of speech from which somebody who is not to be seen gets a track."""
 NEW = CELL / WINDOW

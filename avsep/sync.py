@@ -25,6 +25,8 @@ SHORTEST = 20
 """Pictures of a window that must show the face."""
 LAGS = np.arange(-7, 8)
 """Offsets tried, in pictures: sound later than picture by this many."""
+POOR = 0.15
+"""Quality of mouth crops below which lips count as not to be seen."""
 SPREAD = 0.15
 """Standard deviation of the correlation of lips with somebody else's voice over one window."""
 BEST_OF_LAGS = 1.3
@@ -136,13 +138,24 @@ def score_people(
         for track in person.tracks:
             for row, lag in enumerate(lags):
                 at, values = track_correlation(lips[id(track)], voices, track.first, int(lag))
-                inside = at < cells
+                inside = (at < cells) & (cell_quality(track)[at - first_cell(track)] >= POOR)
                 table[row, at[inside]] = values[inside]
         best, sure = choose_lag(table, activity, lags)
         chance = luck(table[best], activity) if len(lags) > 1 else 0.0
         correlation[:, number] = table[best] - chance
         offsets[number], certain[number] = lags[best], sure or av_offset is not None
     return Scores(correlation, offsets, certain)
+
+
+def first_cell(track: FaceTrack) -> int:
+    """The cell that holds the track's first picture."""
+    return track.first // CELL
+
+
+def cell_quality(track: FaceTrack) -> np.ndarray:
+    """Mean quality of a track's mouth crops in each cell it touches, from `first_cell` on."""
+    cell = (track.first + np.arange(len(track))) // CELL - first_cell(track)
+    return np.bincount(cell, track.lips.quality) / np.bincount(cell)
 
 
 def luck(table: np.ndarray, activity: np.ndarray) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
+from scipy import fft
 from torch.utils.data import DataLoader, Dataset
 
 from avsep.errors import InputError
@@ -52,23 +53,23 @@ def colour(x: np.ndarray, rng: np.random.Generator, rooms: float = 0.6) -> np.nd
 
     The room is exponentially decaying noise behind a direct path (T60 0.1 to 0.6 s).
     """
-    size = 2 * len(x)
-    spectrum = np.fft.rfft(x, size)
+    size = fft.next_fast_len(2 * len(x), real=True)
+    spectrum = fft.rfft(x, size)
     if rng.random() < rooms:
         t60 = rng.uniform(0.1, 0.6)
         time = np.arange(int(t60 * SAMPLE_RATE)) / SAMPLE_RATE
         tail = rng.standard_normal(len(time)) * 10 ** (-3 * time / t60)
         tail *= 10 ** (-rng.uniform(0, 15) / 20) / np.linalg.norm(tail)
         tail[0] = 1.0
-        spectrum *= np.fft.rfft(tail, size)
-    frequency = np.linspace(0, 1, len(spectrum))
+        spectrum *= fft.rfft(tail.astype(np.float32), size)
+    frequency = np.linspace(0, 1, len(spectrum), dtype=np.float32)
     if rng.random() < 0.6:
         octaves = np.log2(np.maximum(frequency * SAMPLE_RATE / 2, 60) / 1000)
         bend = rng.uniform(-3, 3) * octaves + rng.uniform(-3, 3) * np.cos(octaves * rng.uniform(0.5, 2))
-        spectrum *= 10 ** (bend / 20)
+        spectrum *= (10 ** (bend / 20)).astype(np.float32)
     if rng.random() < 0.25:
         spectrum *= 1 / (1 + (frequency / rng.uniform(0.4, 0.9)) ** 24)
-    return np.fft.irfft(spectrum, size)[: len(x)].astype(np.float32)
+    return fft.irfft(spectrum, size)[: len(x)].astype(np.float32, copy=False)
 
 
 def change_speed(x: np.ndarray, factor: float) -> np.ndarray:

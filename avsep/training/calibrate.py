@@ -1,0 +1,86 @@
+"""How much a correlation of lips and voice tells: fits slope and bias of `Synchrony` on held-out faces.
+
+    python -m avsep.training.calibrate CHECKPOINT CONFIG
+
+Windows of the configuration's held-out groups, augmented as in training, give correlations of faces with their own
+voice and with the same voice at another time; a logistic regression turns them into log odds. Prints JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.optimize import minimize
+
+from avsep.models.synchrony import Synchrony
+from avsep.training.export import build
+
+
+def fit_logistic(own: np.ndarray, other: np.ndarray) -> tuple[float, float]:
+    """Slope and bias of the log odds that a correlation is of a face with its own voice; both kinds weigh the same."""
+
+    def loss(parameters: np.ndarray) -> float:
+        slope, bias = parameters
+        return float(np.logaddexp(0, -(slope * own + bias)).mean() + np.logaddexp(0, slope * other + bias).mean())
+
+    slope, bias = minimize(loss, np.array([10.0, -2.0]), method="Nelder-Mead").x
+    return float(slope), float(bias)
+
+
+@torch.inference_mode()
+def correlations(model: Synchrony, data: Any, batches: int = 10) -> tuple[np.ndarray, np.ndarray]:
+    """Correlations with the own voice and with the own voice at another time: (windows,) each."""
+    from avsep.training.synchrony import centred
+
+    own, other = [], []
+    size = 24
+    for start in range(0, batches * size, size):
+        items = [data[i] for i in range(start, start + size)]
+        seen = centred(model.lips(torch.stack([i["lips"] for i in items])))
+        heard = centred(model.voice(torch.stack([i["audio"] for i in items])))
+        moved = centred(model.voice(torch.stack([i["shifted"] for i in items])))
+        own.append((seen * heard).sum(1))
+        other.append((seen * moved).sum(1))
+    return torch.cat(own).numpy(), torch.cat(other).numpy()
+
+
+def main() -> None:
+    import yaml
+
+    from avsep.data.mixtures import PackedSpeech
+    from avsep.data.talking import TalkingFaces, TalkingWindows
+
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    config = yaml.safe_load(Path(sys.argv[2]).read_text())
+    model = build(config["model"]["init_args"]["model"]).eval()
+    state = torch.load(sys.argv[1], map_location="cpu", weights_only=True)["state_dict"]
+    model.load_state_dict({k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")})
+    options = config["data"]["init_args"]
+    speech = PackedSpeech(options["speech"], "dev")
+    windows = TalkingWindows(TalkingFaces(options["faces"]), options["held_out"], speech, 10_000, seed=7)
+    assert isinstance(model, Synchrony)
+    own, other = correlations(model, windows)
+    slope, bias = fit_logistic(own, other)
+    percent = [5, 50, 95]
+    print(
+        json.dumps(
+            {
+                "slope": round(slope, 2),
+                "bias": round(bias, 2),
+                "windows": len(own),
+                "own_percentiles": np.percentile(own, percent).round(3).tolist(),
+                "other_percentiles": np.percentile(other, percent).round(3).tolist(),
+                "own_above_other": round(float((own > other).mean()), 3),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

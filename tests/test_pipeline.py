@@ -1,0 +1,227 @@
+"""From a file to tracks, with the real weights: the bundled demo clip and, where they are there, real films."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+import torch
+from media_factory import write_media
+
+from avsep import Options, Separator
+from avsep.checkpoint import save_model
+from avsep.cli.demo import CLIP, score
+from avsep.errors import UsageError
+from avsep.media.decode import probe, read_audio
+from avsep.models.audio_visual import AudioVisual
+
+CLIPS = Path(__file__).parents[1].parent / "shared" / "clips"
+real = pytest.mark.skipif(not CLIPS.exists(), reason="the real clips are not here")
+
+
+@pytest.fixture(scope="module")
+def separator() -> Separator:
+    return Separator(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def demo(separator, tmp_path_factory):
+    """Folder and manifest of the demo clip, separated with mp4s."""
+    out = tmp_path_factory.mktemp("demo")
+    manifest = separator.separate(CLIP, out)
+    return out / "demo", manifest
+
+
+def sound(path: Path) -> np.ndarray:
+    return sf.read(path, dtype="float32", always_2d=True)[0].T
+
+
+def whole(path: Path) -> np.ndarray:
+    return np.concatenate([b.samples for b in read_audio(probe(path), pytest.fail)], axis=1)
+
+
+def level(x: np.ndarray) -> float:
+    """dB of full scale."""
+    return float(10 * np.log10(np.mean(x**2) + 1e-12))
+
+
+def check_sum(folder: Path, manifest: dict, clip: Path) -> np.ndarray:
+    """Tracks and residual are as long as the input and add up to it; returns the input."""
+    mixture = whole(clip)
+    tracks = [sound(folder / s["audio"]) for s in manifest["speakers"]]
+    residual = sound(folder / manifest["residual"])
+    assert {t.shape for t in tracks} | {residual.shape} == {mixture.shape}
+    np.testing.assert_allclose(sum(tracks) + residual, mixture, atol=2e-6)
+    assert all(np.isfinite(t).all() for t in tracks)
+    return mixture
+
+
+def test_the_demo_has_two_people_with_their_files(demo):
+    folder, manifest = demo
+    assert manifest["mode"] == "audio-visual"
+    assert len(manifest["speakers"]) == 2
+    names = {p.name for p in folder.iterdir()}
+    per_person = {f"speaker_0{i}.{suffix}" for i in range(2) for suffix in ("wav", "mp4", "jpg")}
+    assert names == per_person | {"residual.wav", "manifest.json"}
+    assert json.loads((folder / "manifest.json").read_text()) == manifest
+
+
+def test_the_demos_tracks_add_up(demo):
+    check_sum(*demo, CLIP)
+
+
+def test_each_face_of_the_demo_gets_its_own_voice(demo):
+    folder, manifest = demo
+    rows = score(manifest, folder)
+    assert [row["face"] for row in rows] == ["left", "right"]
+    assert all(row["improvement_db"] > 0 for row in rows), rows
+
+
+def test_the_manifest_keeps_the_contract(demo):
+    _, manifest = demo
+    assert manifest.keys() >= {
+        "format", "avsep_version", "input", "mode", "model", "options", "speakers", "residual", "warnings", "timing",
+    }  # fmt: skip
+    assert manifest["input"].keys() >= {"path", "sha256", "duration_seconds", "audio", "video"}
+    assert manifest["timing"].keys() >= {"total_seconds", "real_time_factor", "steps"}
+    for speaker in manifest["speakers"]:
+        assert speaker.keys() >= {
+            "id", "audio", "video", "thumbnail", "box", "appearances", "speaking", "confidence", "warnings",
+        }  # fmt: skip
+        x1, y1, x2, y2 = speaker["box"]
+        assert 0 <= x1 < x2 <= 1280
+        assert 0 <= y1 < y2 <= 720
+        assert 0 <= speaker["speech_probability"] <= 1
+        for span in speaker["appearances"] + speaker["speaking"]:
+            assert 0 <= span["start_seconds"] < span["end_seconds"] <= 8.7
+
+
+def test_the_same_clip_gives_the_same_tracks(separator, demo, tmp_path):
+    folder, _ = demo
+    again = separator.separate(CLIP, tmp_path, Options(video=False))
+    for speaker in again["speakers"]:
+        np.testing.assert_allclose(
+            sound(tmp_path / "demo" / speaker["audio"]), sound(folder / speaker["audio"]), atol=1e-4
+        )
+
+
+def test_a_span_is_the_same_stretch(separator, tmp_path):
+    manifest = separator.separate(CLIP, tmp_path, Options(start=2.0, end=6.0, video=False))
+    assert manifest["input"]["duration_seconds"] == pytest.approx(4.0, abs=0.001)
+    tracks = [sound(tmp_path / "demo" / s["audio"]) for s in manifest["speakers"]]
+    total = sum(tracks) + sound(tmp_path / "demo" / "residual.wav")
+    mixture = whole(CLIP)[:, 2 * 48_000 : 6 * 48_000]
+    np.testing.assert_allclose(total, mixture, atol=2e-6)
+
+
+@pytest.fixture
+def two_voices(tmp_path) -> Path:
+    voices = [sound(CLIP.parent / f"{side}.flac")[0] for side in ("left", "right")]
+    path = tmp_path / "call.wav"
+    sf.write(path, sum(voices), 16_000, subtype="FLOAT")
+    return path
+
+
+def test_sound_alone_gives_two_tracks_without_faces(separator, two_voices, tmp_path):
+    manifest = separator.separate(two_voices, tmp_path / "out")
+    assert manifest["mode"] == "audio-only"
+    assert len(manifest["speakers"]) == 2
+    for speaker in manifest["speakers"]:
+        assert speaker["box"] is speaker["appearances"] is speaker["thumbnail"] is speaker["video"] is None
+    check_sum(tmp_path / "out" / "call", manifest, two_voices)
+
+
+def test_the_number_of_voices_can_be_given(separator, two_voices, tmp_path):
+    one = separator.separate(two_voices, tmp_path / "one", Options(speakers=1))
+    assert len(one["speakers"]) == 1
+    check_sum(tmp_path / "one" / "call", one, two_voices)
+    with pytest.raises(UsageError, match=r"--speakers is 3; model 'audio-2spk' separates up to 2 voices"):
+        separator.separate(two_voices, tmp_path / "three", Options(speakers=3))
+    assert not (tmp_path / "three" / "call").exists()
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(8_000, 1), (44_100, 2), (48_000, 6)])
+def test_rates_and_channels_of_the_input_are_kept(separator, tmp_path, rate, channels):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "noise.wav"
+    sf.write(path, 0.05 * rng.standard_normal((2 * rate + 11, channels)), rate, subtype="FLOAT")
+    manifest = separator.separate(path, tmp_path / "out")
+    mixture = check_sum(tmp_path / "out" / "noise", manifest, path)
+    assert mixture.shape == (channels, 2 * rate + 11)
+    assert manifest["input"]["audio"]["sample_rate"] == rate
+
+
+def test_pictures_without_a_face_fall_back_to_sound(separator, tmp_path):
+    path = write_media(tmp_path / "grey.mp4", sound=0.1 * np.sin(np.arange(32_000) / 20), sample_rate=16_000,
+                       times=np.arange(50) / 25)  # fmt: skip
+    manifest = separator.separate(path, tmp_path / "out")
+    assert manifest["mode"] == "audio-only"
+    assert manifest["input"]["video"] is not None
+
+
+def test_the_fused_way_works_behind_the_same_interface(demo, two_voices, tmp_path):
+    torch.manual_seed(0)
+    model = AudioVisual(
+        filters=16, bottleneck=8, hidden=12, blocks=2, repeats=2,
+        lip={"channels": 8, "widths": (4, 4, 8, 8), "temporal_channels": 8, "temporal_blocks": 1, "size": 32},
+    )  # fmt: skip
+    weights = tmp_path / "fused.safetensors"
+    save_model(weights, model, "fused", "MIT", {"data": "none: untrained"})
+    separator = Separator(weights, device="cpu")
+    manifest = separator.separate(CLIP, tmp_path / "out", Options(end=3.0, video=False))
+    assert (manifest["mode"], manifest["model"], len(manifest["speakers"])) == ("audio-visual", "fused", 2)
+    tracks = [sound(tmp_path / "out" / "demo" / s["audio"]) for s in manifest["speakers"]]
+    assert not np.allclose(tracks[0], tracks[1])
+    with pytest.raises(UsageError, match=r"model 'fused' needs faces .* Use --model audio-2spk"):
+        separator.separate(two_voices, tmp_path / "out")
+
+
+def separated(separator: Separator, name: str, out: Path) -> tuple[Path, dict, np.ndarray]:
+    clip = CLIPS / name
+    manifest = separator.separate(clip, out, Options(video=False))
+    folder = out / clip.stem
+    return folder, manifest, check_sum(folder, manifest, clip)
+
+
+@real
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["face_leaves_vfr.mov", "face_appears_late_vfr.mov", "silent_face_loud_sound.mp4"])
+def test_a_silent_face_has_a_silent_track(separator, tmp_path, name):
+    folder, manifest, mixture = separated(separator, f"edge/{name}", tmp_path)
+    faces = [s for s in manifest["speakers"] if s["box"]]
+    assert len(faces) == 1
+    assert faces[0]["speaking"] == []
+    assert level(sound(folder / faces[0]["audio"])) < level(mixture) - 25
+
+
+@real
+@pytest.mark.slow
+def test_digital_silence_stays_silent(separator, tmp_path):
+    folder, manifest, _ = separated(separator, "edge/digital_silence.mp4", tmp_path)
+    assert len(manifest["speakers"]) == 1
+    assert not sound(folder / "speaker_00.wav").any()
+
+
+@real
+@pytest.mark.slow
+def test_in_a_crowd_nobody_speaks(separator, tmp_path):
+    folder, manifest, mixture = separated(separator, "edge/street_crowd_nobody_speaks.mp4", tmp_path)
+    assert all(s["speaking"] == [] for s in manifest["speakers"])
+    assert all(level(sound(folder / s["audio"])) < level(mixture) - 25 for s in manifest["speakers"])
+
+
+@real
+@pytest.mark.slow
+def test_less_than_a_second_works(separator, tmp_path):
+    _, manifest, _ = separated(separator, "edge/shorter_than_one_second.mp4", tmp_path)
+    assert len(manifest["speakers"]) == 1
+
+
+@real
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["debate_woman_man.avi", "debate_two_men.avi"])
+def test_two_debaters_are_two_people(separator, tmp_path, name):
+    _, manifest, _ = separated(separator, f"overlap/{name}", tmp_path)
+    assert len(manifest["speakers"]) == 2
+    assert sorted(s["box"][0] < 640 for s in manifest["speakers"]) == [False, True]

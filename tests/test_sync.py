@@ -1,0 +1,84 @@
+"""Lips and voices found together at their offset, with stand-in embeddings that are easy to reason about."""
+
+import numpy as np
+import pytest
+
+from avsep.signals import LIP_SIZE, FaceTrack, LipClip, Person
+from avsep.spool import Spool
+from avsep.sync import CELL, LAGS, choose_lag, luck, score_people, track_correlation
+
+PICTURES = 500
+
+
+def signal(seed: int, pictures: int = PICTURES) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((pictures, 16))
+
+
+def track(first: int, pictures: int, quality: float = 1.0) -> FaceTrack:
+    lips = LipClip(Spool(None, (LIP_SIZE, LIP_SIZE), np.uint8), np.full(pictures, quality, np.float32), first)
+    boxes, landmarks, portraits = np.zeros((pictures, 4)), np.zeros((pictures, 5, 2)), np.zeros((0, 160, 160, 3))
+    return FaceTrack(first, boxes, landmarks, np.ones(pictures), portraits, 0, lips)
+
+
+def test_correlation_equals_the_plain_formula_over_each_window():
+    lips, voices = signal(0), np.stack([signal(1), signal(0)], axis=1)
+    cells, values = track_correlation(lips, voices, 0, 0)
+    assert cells.tolist() == list(range(50))
+    cell = 20
+    window = slice(cell * CELL + 5 - 25, cell * CELL + 5 + 25)
+    a, b = lips[window], voices[window, 0]
+    a, b = a - a.mean(0), b - b.mean(0)
+    assert values[cell, 0] == pytest.approx((a * b).sum() / np.sqrt((a**2).sum() * (b**2).sum()))
+    np.testing.assert_allclose(values[:, 1], 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("lag", [-6, -1, 0, 3, 7])
+@pytest.mark.parametrize("first", [-30, 0, 120])
+def test_the_offset_is_found(lag, first):
+    sound = signal(3)
+    # Picture k shows what is heard at k + lag.
+    lips = np.stack([sound[(first + k + lag) % PICTURES] for k in range(300)])
+    person = Person((track(first, 300),))
+    voices = np.stack([signal(9), sound], axis=1)
+    scores = score_people([person], {id(person.tracks[0]): lips}, voices, np.ones((50, 2)), None)
+    assert scores.offsets.tolist() == [lag]
+    assert scores.certain.tolist() == [True]
+    seen = ~np.isnan(scores.correlation[:, 0, 0])
+    assert (scores.correlation[seen, 0, 1] > scores.correlation[seen, 0, 0]).all()
+
+
+def test_a_given_offset_is_used():
+    sound = signal(3)
+    person = Person((track(0, PICTURES),))
+    voices = sound[:, None]
+    at = score_people([person], {id(person.tracks[0]): np.roll(sound, -5, 0)}, voices, np.ones((50, 1)), 0.2)
+    assert at.offsets.tolist() == [5]
+    assert np.nanmin(at.correlation[1:-2]) > 0.9
+
+
+def test_lips_out_of_the_picture_or_of_poor_quality_tell_nothing():
+    sound = signal(3)
+    good, poor = track(100, 100), track(300, 100, quality=0.05)
+    person = Person((good, poor))
+    lips = {id(t): sound[t.first : t.first + 100] for t in person.tracks}
+    known = ~np.isnan(score_people([person], lips, sound[:, None], np.ones((50, 1)), 0.0).correlation[:, 0, 0])
+    assert np.flatnonzero(known).tolist() == list(range(10, 20))
+
+
+def test_unrelated_lips_have_no_certain_offset():
+    person = Person((track(0, PICTURES),))
+    scores = score_people([person], {id(person.tracks[0]): signal(5)}, signal(6)[:, None], np.ones((50, 1)), None)
+    assert np.nanmax(scores.correlation) < 0.2
+    assert scores.certain.tolist() == [False]
+
+
+def test_without_speech_the_offset_stays_zero():
+    row, sure = choose_lag(np.ones((len(LAGS), 50, 2)), np.zeros((50, 2)), LAGS)
+    assert (LAGS[row], sure) == (0, False)
+
+
+def test_little_evidence_needs_more_agreement():
+    table = np.zeros((50, 1))
+    short = np.zeros((50, 1))
+    short[:5] = 1
+    assert luck(table, short) > 2 * luck(table, np.ones((50, 1)))
