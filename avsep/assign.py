@@ -12,7 +12,7 @@ from avsep.sync import CELL, WINDOW
 
 SWITCH_COST = 2.0
 """Log odds that a source must gain to change its owner from one cell to the next."""
-SHARED_COST = 2.0
+SHARED_COST = 6.0
 """Log odds against two active sources at one time being one person's."""
 UNSEEN = -0.5
 """Log odds that a source is the voice of a person whose lips are not to be seen. Little against it: a voice that goes

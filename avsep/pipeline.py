@@ -14,7 +14,7 @@ import numpy as np
 from avsep import manifest
 from avsep.checkpoint import Card, find_weights, load_model, read_card
 from avsep.dsp.resample import model_blocks
-from avsep.errors import UsageError
+from avsep.errors import UsageError, WeightsError
 from avsep.signals import FRAME_RATE, SAMPLE_RATE, Person, ProgressHook
 from avsep.spool import Spool
 from avsep.timing import Stopwatch
@@ -84,12 +84,18 @@ class Separator:
         Raises InputError, OutputError, UsageError or WeightsError; then nothing is written.
         """
         from avsep.media.decode import probe
+        from avsep.models.base import SeparationModel
         from avsep.workspace import workspace
 
         clip = probe(path, audio_stream=options.audio_stream, start=options.start, end=options.end)
         # Loading is not part of the run that is timed.
         for name in (self.card.path, SYNCHRONY_MODEL):
             self._model(name)
+        if not isinstance(self._model(self.card.path), SeparationModel):
+            raise WeightsError(
+                f"model {self.card.name!r} is a {self.card.class_path.rpartition('.')[2]}, which separates nothing. "
+                f"Use --model {DEFAULT_MODEL}, or another separation model (avsep models lists them)."
+            )
         target = Path(output) / clip.path.stem
         with workspace(target, options.overwrite) as folder:
             return _Run(self, clip, options, folder, progress).separate()

@@ -12,7 +12,7 @@ from media_factory import write_media
 from avsep import Options, Separator
 from avsep.checkpoint import save_model
 from avsep.cli.demo import CLIP, score
-from avsep.errors import UsageError
+from avsep.errors import UsageError, WeightsError
 from avsep.media.decode import probe, read_audio
 from avsep.models.audio_visual import AudioVisual
 
@@ -175,6 +175,12 @@ def test_the_fused_way_works_behind_the_same_interface(demo, two_voices, tmp_pat
     assert not np.allclose(tracks[0], tracks[1])
     with pytest.raises(UsageError, match=r"model 'fused' needs faces .* Use --model audio-2spk"):
         separator.separate(two_voices, tmp_path / "out")
+
+
+def test_weights_that_separate_nothing_are_refused(two_voices, tmp_path):
+    with pytest.raises(WeightsError, match=r"model 'sync' is a Synchrony, which separates nothing"):
+        Separator("sync", device="cpu").separate(two_voices, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def separated(separator: Separator, name: str, out: Path) -> tuple[Path, dict, np.ndarray]:
