@@ -10,7 +10,7 @@ import numpy as np
 from avsep.signals import FRAME_RATE
 from avsep.sync import CELL, WINDOW
 
-SWITCH_COST = 2.0
+SWITCH_COST = 3.0
 """Log odds that a source must gain to change its owner from one cell to the next."""
 SHARED_COST = 6.0
 """Log odds against two active sources at one time being one person's."""

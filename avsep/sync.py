@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.special import softmax
 
 from avsep.models.synchrony import Synchrony
 from avsep.separation import silent
@@ -31,12 +32,18 @@ SPREAD = 0.15
 """Standard deviation of the correlation of lips with somebody else's voice over one window."""
 BEST_OF_LAGS = 1.3
 """Standard deviations by which the best of about six independent lags lies above the mean."""
+STEEP, TYPICAL = 13.0, 0.2
+"""Slope of the log odds over correlation, and the correlation at which own and foreign voice are equally likely."""
+USUAL = 5.0
+"""Standard deviation of offsets met in films, in pictures."""
+SHARED = 0.25
+"""Belief, before anything is seen, that a person's offset is that of the others in the clip."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """correlation: (cells, people, sources) at each person's offset, NaN where the face is not to be seen, less what
-    the best of all lags would give by chance. offsets: (people,) in pictures, sound later than picture; certain:
+    """correlation: (cells, people, sources) at each person's offset, NaN where the face is not to be seen, less `luck`.
+    offsets: (people,) in pictures, sound later than picture; certain:
     (people,) whether the offset stood out from the others."""
 
     correlation: np.ndarray
@@ -124,27 +131,54 @@ def score_people(
 ) -> Scores:
     """Correlations of every person with every source at the person's own offset.
 
-    lips: embeddings by id() of the track. voices: (pictures, sources, channels). activity: (cells, sources) weight
-    of a source in a cell.
-    av_offset: seconds the sound is later than the picture, or None to find it for each person: the lag at which the
-    best source of each cell agrees best on the whole.
+    lips: embeddings by id() of the track. voices: (pictures, sources, channels). activity: (cells, sources) weight of
+    a source in a cell. av_offset: seconds the sound is later than the picture, or None to find it for each person.
     """
     cells, sources = activity.shape
     lags = LAGS if av_offset is None else np.array([round(av_offset * FRAME_RATE)])
-    correlation = np.full((cells, len(people), sources), np.nan)
-    offsets, certain = np.zeros(len(people), int), np.zeros(len(people), bool)
-    for number, person in enumerate(people):
-        table = np.full((len(lags), cells, sources), np.nan)
+    tables = np.full((len(people), len(lags), cells, sources), np.nan, np.float32)
+    for table, person in zip(tables, people, strict=True):
         for track in person.tracks:
             for row, lag in enumerate(lags):
                 at, values = track_correlation(lips[id(track)], voices, track.first, int(lag))
                 inside = (at < cells) & (cell_quality(track)[at - first_cell(track)] >= POOR)
                 table[row, at[inside]] = values[inside]
-        best, sure = choose_lag(table, activity, lags)
-        chance = luck(table[best], activity) if len(lags) > 1 else 0.0
-        correlation[:, number] = table[best] - chance
-        offsets[number], certain[number] = lags[best], sure or av_offset is not None
-    return Scores(correlation, offsets, certain)
+    if len(lags) == 1:
+        best, certain = np.zeros(len(people), int), np.ones(len(people), bool)
+    else:
+        best, certain = choose_lags(np.stack([evidence(t, activity) for t in tables]), lags)
+    correlation = np.stack([table[row] for table, row in zip(tables, best, strict=True)], axis=1)
+    if len(lags) > 1:
+        correlation -= np.array([luck(table[row], activity) for table, row in zip(tables, best, strict=True)])[:, None]
+    return Scores(correlation, lags[best], certain)
+
+
+def evidence(table: np.ndarray, activity: np.ndarray) -> np.ndarray:
+    """Log likelihood of each lag, (lags, cells, sources) and (cells, sources) -> (lags,).
+
+    In a cell the lips may speak with any source or with none, so that cells in which the person is silent count little.
+    """
+    odds = STEEP * (np.nan_to_num(table, nan=-1.0) - TYPICAL)
+    return CELL / WINDOW * np.log1p((activity * np.exp(odds)).sum(axis=2)).sum(axis=1)
+
+
+def choose_lags(evidence: np.ndarray, lags: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The most likely lag of each person and whether it is certain: (people, lags) log likelihoods -> (people,) rows
+    and bool.
+
+    Small offsets are likelier than large ones, and so is that of the others in the clip: people of one recording
+    share it, those of a composed picture need not.
+    """
+    broad = np.exp(-0.5 * (lags / USUAL) ** 2)
+    broad /= broad.sum()
+    belief = np.empty_like(evidence)
+    for person in range(len(evidence)):
+        others = np.delete(evidence, person, axis=0).sum(axis=0) + np.log(broad)
+        shared = np.convolve(softmax(others), [0.25, 0.5, 0.25], "same")
+        belief[person] = softmax(evidence[person] + np.log((1 - SHARED) * broad + SHARED * shared))
+    near = np.stack([np.convolve(row, [1, 1, 1], "same") for row in belief])
+    best = belief.argmax(axis=1)
+    return best, near[np.arange(len(best)), best] > 0.8
 
 
 def first_cell(track: FaceTrack) -> int:
@@ -159,28 +193,12 @@ def cell_quality(track: FaceTrack) -> np.ndarray:
 
 
 def luck(table: np.ndarray, activity: np.ndarray) -> float:
-    """What the best of all lags gives without any synchrony: (cells, sources) correlations and activity -> correlation.
+    """By how much the choice of the best lag moves the border between own and foreign voices: half of what it gives
+    without any synchrony. (cells, sources) correlations and activity -> correlation.
 
-    It shrinks with the number of windows that do not overlap, so a face seen for two seconds has to agree much better
+    It shrinks with the number of windows that do not overlap, so a face seen for two seconds has to agree better
     than one seen for a minute.
     """
     weight = np.where(np.isnan(table), 0.0, activity).max(axis=1).sum()
     windows = max(1.0, weight * CELL / WINDOW)
-    return BEST_OF_LAGS * SPREAD / np.sqrt(windows)
-
-
-def choose_lag(table: np.ndarray, activity: np.ndarray, lags: np.ndarray) -> tuple[int, bool]:
-    """The row of `table` (lags, cells, sources) where the lips agree best with what they could belong to, and
-    whether it stands out from the others."""
-    if len(lags) == 1:
-        return 0, False
-    zero = int(np.flatnonzero(lags == 0)[0])
-    weight = np.where(np.isnan(table).any(axis=0), 0.0, activity)
-    if weight.sum() < 2:
-        return zero, False
-    best = np.nan_to_num(table).clip(0) * weight
-    score = best.max(axis=2).sum(axis=1) / weight.max(axis=1).sum()
-    score = score - 0.002 * abs(lags)
-    row = int(score.argmax())
-    away = abs(lags - lags[row]) > 2
-    return row, bool(score[row] > score[away].max() + 0.02)
+    return 0.5 * BEST_OF_LAGS * SPREAD / np.sqrt(windows)

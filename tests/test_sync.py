@@ -5,7 +5,7 @@ import pytest
 
 from avsep.signals import LIP_SIZE, FaceTrack, LipClip, Person
 from avsep.spool import Spool
-from avsep.sync import CELL, LAGS, choose_lag, luck, score_people, track_correlation
+from avsep.sync import CELL, LAGS, choose_lags, evidence, luck, score_people, track_correlation
 
 PICTURES = 500
 
@@ -72,9 +72,30 @@ def test_unrelated_lips_have_no_certain_offset():
     assert scores.certain.tolist() == [False]
 
 
-def test_without_speech_the_offset_stays_zero():
-    row, sure = choose_lag(np.ones((len(LAGS), 50, 2)), np.zeros((50, 2)), LAGS)
-    assert (LAGS[row], sure) == (0, False)
+def test_without_evidence_the_offset_stays_zero():
+    rows, certain = choose_lags(np.zeros((3, len(LAGS))), LAGS)
+    assert LAGS[rows].tolist() == [0, 0, 0]
+    assert not certain.any()
+
+
+def test_people_of_one_recording_share_a_doubtful_offset():
+    sure, doubtful = np.zeros(len(LAGS)), np.zeros(len(LAGS))
+    sure[LAGS == -5] = 10
+    doubtful[LAGS == -5] = doubtful[LAGS == 6] = 1.5
+    rows, _ = choose_lags(np.stack([sure, sure, doubtful]), LAGS)
+    assert LAGS[rows].tolist() == [-5, -5, -5]
+
+
+def test_a_sure_offset_of_its_own_is_kept():
+    left, right = np.zeros(len(LAGS)), np.zeros(len(LAGS))
+    left[LAGS == 6] = right[LAGS == -1] = 6
+    rows, certain = choose_lags(np.stack([left, right]), LAGS)
+    assert LAGS[rows].tolist() == [6, -1]
+    assert certain.all()
+
+
+def test_silence_is_no_evidence():
+    assert not evidence(np.ones((len(LAGS), 50, 2)), np.zeros((50, 2))).any()
 
 
 def test_little_evidence_needs_more_agreement():
