@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from avsep.dsp.remask import remask
 from avsep.models.base import SeparationModel
 from avsep.signals import FRAME_RATE, LIP_SIZE, SAMPLE_RATE, FaceTrack, Person, ProgressHook
 from avsep.spool import Spool
@@ -31,8 +32,9 @@ def separate_sound(
 
     def pieces() -> Iterator[tuple[int, np.ndarray]]:
         for start, stop in segments(len(mixture)):
-            x = torch.from_numpy(mixture.read(start, stop)).to(device)
-            yield start, model(x[None])[0].cpu().numpy()
+            heard = mixture.read(start, stop)
+            estimates = model(torch.from_numpy(heard).to(device)[None])[0].cpu().numpy()
+            yield start, remask(estimates, heard)
             progress("separation", stop / SAMPLE_RATE, len(mixture) / SAMPLE_RATE)
 
     assert model.sources is not None

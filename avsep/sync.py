@@ -28,10 +28,6 @@ LAGS = np.arange(-7, 8)
 """Offsets tried, in pictures: sound later than picture by this many."""
 POOR = 0.15
 """Quality of mouth crops below which lips count as not to be seen."""
-SPREAD = 0.15
-"""Standard deviation of the correlation of lips with somebody else's voice over one window."""
-BEST_OF_LAGS = 1.3
-"""Standard deviations by which the best of about six independent lags lies above the mean."""
 STEEP, TYPICAL = 13.0, 0.2
 """Slope of the log odds over correlation, and the correlation at which own and foreign voice are equally likely."""
 USUAL = 5.0
@@ -42,9 +38,9 @@ SHARED = 0.25
 
 @dataclass(frozen=True)
 class Scores:
-    """correlation: (cells, people, sources) at each person's offset, NaN where the face is not to be seen, less `luck`.
-    offsets: (people,) in pictures, sound later than picture; certain:
-    (people,) whether the offset stood out from the others."""
+    """correlation: (cells, people, sources), NaN where the face is not to be seen: what is to be expected over all
+    offsets, each weighted by how likely it is, so that an offset that is hardly known promises little.
+    offsets: (people,) the likeliest, in pictures, sound later than picture; certain: (people,) if it stands out."""
 
     correlation: np.ndarray
     offsets: np.ndarray
@@ -143,14 +139,14 @@ def score_people(
                 at, values = track_correlation(lips[id(track)], voices, track.first, int(lag))
                 inside = (at < cells) & (cell_quality(track)[at - first_cell(track)] >= POOR)
                 table[row, at[inside]] = values[inside]
-    if len(lags) == 1:
-        best, certain = np.zeros(len(people), int), np.ones(len(people), bool)
-    else:
-        best, certain = choose_lags(np.stack([evidence(t, activity) for t in tables]), lags)
-    correlation = np.stack([table[row] for table, row in zip(tables, best, strict=True)], axis=1)
-    if len(lags) > 1:
-        correlation -= np.array([luck(table[row], activity) for table, row in zip(tables, best, strict=True)])[:, None]
-    return Scores(correlation, lags[best], certain)
+    belief = lag_belief(np.stack([evidence(t, activity) for t in tables]), lags)
+    # What is not to be seen at one offset only, at the edges of a track, does not count there.
+    weight = belief[:, :, None, None] * ~np.isnan(tables)
+    total = weight.sum(axis=1)
+    expected = (weight * np.nan_to_num(tables)).sum(axis=1) / np.where(total > 0, total, np.nan)
+    best = belief.argmax(axis=1)
+    near = np.stack([np.convolve(row, [1, 1, 1], "same") for row in belief])
+    return Scores(expected.transpose(1, 0, 2), lags[best], near[np.arange(len(best)), best] > 0.8)
 
 
 def evidence(table: np.ndarray, activity: np.ndarray) -> np.ndarray:
@@ -162,9 +158,8 @@ def evidence(table: np.ndarray, activity: np.ndarray) -> np.ndarray:
     return CELL / WINDOW * np.log1p((activity * np.exp(odds)).sum(axis=2)).sum(axis=1)
 
 
-def choose_lags(evidence: np.ndarray, lags: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The most likely lag of each person and whether it is certain: (people, lags) log likelihoods -> (people,) rows
-    and bool.
+def lag_belief(evidence: np.ndarray, lags: np.ndarray) -> np.ndarray:
+    """Probability of each lag: (people, lags) log likelihoods -> (people, lags) with rows that add up to 1.
 
     Small offsets are likelier than large ones, and so is that of the others in the clip: people of one recording
     share it, those of a composed picture need not.
@@ -174,11 +169,9 @@ def choose_lags(evidence: np.ndarray, lags: np.ndarray) -> tuple[np.ndarray, np.
     belief = np.empty_like(evidence)
     for person in range(len(evidence)):
         others = np.delete(evidence, person, axis=0).sum(axis=0) + np.log(broad)
-        shared = np.convolve(softmax(others), [0.25, 0.5, 0.25], "same")
+        shared = np.convolve(softmax(others), [0.25, 0.5, 0.25], "same") if len(lags) > 1 else broad
         belief[person] = softmax(evidence[person] + np.log((1 - SHARED) * broad + SHARED * shared))
-    near = np.stack([np.convolve(row, [1, 1, 1], "same") for row in belief])
-    best = belief.argmax(axis=1)
-    return best, near[np.arange(len(best)), best] > 0.8
+    return belief
 
 
 def first_cell(track: FaceTrack) -> int:
@@ -190,15 +183,3 @@ def cell_quality(track: FaceTrack) -> np.ndarray:
     """Mean quality of a track's mouth crops in each cell it touches, from `first_cell` on."""
     cell = (track.first + np.arange(len(track))) // CELL - first_cell(track)
     return np.bincount(cell, track.lips.quality) / np.bincount(cell)
-
-
-def luck(table: np.ndarray, activity: np.ndarray) -> float:
-    """By how much the choice of the best lag moves the border between own and foreign voices: half of what it gives
-    without any synchrony. (cells, sources) correlations and activity -> correlation.
-
-    It shrinks with the number of windows that do not overlap, so a face seen for two seconds has to agree better
-    than one seen for a minute.
-    """
-    weight = np.where(np.isnan(table), 0.0, activity).max(axis=1).sum()
-    windows = max(1.0, weight * CELL / WINDOW)
-    return 0.5 * BEST_OF_LAGS * SPREAD / np.sqrt(windows)

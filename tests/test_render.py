@@ -5,6 +5,7 @@ import pytest
 import soundfile as sf
 
 from avsep.dsp.fullband import channel_gains, high_band_shares, spread
+from avsep.dsp.remask import remask
 from avsep.dsp.resample import context_samples, model_blocks, resample, with_context
 from avsep.render import TrackReader, write_tracks
 from avsep.signals import SAMPLE_RATE, Audio
@@ -132,3 +133,22 @@ def test_two_tracks_of_the_same_sound_are_told(tmp_path):
     files = [tmp_path / "a.wav", tmp_path / "b.wav"]
     same = write_tracks(blocks_of(x, 16_000), TrackReader(sources, gains), files, tmp_path / "r.wav", 2.0)
     assert same == [(0, 1)]
+
+
+def test_remasking_keeps_what_is_right_and_never_adds_sound():
+    voices = np.stack([voice_like(16_000, 16_000, seed) for seed in (1, 2)])
+    mixture = voices.sum(axis=0)
+    for estimates in (voices, 0.5 * voices, np.stack([mixture, 0 * mixture])):
+        out = remask(estimates, mixture)
+        assert out.shape == estimates.shape
+        assert np.isfinite(out).all()
+        assert (out.sum(axis=0) ** 2).mean() <= (mixture**2).mean() * 1.001
+    whole = remask(np.stack([mixture, 0 * mixture]), mixture)
+    np.testing.assert_allclose(whole[0], mixture, atol=1e-4)
+    assert not whole[1].any()
+    assert not remask(0 * voices, 0 * mixture).any()
+
+
+def test_what_is_too_short_to_remask_stays_as_it_is():
+    short = np.ones((2, 100), np.float32)
+    np.testing.assert_array_equal(remask(short, short.sum(axis=0)), short)
