@@ -230,7 +230,7 @@ class _Run:
         from avsep.assign import assign
         from avsep.separation import separate_sound
         from avsep.sync import embed_lips, embed_voices, score_people
-        from avsep.talk import activity, gate, listen
+        from avsep.talk import activity, gate, listen, too_little
 
         device = self.separator.device
         with self.watch.step("separation"):
@@ -248,7 +248,11 @@ class _Run:
             odds = synchrony.slope.item() * scores.correlation + synchrony.bias.item()
             owned = assign(odds, active, speech.shape[1])
         spoken = np.einsum("pst,st->pt", owned.gains, speech).clip(0, 1)
-        return Voices(sources, owned.gains * gate(speech), spoken, owned.confidence, scores.offsets / FRAME_RATE)
+        silent = too_little(spoken)
+        gains = np.where(silent[:, None, None], 0, owned.gains * gate(speech)).astype(np.float32)
+        spoken[silent] = 0
+        confidence = np.where(silent, np.nan, owned.confidence)
+        return Voices(sources, gains, spoken, confidence, scores.offsets / FRAME_RATE)
 
     def fused(self, model: Any, mixture: Spool, people: Sequence[Person]) -> Voices:
         """The lips steer the separation itself."""

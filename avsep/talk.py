@@ -19,6 +19,9 @@ SHORTEST_SPEECH, SHORTEST_PAUSE = 0.12, 0.3
 """Seconds; shorter spans are dropped, shorter pauses bridged."""
 AROUND = 0.4
 """Seconds around speech that are kept."""
+FEW_SECONDS, FEW_SHARE = 1.0, 0.05
+"""Seconds of speech, and share of the clip, below which (both) a person with a face counts as silent: noises are
+now and then taken for speech."""
 FAR_BELOW = 25.0
 """dB below the louder source at which a source counts as its leak, not as a voice."""
 
@@ -68,6 +71,12 @@ def gate(speech: np.ndarray) -> np.ndarray:
     size = 2 * round(AROUND * FRAME_RATE) + 1
     near = maximum_filter1d((speech > OFF).astype(np.float32), size, axis=-1, mode="nearest")
     return uniform_filter1d(near, size // 2, axis=-1, mode="nearest")
+
+
+def too_little(speech: np.ndarray) -> np.ndarray:
+    """Who is heard so little that it is rather a mistake: (people, pictures) probability -> (people,) bool."""
+    heard = (speech > ON).sum(axis=1)
+    return heard < np.minimum(FEW_SECONDS * FRAME_RATE, FEW_SHARE * speech.shape[1])
 
 
 def count_voices(active: np.ndarray) -> int:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 import torch
-from media_factory import write_media
+from media_factory import tone, write_media
 
 from avsep import Options, Separator
 from avsep.checkpoint import save_model
@@ -153,8 +153,7 @@ def test_rates_and_channels_of_the_input_are_kept(separator, tmp_path, rate, cha
 
 
 def test_pictures_without_a_face_fall_back_to_sound(separator, tmp_path):
-    path = write_media(tmp_path / "grey.mp4", sound=0.1 * np.sin(np.arange(32_000) / 20), sample_rate=16_000,
-                       times=np.arange(50) / 25)  # fmt: skip
+    path = write_media(tmp_path / "grey.mp4", sound=tone(2), times=np.arange(50) / 25)
     manifest = separator.separate(path, tmp_path / "out")
     assert manifest["mode"] == "audio-only"
     assert manifest["input"]["video"] is not None

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from avsep.talk import activity, by_cell, count_voices, spans
+from avsep.talk import activity, by_cell, count_voices, gate, spans, too_little
 
 
 def pulses(*edges: tuple[float, float], seconds: float = 10.0, height: float = 0.9) -> np.ndarray:
@@ -48,3 +48,17 @@ def test_voices_are_counted_by_their_share_of_time(second, count):
     active[:80, 0] = 1
     active[: round(80 * second), 1] = 1
     assert count_voices(active) == count
+
+
+def test_a_moment_of_noise_is_no_speech_but_a_short_answer_in_a_short_clip_is():
+    long = np.stack([pulses((4, 4.5), seconds=20), pulses((4, 6), seconds=20)])
+    assert too_little(long).tolist() == [True, False]
+    assert too_little(pulses((0.2, 0.6), seconds=2)[None]).tolist() == [False]
+
+
+def test_the_gate_keeps_speech_and_its_edges_and_closes_softly():
+    open_ = gate(pulses((4, 6)))
+    np.testing.assert_array_equal(open_[round(3.8 * 25) : round(6.2 * 25)], 1)
+    assert not open_[: 3 * 25].any()
+    assert not open_[7 * 25 :].any()
+    assert abs(np.diff(open_)).max() < 0.2
