@@ -10,11 +10,11 @@ import numpy as np
 from avsep.signals import FRAME_RATE
 from avsep.sync import CELL, WINDOW
 
-SWITCH_COST = 3.0
+SWITCH_COST = 2.0
 """Log odds that a source must gain to change its owner from one cell to the next."""
 SHARED_COST = 6.0
 """Log odds against two active sources at one time being one person's."""
-UNSEEN = -0.5
+UNSEEN = -1.5
 """Log odds that a source is the voice of a person whose lips are not to be seen. Little against it: a voice that goes
 on while the picture shows something else is mostly still the same person's, and a source keeps to one voice."""
 SHORTEST_UNSEEN = 1.0
