@@ -21,7 +21,6 @@ from avsep.timing import Stopwatch
 
 DEFAULT_MODEL = "audio-2spk"
 SYNCHRONY_MODEL = "sync"
-HOP = SAMPLE_RATE // FRAME_RATE
 
 
 @dataclass(frozen=True)

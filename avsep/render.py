@@ -12,10 +12,9 @@ from avsep.dsp.fullband import spread
 from avsep.dsp.resample import context_samples, with_context
 from avsep.media.encode import WavWriter
 from avsep.separation import silent
-from avsep.signals import FRAME_RATE, SAMPLE_RATE, Audio, ProgressHook
+from avsep.signals import HOP, SAMPLE_RATE, Audio, ProgressHook
 from avsep.spool import Spool
 
-HOP = SAMPLE_RATE // FRAME_RATE
 ALIKE = 0.98
 """Correlation from which two tracks count as the same."""
 

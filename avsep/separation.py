@@ -10,11 +10,10 @@ import torch
 
 from avsep.dsp.remask import remask
 from avsep.models.base import SeparationModel
-from avsep.signals import FRAME_RATE, LIP_SIZE, SAMPLE_RATE, FaceTrack, Person, ProgressHook
+from avsep.signals import HOP, LIP_SIZE, SAMPLE_RATE, FaceTrack, Person, ProgressHook
 from avsep.spool import Spool
 from avsep.stitch import segments, stitch
 
-HOP = SAMPLE_RATE // FRAME_RATE
 FACES_AT_ONCE = 4
 """Faces that go through the network in one batch; bounds the memory."""
 

@@ -22,6 +22,9 @@ SAMPLE_RATE = 16_000
 FRAME_RATE = 25
 """Rate of the picture grid, in frames per second: that of the lip models of the literature."""
 
+HOP = SAMPLE_RATE // FRAME_RATE
+"""Samples of a model's sound that one picture of the grid stands for."""
+
 LIP_SIZE = 96
 """Side of a mouth crop in pixels."""
 

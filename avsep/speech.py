@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from avsep.signals import FRAME_RATE, SAMPLE_RATE
+from avsep.signals import HOP, SAMPLE_RATE
 
 CHUNK = 512
-HOP = SAMPLE_RATE // FRAME_RATE
 
 
 class SpeechDetector:

@@ -7,13 +7,12 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from avsep.signals import FRAME_RATE, SAMPLE_RATE
+from avsep.signals import HOP, SAMPLE_RATE
 
 SEGMENT = 10 * SAMPLE_RATE
 """Samples a model hears at once: a few times its receptive field."""
 OVERLAP = 2 * SAMPLE_RATE
 """Samples two segments share: long enough to hear who is who."""
-HOP = SAMPLE_RATE // FRAME_RATE
 
 
 def segments(total: int, length: int = SEGMENT, overlap: int = OVERLAP) -> list[tuple[int, int]]:

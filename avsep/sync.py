@@ -11,10 +11,9 @@ from scipy.special import softmax
 
 from avsep.models.synchrony import Synchrony
 from avsep.separation import silent
-from avsep.signals import FRAME_RATE, SAMPLE_RATE, FaceTrack, Person, ProgressHook
+from avsep.signals import FRAME_RATE, HOP, FaceTrack, Person, ProgressHook
 from avsep.spool import Spool
 
-HOP = SAMPLE_RATE // FRAME_RATE
 CHUNK = 10 * FRAME_RATE
 CONTEXT = 32
 """Pictures of context for embedding a chunk; the networks reach 25 to 30 pictures."""
@@ -135,9 +134,10 @@ def score_people(
     tables = np.full((len(people), len(lags), cells, sources), np.nan, np.float32)
     for table, person in zip(tables, people, strict=True):
         for track in person.tracks:
+            good = cell_quality(track) >= POOR
             for row, lag in enumerate(lags):
                 at, values = track_correlation(lips[id(track)], voices, track.first, int(lag))
-                inside = (at < cells) & (cell_quality(track)[at - first_cell(track)] >= POOR)
+                inside = (at < cells) & good[at - first_cell(track)]
                 table[row, at[inside]] = values[inside]
     belief = lag_belief(np.stack([evidence(t, activity) for t in tables]), lags)
     # What is not to be seen at one offset only, at the edges of a track, does not count there.

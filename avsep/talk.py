@@ -6,12 +6,11 @@ import numpy as np
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
 from avsep.separation import silent
-from avsep.signals import FRAME_RATE, SAMPLE_RATE, ProgressHook
+from avsep.signals import FRAME_RATE, HOP, SAMPLE_RATE, ProgressHook
 from avsep.speech import SpeechDetector
 from avsep.spool import Spool
 from avsep.sync import CELL
 
-HOP = SAMPLE_RATE // FRAME_RATE
 CHUNK = 20 * SAMPLE_RATE
 ON, OFF = 0.5, 0.3
 """Probabilities at which a span of speech begins and ends."""

@@ -15,9 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from avsep.data.mixtures import PackedSpeech, colour, scale_to
 from avsep.errors import InputError
-from avsep.signals import FRAME_RATE, SAMPLE_RATE
-
-HOP = SAMPLE_RATE // FRAME_RATE
+from avsep.signals import HOP
 
 
 class TalkingFaces:
