@@ -3,6 +3,7 @@ clip."""
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +13,11 @@ from avsep.sync import CELL, WINDOW
 
 SWITCH_COST = 2.0
 """Log odds that a source must gain to change its owner from one cell to the next."""
+EXCHANGE_COST = 2.0
+"""Log odds for two sources to change places at once: one slip of the separator, not two events."""
 SHARED_COST = 6.0
 """Log odds against two active sources at one time being one person's."""
-UNSEEN = -1.5
+UNSEEN = -1.0
 """Log odds that a source is the voice of a person whose lips are not to be seen. Little against it: a voice that goes
 on while the picture shows something else is mostly still the same person's, and a source keeps to one voice."""
 SHORTEST_UNSEEN = 1.0
@@ -33,23 +36,31 @@ class Ownership:
     confidence: np.ndarray
 
 
-def best_path(scores: np.ndarray, switch_cost: float = SWITCH_COST) -> np.ndarray:
-    """The best sequence of joint states under a cost for every source that changes owner (Viterbi).
+def best_path(scores: np.ndarray, switch_cost: float = SWITCH_COST, exchange_cost: float = EXCHANGE_COST) -> np.ndarray:
+    """The best sequence of joint states (Viterbi). It costs `switch_cost` for every source that changes owner from one
+    cell to the next, and `exchange_cost` if two sources exchange theirs.
 
     scores: (cells, owners, owners, ...), one axis of owners for each source -> (cells, sources) owner indices.
     The maximum over a change is taken source by source, so the work grows with the states, not with their square.
     """
     cells, shape = len(scores), scores.shape[1:]
     sources = len(shape)
-    value = scores[0].astype(np.float64)
-    back: list[list[np.ndarray]] = []
+    pairs = list(itertools.combinations(range(sources), 2))
+    value = scores[0].astype(np.float64) if cells else np.zeros(shape)
+    switches, exchanges = [], []
     for cell in range(1, cells):
-        steps = []
+        exchanged = [value.swapaxes(*pair) - exchange_cost for pair in pairs]
+        origins = []
         for axis in range(sources):
             best = value.max(axis=axis, keepdims=True) - switch_cost
-            steps.append(np.where(value >= best, -1, value.argmax(axis=axis, keepdims=True)))
+            origins.append(np.where(value >= best, -1, value.argmax(axis=axis, keepdims=True)))
             value = np.maximum(value, best)
-        back.append(steps)
+        pair_of = np.full(shape, -1)
+        for number, other in enumerate(exchanged):
+            pair_of = np.where(other > value, number, pair_of)
+            value = np.maximum(value, other)
+        switches.append(origins)
+        exchanges.append(pair_of)
         value = value + scores[cell]
     path = np.zeros((cells, sources), int)
     if not cells:
@@ -57,10 +68,15 @@ def best_path(scores: np.ndarray, switch_cost: float = SWITCH_COST) -> np.ndarra
     state = list(np.unravel_index(value.argmax(), shape))
     path[-1] = state
     for cell in range(cells - 1, 0, -1):
-        for axis in reversed(range(sources)):
-            origin = back[cell - 1][axis][tuple(state)]
-            if origin >= 0:
-                state[axis] = origin
+        number = exchanges[cell - 1][tuple(state)]
+        if number >= 0:
+            a, b = pairs[number]
+            state[a], state[b] = state[b], state[a]
+        else:
+            for axis in reversed(range(sources)):
+                origin = switches[cell - 1][axis][tuple(state)]
+                if origin >= 0:
+                    state[axis] = origin
         path[cell - 1] = state
     return path
 

@@ -244,7 +244,7 @@ class _Run:
             active = activity(speech, level)
             heard = embed_voices(synchrony, sources, device)
             scores = score_people(people, lips, heard, active, self.options.av_offset)
-            odds = synchrony.slope.item() * scores.correlation + synchrony.bias.item()
+            odds = synchrony.slope.item() * scores.correlation + synchrony.bias.item() + scores.moving[:, :, None]
             owned = assign(odds, active, speech.shape[1])
         spoken = np.einsum("pst,st->pt", owned.gains, speech).clip(0, 1)
         silent = too_little(spoken)

@@ -10,6 +10,7 @@ import torch
 from scipy.special import softmax
 
 from avsep.models.synchrony import Synchrony
+from avsep.mouth import speaking_odds
 from avsep.separation import silent
 from avsep.signals import FRAME_RATE, HOP, FaceTrack, Person, ProgressHook
 from avsep.spool import Spool
@@ -39,9 +40,11 @@ SHARED = 0.25
 class Scores:
     """correlation: (cells, people, sources), NaN where the face is not to be seen: what is to be expected over all
     offsets, each weighted by how likely it is, so that an offset that is hardly known promises little.
+    moving: (cells, people) log odds of speech by the movement of the mouth alone, 0 where it is not to be seen.
     offsets: (people,) the likeliest, in pictures, sound later than picture; certain: (people,) if it stands out."""
 
     correlation: np.ndarray
+    moving: np.ndarray
     offsets: np.ndarray
     certain: np.ndarray
 
@@ -132,8 +135,12 @@ def score_people(
     cells, sources = activity.shape
     lags = LAGS if av_offset is None else np.array([round(av_offset * FRAME_RATE)])
     tables = np.full((len(people), len(lags), cells, sources), np.nan, np.float32)
-    for table, person in zip(tables, people, strict=True):
+    moving = np.zeros((cells, len(people)), np.float32)
+    centres = np.arange(cells) * CELL + CELL // 2
+    for number, (table, person) in enumerate(zip(tables, people, strict=True)):
         for track in person.tracks:
+            on_screen = slice(*np.searchsorted(centres, (track.first, track.first + len(track))))
+            moving[on_screen, number] = speaking_odds(track, centres[on_screen])
             good = cell_quality(track) >= POOR
             for row, lag in enumerate(lags):
                 at, values = track_correlation(lips[id(track)], voices, track.first, int(lag))
@@ -146,7 +153,7 @@ def score_people(
     expected = (weight * np.nan_to_num(tables)).sum(axis=1) / np.where(total > 0, total, np.nan)
     best = belief.argmax(axis=1)
     near = np.stack([np.convolve(row, [1, 1, 1], "same") for row in belief])
-    return Scores(expected.transpose(1, 0, 2), lags[best], near[np.arange(len(best)), best] > 0.8)
+    return Scores(expected.transpose(1, 0, 2), moving, lags[best], near[np.arange(len(best)), best] > 0.8)
 
 
 def evidence(table: np.ndarray, activity: np.ndarray) -> np.ndarray:

@@ -8,22 +8,23 @@ import pytest
 from avsep.assign import SWITCH_COST, assign, best_path, joint_scores
 
 
-def brute_force(scores: np.ndarray, switch_cost: float) -> float:
-    cells, shape = len(scores), scores.shape[1:]
-    best = -np.inf
-    for path in itertools.product(np.ndindex(*shape), repeat=cells):
-        value = sum(scores[i][s] for i, s in enumerate(path))
-        value -= switch_cost * sum(a != b for p, q in itertools.pairwise(path) for a, b in zip(p, q, strict=True))
-        best = max(best, value)
-    return best
+def change_cost(before: tuple[int, ...], after: tuple[int, ...], switch_cost: float, exchange_cost: float) -> float:
+    switched = switch_cost * sum(a != b for a, b in zip(before, after, strict=True))
+    return min(switched, exchange_cost) if before != after and before[::-1] == after else switched
+
+
+def value_of(scores: np.ndarray, path: list[tuple[int, ...]], *costs: float) -> float:
+    gained = sum(scores[i][s] for i, s in enumerate(path))
+    return gained - sum(change_cost(p, q, *costs) for p, q in itertools.pairwise(path))
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_best_path_is_the_best_of_all_paths(seed):
+@pytest.mark.parametrize("costs", [(1.5, 1.5), (1.5, 9.0), (2.0, 0.5)])
+def test_best_path_is_the_best_of_all_paths(seed, costs):
     scores = np.random.default_rng(seed).normal(scale=2, size=(4, 3, 3))
-    path = best_path(scores, 1.5)
-    value = sum(scores[i][tuple(s)] for i, s in enumerate(path)) - 1.5 * (path[1:] != path[:-1]).sum()
-    assert value == pytest.approx(brute_force(scores, 1.5))
+    path = [tuple(int(owner) for owner in state) for state in best_path(scores, *costs)]
+    best = max(value_of(scores, list(p), *costs) for p in itertools.product(np.ndindex(3, 3), repeat=4))
+    assert value_of(scores, path, *costs) == pytest.approx(best)
 
 
 def odds_of(owner_of_source: list[list[int]], people: int, strength: float = 3.0) -> np.ndarray:

@@ -15,7 +15,9 @@ def signal(seed: int, pictures: int = PICTURES) -> np.ndarray:
 
 
 def track(first: int, pictures: int, quality: float = 1.0) -> FaceTrack:
-    lips = LipClip(Spool(None, (LIP_SIZE, LIP_SIZE), np.uint8), np.full(pictures, quality, np.float32), first)
+    crops = Spool(None, (LIP_SIZE, LIP_SIZE), np.uint8)
+    crops.append(np.zeros((pictures, LIP_SIZE, LIP_SIZE), np.uint8))
+    lips = LipClip(crops, np.full(pictures, quality, np.float32), first)
     boxes, landmarks, portraits = np.zeros((pictures, 4)), np.zeros((pictures, 5, 2)), np.zeros((0, 160, 160, 3))
     return FaceTrack(first, boxes, landmarks, np.ones(pictures), portraits, 0, lips)
 

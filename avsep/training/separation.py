@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import lightning
@@ -31,13 +32,16 @@ class SeparationTask(lightning.LightningModule):
     compile: let torch.compile fuse the model (needs a C++ compiler on a CPU).
     """
 
+    _run: Callable[[Tensor], Tensor]
+
     def __init__(
         self, model: SeparationModel, learning_rate: float = 1e-3, warmup: int = 200, compile: bool = False
     ) -> None:
         super().__init__()
         self.model = model
         self.learning_rate, self.warmup = learning_rate, warmup
-        self._run = torch.compile(model) if compile else model
+        # Kept out of the module's children: the weights of a checkpoint have one name, compiled or not.
+        object.__setattr__(self, "_run", torch.compile(model) if compile else model)
 
     def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
         estimates = self._run(batch["mixture"]).float()
