@@ -64,7 +64,7 @@ $(STAMP): requirements.lock pyproject.toml | $(UV)
 # Keeps the versions that still fit; `make lock UPGRADE=--upgrade` takes the newest.
 lock: | $(UV)
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	    --extra train --extra dev --constraints constraints.txt \
+	    --extra train --extra evaluate --extra export --extra dev --constraints constraints.txt \
 	    --custom-compile-command "make lock" $(UPGRADE) pyproject.toml -o requirements.lock
 
 clean:

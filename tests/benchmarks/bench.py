@@ -18,10 +18,12 @@ DEMO_CLIP = ROOT / "avsep" / "assets" / "demo" / "demo.mp4"
 
 @dataclass(frozen=True)
 class Run:
-    """One `avsep separate`: its manifest, the time of the whole process and its peak memory."""
+    """One `avsep separate`: its manifest, the time of the whole process on the clock and on the processors, and its
+    peak memory."""
 
     manifest: dict[str, Any]
     wall_seconds: float
+    cpu_seconds: float
     peak_bytes: int
 
     @property
@@ -72,10 +74,11 @@ def separate(clip: Path, folder: Path, *options: str) -> Run:
     assert process.stdout is not None
     output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - begin
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         sys.exit(f"avsep separate failed with exit code {process.returncode}")
-    return Run(json.loads(output)[0], time.perf_counter() - begin, usage.ru_maxrss * 1024)
+    return Run(json.loads(output)[0], wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
 
 
 def machine() -> str:
