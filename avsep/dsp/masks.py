@@ -1,0 +1,63 @@
+"""Ideal masks: the best a mask on the mixture's spectrum could be, from sources that are known."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from avsep.dsp.stft import HOP, WINDOW, full_precision, istft, stft
+from avsep.errors import UsageError
+
+MaskKind = Literal["IBM", "IRM", "WFM", "PSM", "binary"]
+TINY = 1e-20
+"""Added to a ratio's denominator: a bin where nothing sounds gets 0."""
+
+
+def ideal_masks(kind: MaskKind, sources: Tensor, mixture: Tensor) -> Tensor:
+    """Masks in 0..1 for each source.
+
+    sources: complex STFT (..., sources, freq, frames); mixture: complex STFT (..., freq, frames).
+    Returns (..., sources, freq, frames), real. What the mixture has besides the sources (noise) competes as one more
+    source, which gets no mask. The kinds:
+
+    - "IBM", ideal binary mask: 1 where the source is louder than every other.
+    - "binary": 1 where the source is louder than all others together (Wang, 2005, local criterion 0 dB); the same
+      for two sources, fewer bins for more.
+    - "IRM", ideal ratio mask: the source's share of the sum of magnitudes.
+    - "WFM", Wiener-like: its share of the sum of powers.
+    - "PSM", phase-sensitive mask (Erdogan et al., 2015): the part of the source in phase with the mixture over the
+      mixture's magnitude, cut to 0..1.
+
+    IBM, IRM and WFM are those of Conv-TasNet (Luo and Mesgarani, 2019). Raises UsageError for another kind.
+    """
+    if kind not in get_args(MaskKind):
+        raise UsageError(f"mask kind is {kind!r}, expected one of {', '.join(get_args(MaskKind))}")
+    sources, mixture = full_precision(sources), full_precision(mixture).unsqueeze(-3)
+    if kind == "PSM":
+        power = mixture.abs().square()
+        in_phase = (sources * mixture.conj()).real
+        return torch.where(power > 0, in_phase / (power + TINY), 0).clamp(0, 1)
+    if kind == "binary":
+        return (sources.abs() > (mixture - sources).abs()).to(sources.real.dtype)
+    rest = mixture - sources.sum(-3, keepdim=True)
+    sizes = torch.cat([sources, rest], -3).abs()
+    if kind == "IBM":
+        two_loudest = sizes.topk(2, dim=-3).values
+        # Strictly louder: equals, and silence, get no owner.
+        is_loudest = (sizes == two_loudest[..., :1, :, :]) & (sizes > two_loudest[..., 1:, :, :])
+        return is_loudest[..., :-1, :, :].to(sizes.dtype)
+    if kind == "WFM":
+        sizes = sizes.square()
+    return sizes[..., :-1, :, :] / (sizes.sum(-3, keepdim=True) + TINY)
+
+
+def oracle_estimates(kind: MaskKind, sources: Tensor, mixture: Tensor, window: int = WINDOW, hop: int = HOP) -> Tensor:
+    """The mixture through the ideal masks: (..., sources, time), (..., time) -> (..., sources, time).
+
+    The bound a method of that kind of mask cannot pass; the phase is the mixture's. window and hop in samples.
+    """
+    heard = stft(mixture, window, hop)
+    masks = ideal_masks(kind, stft(sources, window, hop), heard)
+    return istft(masks * heard.unsqueeze(-3), mixture.shape[-1], window, hop)
