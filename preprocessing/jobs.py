@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import argparse
 import functools
+import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -16,6 +18,11 @@ from avsep.errors import AvsepError
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+
+_LARGEST_CHUNK = 16
+"""Jobs handed to a process at once: fewer of them would keep a million futures in memory."""
+
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 class Skipped(NamedTuple):
@@ -35,37 +42,65 @@ def run_jobs(
 ) -> list[Result]:
     """`work` on every job, in `workers` processes, results in the order of the jobs without those that failed.
 
-    A job fails with AvsepError or OSError; out/skipped.tsv (name, reason) then lists it, and the others go on. `work`
-    writes its own files (see `write_whole`) and looks for those of an earlier run first, so that a run that was stopped
-    can be started again. Progress goes to stderr.
+    A job that raises is listed in out/skipped.tsv (name, reason), and the others go on: with the bare message of an
+    AvsepError or OSError, and the kind of error before it for any other, which is a surprise. `work` writes its own
+    files (see `write_whole`) and looks for those of an earlier run first, so that a run that was stopped can be started
+    again. With more than one worker `work` and the jobs are pickled: functions of a module, not lambdas. Progress goes
+    to stderr. Raises AvsepError when a process dies.
     """
-    attempt = functools.partial(_attempt, work)
     done: list[Result] = []
     skipped: list[Skipped] = []
-
-    def collect(number: int, job: Job, outcome: Result | AvsepError | OSError) -> None:
-        print(f"[{number}/{len(jobs)}] {name(job)}", file=sys.stderr)
-        if isinstance(outcome, (AvsepError, OSError)):
-            skipped.append(Skipped(name(job), " ".join(str(outcome).split())))
-        else:
-            done.append(outcome)
-
-    if workers > 1:
-        with ProcessPoolExecutor(workers) as pool:
-            for number, (job, outcome) in enumerate(zip(jobs, pool.map(attempt, jobs), strict=True), 1):
-                collect(number, job, outcome)
-    else:
-        for number, job in enumerate(jobs, 1):
-            collect(number, job, attempt(job))
-    write_lines(out / "skipped.tsv", ["name\treason", *("\t".join(row) for row in skipped)])
+    try:
+        outcomes = _outcomes(jobs, functools.partial(_attempt, work), workers)
+        for number, (job, outcome) in enumerate(zip(jobs, outcomes, strict=True), 1):
+            print(f"[{number}/{len(jobs)}] {name(job)}", file=sys.stderr)
+            if isinstance(outcome, _Failed):
+                skipped.append(Skipped(name(job), outcome.reason))
+            else:
+                done.append(outcome)
+    finally:
+        write_lines(out / "skipped.tsv", ["name\treason", *("\t".join(row) for row in skipped)])
     return done
 
 
-def _attempt(work: Callable[[Job], Result], job: Job) -> Result | AvsepError | OSError:
+class _Failed(NamedTuple):
+    reason: str
+
+
+def _attempt(work: Callable[[Job], Result], job: Job) -> Result | _Failed:
     try:
         return work(job)
     except (AvsepError, OSError) as error:
-        return error
+        reason = str(error)
+    except Exception as error:  # one odd file of a hundred thousand must not end the run
+        reason = f"unexpected {type(error).__name__}: {error}"
+    return _Failed(" ".join(reason.split()))
+
+
+def _outcomes(
+    jobs: Sequence[Job], attempt: Callable[[Job], Result | _Failed], workers: int
+) -> Iterator[Result | _Failed]:
+    if workers <= 1:
+        yield from map(attempt, jobs)
+        return
+    # Fresh processes: a forked one inherits the locks of the parent's threads, and no GPU.
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _single_thread)
+    try:
+        chunk = max(1, min(_LARGEST_CHUNK, len(jobs) // (8 * workers)))
+        yield from pool.map(attempt, jobs, chunksize=chunk)
+    except BrokenProcessPool as error:
+        raise AvsepError(
+            f"one of the {workers} processes died, most likely for want of memory. Start it again with fewer --workers;"
+            " what is done stays done"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _single_thread() -> None:
+    """Every process computes with one thread; the processes are the parallelism."""
+    for variable in _THREADS:
+        os.environ[variable] = "1"
 
 
 def write_whole(file: Path, write: Callable[[Path], object]) -> None:
@@ -85,13 +120,25 @@ def write_lines(file: Path, lines: Sequence[str]) -> None:
     write_whole(file, lambda partial: partial.write_text("\n".join(lines) + "\n", encoding="utf-8"))
 
 
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """The option --workers, by default one process a core."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    parser.add_argument("--workers", type=_count, default=cores, help="processes (default: one a core, %(default)s)")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 1 or more")
+    return int(text)
+
+
 def command(
     doc: str,
     module: str,
     configure: Callable[[argparse.ArgumentParser], None],
     run: Callable[[argparse.Namespace], int],
 ) -> Callable[[list[str] | None], int]:
-    """A `main(arguments)` for `python -m preprocessing.MODULE`: its options, errors as one line and exit code 1.
+    """A `main(arguments)` for `python -m preprocessing.MODULE`: its options, errors as one line and their exit code.
 
     `run` returns how many items were made; none at all is exit code 1.
     """
@@ -108,7 +155,7 @@ def command(
             made = run(options)
         except (AvsepError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
-            return 1
+            return getattr(error, "exit_code", 1)
         except KeyboardInterrupt:
             print("interrupted. Start it again to go on", file=sys.stderr)
             return 130
