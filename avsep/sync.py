@@ -41,12 +41,11 @@ class Scores:
     """correlation: (cells, people, sources), NaN where the face is not to be seen: what is to be expected over all
     offsets, each weighted by how likely it is, so that an offset that is hardly known promises little.
     moving: (cells, people) log odds of speech by the movement of the mouth alone, 0 where it is not to be seen.
-    offsets: (people,) the likeliest, in pictures, sound later than picture; certain: (people,) if it stands out."""
+    offsets: (people,) the likeliest, in pictures, sound later than picture."""
 
     correlation: np.ndarray
     moving: np.ndarray
     offsets: np.ndarray
-    certain: np.ndarray
 
 
 @torch.inference_mode()
@@ -151,9 +150,7 @@ def score_people(
     weight = belief[:, :, None, None] * ~np.isnan(tables)
     total = weight.sum(axis=1)
     expected = (weight * np.nan_to_num(tables)).sum(axis=1) / np.where(total > 0, total, np.nan)
-    best = belief.argmax(axis=1)
-    near = np.stack([np.convolve(row, [1, 1, 1], "same") for row in belief])
-    return Scores(expected.transpose(1, 0, 2), moving, lags[best], near[np.arange(len(best)), best] > 0.8)
+    return Scores(expected.transpose(1, 0, 2), moving, lags[belief.argmax(axis=1)])
 
 
 def evidence(table: np.ndarray, activity: np.ndarray) -> np.ndarray:

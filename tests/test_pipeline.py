@@ -230,3 +230,24 @@ def test_two_debaters_are_two_people(separator, tmp_path, name):
     _, manifest, _ = separated(separator, f"overlap/{name}", tmp_path)
     assert len(manifest["speakers"]) == 2
     assert sorted(s["box"][0] < 640 for s in manifest["speakers"]) == [False, True]
+    assert all(s["speaking"] for s in manifest["speakers"])
+
+
+@real
+@pytest.mark.slow
+def test_a_photograph_on_the_wall_does_not_speak(separator, tmp_path):
+    folder, manifest, mixture = separated(separator, "overlap/panel_five_faces.mp4", tmp_path)
+    photo = [s for s in manifest["speakers"] if s["box"] and s["box"][0] > 1000]
+    assert len(photo) == 1
+    assert photo[0]["speaking"] == []
+    assert level(sound(folder / photo[0]["audio"])) < level(mixture) - 25
+    assert sum(bool(s["speaking"]) for s in manifest["speakers"]) >= 2
+
+
+@real
+@pytest.mark.slow
+def test_a_speaker_is_one_person_across_cuts_and_his_listeners_are_silent(separator, tmp_path):
+    _, manifest, _ = separated(separator, "edge/cuts_speaker_and_audience.mp4", tmp_path)
+    faces = [s for s in manifest["speakers"] if s["box"]]
+    assert [bool(s["speaking"]) for s in faces] == [True] + [False] * (len(faces) - 1)
+    assert len(faces[0]["appearances"]) > 1

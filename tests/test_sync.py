@@ -44,7 +44,6 @@ def test_the_offset_is_found(lag, first):
     voices = np.stack([signal(9), sound], axis=1)
     scores = score_people([person], {id(person.tracks[0]): lips}, voices, np.ones((50, 2)), None)
     assert scores.offsets.tolist() == [lag]
-    assert scores.certain.tolist() == [True]
     seen = ~np.isnan(scores.correlation[:, 0, 0])
     assert (scores.correlation[seen, 0, 1] > scores.correlation[seen, 0, 0]).all()
 
@@ -67,11 +66,10 @@ def test_lips_out_of_the_picture_or_of_poor_quality_tell_nothing():
     assert np.flatnonzero(known).tolist() == list(range(10, 20))
 
 
-def test_unrelated_lips_have_no_certain_offset():
+def test_unrelated_lips_correlate_little_at_any_offset():
     person = Person((track(0, PICTURES),))
     scores = score_people([person], {id(person.tracks[0]): signal(5)}, signal(6)[:, None], np.ones((50, 1)), None)
     assert np.nanmax(scores.correlation) < 0.2
-    assert scores.certain.tolist() == [False]
 
 
 def likeliest(evidence: np.ndarray) -> list[int]:
