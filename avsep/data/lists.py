@@ -1,0 +1,198 @@
+"""Fixed mixtures: lists that validation and tests read, the same on every machine and every day.
+
+A list is a tab-separated table with one row for each part of a mixture: a voice that is to be found, or a noise that
+is not. It holds no sound; `render` adds the parts up.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from avsep.data.sound import pictures_in, read_lips, read_sound
+from avsep.errors import InputError
+from avsep.signals import SAMPLE_RATE
+
+COLUMNS = ("mixture", "seconds", "role", "speaker", "audio", "lips", "start_seconds", "gain")
+ROLES = ("voice", "noise")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One sound of a mixture. role: "voice" (a source to be estimated) or "noise". start_seconds: place in `audio` that
+    falls on the mixture's start; below zero, the sound begins that much later. gain: linear factor."""
+
+    audio: Path
+    lips: Path | None
+    speaker: str
+    role: str
+    start_seconds: float
+    gain: float
+
+
+@dataclass(frozen=True)
+class MixtureSpec:
+    """A mixture of `parts`, `seconds` long; parts that end earlier are silent from there on."""
+
+    id: str
+    seconds: float
+    parts: tuple[Part, ...]
+
+    @property
+    def voices(self) -> tuple[Part, ...]:
+        return tuple(part for part in self.parts if part.role == "voice")
+
+
+def write_list(path: Path, specs: Iterable[MixtureSpec]) -> None:
+    """Write a list, paths relative to its folder; whole or not at all."""
+    lines = ["\t".join(COLUMNS)]
+    for spec in specs:
+        for part in spec.parts:
+            audio, lips = ("" if p is None else os.path.relpath(p, path.parent) for p in (part.audio, part.lips))
+            # repr of a float reads back as the same float: a list that is read and written does not drift.
+            numbers = repr(float(part.start_seconds)), repr(float(part.gain))
+            lines.append(
+                "\t".join((spec.id, repr(float(spec.seconds)), part.role, part.speaker, audio, lips, *numbers))
+            )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def read_list(path: Path | str) -> list[MixtureSpec]:
+    """The mixtures of a list in its order, paths made absolute.
+
+    Raises InputError that names file, line and column for a missing list, column or sound file, a role or number that
+    is none, rows of one mixture that disagree about its length, and a mixture without a voice.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such list of mixtures. Make one with: python -m preprocessing.make_mixtures")
+    lengths: dict[str, float] = {}
+    parts: dict[str, list[Part]] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+        if missing:
+            raise InputError(f"{path}: no column {', '.join(missing)}; a list of mixtures has {', '.join(COLUMNS)}")
+        for number, row in enumerate(reader, 2):
+            where = f"{path}, line {number}"
+            seconds, part = _part(path, where, row)
+            if lengths.setdefault(row["mixture"], seconds) != seconds:
+                raise InputError(
+                    f"{where}: seconds is {seconds:g}, but {lengths[row['mixture']]:g} in an earlier row of "
+                    f"{row['mixture']}; a mixture has one length"
+                )
+            parts.setdefault(row["mixture"], []).append(part)
+    if not parts:
+        raise InputError(f"{path}: the list has no rows")
+    specs = [MixtureSpec(name, lengths[name], tuple(of)) for name, of in parts.items()]
+    for spec in specs:
+        if not spec.voices:
+            raise InputError(f"{path}: mixture {spec.id} has no row with role voice; there is nothing to estimate")
+    return specs
+
+
+def _part(path: Path, where: str, row: dict[str, str]) -> tuple[float, Part]:
+    if None in row or None in row.values():
+        raise InputError(f"{where}: not {len(COLUMNS)} columns. They are {', '.join(COLUMNS)}, tab-separated")
+    if row["role"] not in ROLES:
+        raise InputError(f"{where}: role is {row['role']!r}; it must be one of {', '.join(ROLES)}")
+    numbers = {}
+    for column in ("seconds", "start_seconds", "gain"):
+        try:
+            numbers[column] = float(row[column])
+        except ValueError as error:
+            raise InputError(f"{where}: {column} is {row[column]!r}; it must be a number") from error
+        if not math.isfinite(numbers[column]):
+            raise InputError(f"{where}: {column} is {row[column]}; it must be finite")
+    if numbers["seconds"] <= 0:
+        raise InputError(f"{where}: seconds is {row['seconds']}; a mixture is longer than 0 s")
+    if not row["audio"]:
+        raise InputError(f"{where}: audio is empty; every part needs a sound file")
+    files = {name: path.parent / row[name] if row[name] else None for name in ("audio", "lips")}
+    for name, file in files.items():
+        if file is not None and not file.is_file():
+            raise InputError(f"{where}: {name} is {file}, which is not there. Make the corpus again, or remove the row")
+    assert files["audio"] is not None
+    return numbers["seconds"], Part(
+        files["audio"], files["lips"], row["speaker"], row["role"], numbers["start_seconds"], numbers["gain"]
+    )
+
+
+def render(spec: MixtureSpec, sample_rate: int = SAMPLE_RATE) -> tuple[np.ndarray, np.ndarray]:
+    """The mixture (time,) and its sources (voices, time), float32 at `sample_rate`, in the order of the parts.
+
+    Raises InputError for a part that cannot be read or starts behind its file's end.
+    """
+    length = round(spec.seconds * sample_rate)
+    mixture = np.zeros(length, np.float32)
+    sources = []
+    for part in spec.parts:
+        try:
+            sound = read_sound(part.audio, part.start_seconds, length, sample_rate) * np.float32(part.gain)
+        except InputError as error:
+            raise InputError(f"mixture {spec.id}: {error}") from error
+        if not sound.any() and part.start_seconds >= sf.info(part.audio).duration:
+            raise InputError(
+                f"mixture {spec.id}: start_seconds is {part.start_seconds:g}, but {part.audio} ends at "
+                f"{sf.info(part.audio).duration:.3f} s"
+            )
+        mixture += sound
+        if part.role == "voice":
+            sources.append(sound)
+    return mixture, np.stack(sources)
+
+
+class FixedMixtures(Dataset):
+    """The mixtures of a list, as items of the loop; beyond the end of the list it begins again.
+
+    mixtures: file of a list, or the mixtures themselves. seconds: cut or pad each to this length, so that they fit into
+    one batch; None keeps each as it is. faces: add the lips of the voices; every voice then needs some.
+    """
+
+    def __init__(
+        self,
+        mixtures: str | Path | Sequence[MixtureSpec],
+        seconds: float | None = None,
+        faces: bool = False,
+        sample_rate: int = SAMPLE_RATE,
+    ) -> None:
+        self.specs = read_list(mixtures) if isinstance(mixtures, str | Path) else list(mixtures)
+        self.seconds, self.faces, self.sample_rate = seconds, faces, sample_rate
+        if faces:
+            for spec in self.specs:
+                for part in spec.voices:
+                    if part.lips is None:
+                        raise InputError(f"mixture {spec.id}: no lips for {part.audio}; a model of lips needs all")
+
+    def __len__(self) -> int:
+        return len(self.specs)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor | str]:
+        """mixture (time,), sources (voices, time), name and, with faces, lips (voices, pictures, 96, 96) in 0..1."""
+        spec = self.specs[index % len(self.specs)]
+        if self.seconds is not None:
+            spec = MixtureSpec(spec.id, self.seconds, spec.parts)
+        mixture, sources = render(spec, self.sample_rate)
+        item: dict[str, Tensor | str] = {
+            "mixture": torch.from_numpy(mixture),
+            "sources": torch.from_numpy(sources),
+            "name": spec.id,
+        }
+        if self.faces:
+            count = pictures_in(len(mixture), self.sample_rate)
+            lips = np.stack([read_lips(p.lips, p.start_seconds, count) for p in spec.voices if p.lips is not None])
+            item["lips"] = torch.from_numpy(lips).float() / 255
+        return item

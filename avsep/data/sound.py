@@ -1,0 +1,82 @@
+"""Stretches of sound files and of mouth pictures, read without the rest of the file."""
+
+from __future__ import annotations
+
+import zipfile
+from math import ceil, gcd
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+from scipy.signal import resample_poly
+
+from avsep.errors import InputError
+from avsep.signals import FRAME_RATE, LIP_SIZE, SAMPLE_RATE
+
+MARGIN_SECONDS = 0.02
+"""Read before and after a stretch that is resampled, so that the filter's ends fall outside."""
+
+
+def read_sound(path: Path, start_seconds: float, length: int, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
+    """(length,) float32 at `sample_rate`, channels averaged, from `start_seconds` on; zeros outside the file.
+
+    Raises InputError for a file that is gone or no sound.
+    """
+    start = round(start_seconds * sample_rate)
+    try:
+        with sf.SoundFile(path) as file:
+            rate = file.samplerate
+            if rate == sample_rate:
+                first, last = start, start + length
+            else:
+                first = int((start / sample_rate - MARGIN_SECONDS) * rate)
+                # A multiple of the ratio's denominator: the resampled grid then meets sample `start`.
+                step = rate // gcd(rate, sample_rate)
+                first -= first % step
+                last = ceil(((start + length) / sample_rate + MARGIN_SECONDS) * rate)
+            head = min(max(0, -first), last - first)
+            file.seek(min(max(0, first), file.frames))
+            samples = file.read(last - max(0, first), dtype="float32", always_2d=True) if last > 0 else np.zeros((0, 1))
+    except (sf.LibsndfileError, OSError) as error:
+        raise InputError(f"{path}: cannot be read as sound: {error}") from error
+    mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+    mono = np.pad(mono, (head, last - first - head - len(mono)))
+    if rate != sample_rate:
+        divisor = gcd(rate, sample_rate)
+        mono = resample_poly(mono, sample_rate // divisor, rate // divisor)
+        skip = start - first * sample_rate // rate
+        mono = mono[skip : skip + length]
+    return mono.astype(np.float32, copy=False)
+
+
+def read_lips(path: Path, start_seconds: float, pictures: int) -> np.ndarray:
+    """(pictures, 96, 96) uint8 of a file of preprocessing/extract_lips.py, from `start_seconds` of its sound on;
+    black where it has none.
+
+    Raises InputError for a file that is gone or has no lips.
+    """
+    out = np.zeros((pictures, LIP_SIZE, LIP_SIZE), np.uint8)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            with archive.open("first.npy") as member:
+                begin = round(start_seconds * FRAME_RATE) - int(np.lib.format.read_array(member))
+            with archive.open("lips.npy") as member:
+                np.lib.format.read_magic(member)
+                shape, _, dtype = np.lib.format.read_array_header_1_0(member)
+                if shape[1:] != out.shape[1:] or dtype != np.uint8:
+                    raise InputError(f"{path}: lips are {shape} {dtype}, not (n, {LIP_SIZE}, {LIP_SIZE}) uint8")
+                first, last = min(max(0, begin), shape[0]), min(max(0, begin + pictures), shape[0])
+                # The file keeps pictures uncompressed: only those that are wanted are read.
+                member.seek(first * LIP_SIZE**2, 1)
+                rows = np.frombuffer(member.read((last - first) * LIP_SIZE**2), np.uint8)
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{path}: no lips can be read: {error}. preprocessing.extract_lips makes such files"
+        ) from error
+    out[first - begin : last - begin] = rows.reshape(-1, LIP_SIZE, LIP_SIZE)
+    return out
+
+
+def pictures_in(length: int, sample_rate: int = SAMPLE_RATE) -> int:
+    """How many pictures of the grid cover `length` samples."""
+    return -(-length * FRAME_RATE // sample_rate)

@@ -1,0 +1,143 @@
+"""Fixed lists of mixtures, and the stretches of files they are rendered from."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+import torch
+
+from avsep.data.lists import FixedMixtures, MixtureSpec, Part, read_list, render, write_list
+from avsep.data.sound import pictures_in, read_lips, read_sound
+from avsep.errors import InputError
+
+
+def write_noise(path: Path, seconds: float, rate: int = 16_000, channels: int = 1, seed: int = 0) -> np.ndarray:
+    """Smooth noise in a float WAV; returns (time, channels)."""
+    rng = np.random.default_rng(seed)
+    samples = rng.standard_normal((round(seconds * rate), channels)).astype(np.float32)
+    samples = 0.1 * (samples + np.roll(samples, 1, 0) + np.roll(samples, 2, 0))
+    sf.write(path, samples, rate, subtype="FLOAT")
+    return samples
+
+
+def write_lips(path: Path, count: int, first: int = 0) -> np.ndarray:
+    lips = np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None] + 1, (count, 96, 96)).copy()
+    np.savez(path, lips=lips, quality=np.ones(count, np.float32), first=np.array(first), audio=np.zeros(9, np.int16))
+    return lips
+
+
+@pytest.fixture
+def specs(tmp_path: Path) -> list[MixtureSpec]:
+    for number in range(3):
+        write_noise(tmp_path / f"{number}.wav", 1.5, seed=number)
+    write_lips(tmp_path / "0.npz", 30)
+    write_lips(tmp_path / "1.npz", 30)
+    parts = [Part(tmp_path / f"{n}.wav", tmp_path / f"{n}.npz", f"s{n}", "voice", 0.1 * n, 0.5 + n) for n in (0, 1)]
+    noise = Part(tmp_path / "2.wav", None, "rain", "noise", 1.2, 1 / 3)
+    return [MixtureSpec("a", 1.0, (*parts, noise)), MixtureSpec("b", 1.25, (parts[1], parts[0]))]
+
+
+def test_a_list_reads_back_as_it_was_written(tmp_path: Path, specs: list[MixtureSpec]) -> None:
+    write_list(tmp_path / "lists" / "dev.tsv", specs)
+    again = read_list(tmp_path / "lists" / "dev.tsv")
+    assert [(s.id, s.seconds, [(p.speaker, p.role, p.start_seconds, p.gain) for p in s.parts]) for s in again] == [
+        (s.id, s.seconds, [(p.speaker, p.role, p.start_seconds, p.gain) for p in s.parts]) for s in specs
+    ]
+    assert [p.audio.resolve() for s in again for p in s.parts] == [p.audio for s in specs for p in s.parts]
+    assert str(tmp_path) not in (tmp_path / "lists" / "dev.tsv").read_text()
+
+
+def test_a_mixture_is_the_sum_of_its_parts(tmp_path: Path, specs: list[MixtureSpec]) -> None:
+    mixture, sources = render(specs[0])
+    whole = [sf.read(tmp_path / f"{n}.wav", dtype="float32")[0] for n in range(3)]
+    assert mixture.shape == (16_000,)
+    assert sources.shape == (2, 16_000)
+    assert np.allclose(sources[0], 0.5 * whole[0][:16_000])
+    assert np.allclose(sources[1], 1.5 * whole[1][1600:17_600])
+    noise = mixture - sources.sum(0)
+    assert np.allclose(noise[:4800], whole[2][19_200:24_000] / 3, atol=1e-6)
+    # The noise's file ends 0.3 s into the mixture.
+    assert np.abs(noise[4800:]).max() < 1e-6
+
+
+def test_items_of_one_length_with_lips(specs: list[MixtureSpec]) -> None:
+    data = FixedMixtures(specs, seconds=1.1, faces=True)
+    assert len(data) == 2
+    assert data[0]["mixture"].shape == (17_600,)
+    assert data[0]["lips"].shape == (2, 28, 96, 96)
+    assert data[1]["name"] == "b"
+    # Source 1 starts 0.1 s into its file: its first picture is the third of the file (2.5 pictures in).
+    assert data[0]["lips"][:, 0, 0, 0].mul(255).round().tolist() == [1, 3]
+    assert torch.equal(data[2]["mixture"], data[0]["mixture"])
+    with pytest.raises(InputError, match=r"mixture a: no lips for .*2.wav"):
+        FixedMixtures([MixtureSpec("a", 1.0, (Part(specs[0].parts[2].audio, None, "s", "voice", 0, 1),))], faces=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("voice", "singer"), r"line 2: role is 'singer'; it must be one of voice, noise"),
+        (("\t1.0\t", "\tlong\t"), r"line 2: seconds is 'long'; it must be a number"),
+        (("\t1.0\t", "\t-1.0\t"), r"line 2: seconds is -1.0; a mixture is longer than 0 s"),
+        (("0.5\n", "nan\n"), r"line 2: gain is nan; it must be finite"),
+        (("0.wav", "gone.wav"), r"line 2: audio is .*gone.wav, which is not there"),
+        (("0.npz", "gone.npz"), r"line 2: lips is .*gone.npz, which is not there"),
+        (("0.wav", ""), r"line 2: audio is empty"),
+        (("\ts0\t", "\t"), r"line 2: not 8 columns"),
+        (("\tgain", "\tlevel"), r"no column gain; a list of mixtures has mixture, "),
+        (("a\t1.0\tvoice\ts1", "a\t2.0\tvoice\ts1"), r"line 3: seconds is 2, but 1 in an earlier row of a"),
+    ],
+)
+def test_a_bad_list_is_named_with_line_and_column(
+    tmp_path: Path, specs: list[MixtureSpec], change: tuple[str, str], message: str
+) -> None:
+    path = tmp_path / "dev.tsv"
+    write_list(path, specs)
+    path.write_text(path.read_text().replace(*change, 1))
+    with pytest.raises(InputError, match=message):
+        read_list(path)
+
+
+def test_no_list_no_rows_no_voice(tmp_path: Path, specs: list[MixtureSpec]) -> None:
+    with pytest.raises(InputError, match=r"gone.tsv: no such list.*preprocessing.make_mixtures"):
+        read_list(tmp_path / "gone.tsv")
+    write_list(tmp_path / "empty.tsv", [])
+    with pytest.raises(InputError, match="no rows"):
+        read_list(tmp_path / "empty.tsv")
+    write_list(tmp_path / "noise.tsv", [MixtureSpec("n", 1.0, specs[0].parts[2:])])
+    with pytest.raises(InputError, match="mixture n has no row with role voice"):
+        read_list(tmp_path / "noise.tsv")
+
+
+def test_a_part_behind_the_end_or_damaged_is_named(tmp_path: Path) -> None:
+    write_noise(tmp_path / "short.wav", 0.5)
+    (tmp_path / "bad.wav").write_bytes(b"no sound")
+    for name, message in (("short", r"mixture m: start_seconds is 2, but .*short.wav ends at 0.500 s"), ("bad", "bad")):
+        part = Part(tmp_path / f"{name}.wav", None, "s", "voice", 2.0, 1.0)
+        with pytest.raises(InputError, match=message):
+            render(MixtureSpec("m", 1.0, (part,)))
+
+
+@pytest.mark.parametrize("rate", [8000, 44_100, 48_000])
+def test_a_stretch_of_another_rate_is_that_stretch_of_the_whole(tmp_path: Path, rate: int) -> None:
+    write_noise(tmp_path / "x.wav", 1.0, rate, channels=2)
+    whole = read_sound(tmp_path / "x.wav", 0.0, 16_000)
+    part = read_sound(tmp_path / "x.wav", 0.40125, 4000)
+    assert np.allclose(part, whole[6420:10_420], atol=2e-4 * np.abs(whole).max())
+    early = read_sound(tmp_path / "x.wav", -0.1, 3200)
+    assert np.abs(early[:1500]).max() < 0.02 * np.abs(whole).max()
+    assert np.allclose(early[1700:], whole[100:1600], atol=1e-3)
+
+
+def test_lips_outside_the_file_are_black(tmp_path: Path) -> None:
+    lips = write_lips(tmp_path / "x.npz", 10, first=-2)
+    got = read_lips(tmp_path / "x.npz", -0.16, 20)
+    assert not got[:2].any()
+    assert np.array_equal(got[2:12], lips)
+    assert not got[12:].any()
+    assert not read_lips(tmp_path / "x.npz", 60.0, 5).any()
+    assert [pictures_in(n) for n in (640, 641, 16_000)] == [1, 2, 25]
+    (tmp_path / "bad.npz").write_bytes(b"x")
+    with pytest.raises(InputError, match=r"bad.npz: no lips can be read.*preprocessing.extract_lips"):
+        read_lips(tmp_path / "bad.npz", 0, 1)
