@@ -1,0 +1,105 @@
+"""Which estimate is held against which source: in the order given, or in the best one."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor, nn
+from torch.nn import functional
+
+from avsep.losses.pairwise import NegativeSnr
+
+EXHAUSTIVE_TO = 3
+"""Sources up to which all permutations are tried, on the device; 4 have 24, and waiting for the CPU pays."""
+
+
+def check_shapes(estimates: Tensor, sources: Tensor, mixture: Tensor) -> None:
+    """ValueError unless (batch, estimates, time), (batch, sources, time) and (batch, time) fit together."""
+    batch, _, time = sources.shape if sources.dim() == 3 else (None, None, None)
+    if (
+        estimates.dim() != 3
+        or (estimates.shape[0], estimates.shape[2]) != (batch, time)
+        or (mixture.shape != (batch, time))
+    ):
+        raise ValueError(
+            f"estimates {tuple(estimates.shape)}, sources {tuple(sources.shape)} and mixture {tuple(mixture.shape)}; "
+            "expected (batch, estimates, time), (batch, sources, time) and (batch, time)"
+        )
+
+
+def best_assignment(losses: Tensor, exhaustive_to: int = EXHAUSTIVE_TO) -> Tensor:
+    """The estimate of each source, no estimate twice, so that the sum of the losses is least.
+
+    losses: (batch, count, count), of estimate i against source j. Returns (batch, count) int64: [b, j] = i.
+    To `exhaustive_to` sources every permutation is tried (Kolbaek et al., 2017), above the Hungarian algorithm finds
+    the same in count³ steps (Dovrat et al., 2021).
+    """
+    count = losses.shape[-1]
+    if losses.dim() != 3 or losses.shape[1] != count:
+        raise ValueError(f"losses have shape {tuple(losses.shape)}, expected (batch, count, count)")
+    losses = losses.detach()
+    if count <= exhaustive_to:
+        orders = torch.tensor(list(itertools.permutations(range(count))), device=losses.device)
+        sums = losses[:, orders, torch.arange(count, device=losses.device)].sum(-1)
+        return orders[sums.argmin(-1)]
+    # A loss that is no number takes part too: it must reach the training loop, which stops there.
+    costs = np.nan_to_num(losses.double().cpu().numpy())
+    found = np.stack([linear_sum_assignment(item.T)[1] for item in costs])
+    return torch.from_numpy(found).to(losses.device)
+
+
+def matched_mean(losses: Tensor, exhaustive_to: int = EXHAUSTIVE_TO) -> Tensor:
+    """Mean loss under `best_assignment`: (batch, count, count) -> (batch,)."""
+    best = best_assignment(losses, exhaustive_to)
+    return losses.gather(1, best.unsqueeze(1)).squeeze(1).mean(1)
+
+
+class PermutationInvariant(nn.Module):
+    """A pairwise loss under the best permutation of a whole item (Kolbaek et al., 2017), for models whose estimates
+    come in no particular order.
+
+    Where there are more estimates than sources, those left over are held against silence; where there are fewer, the
+    sources left over are held against silent estimates. pairwise: `NegativeSnr` unless given.
+    """
+
+    def __init__(self, pairwise: nn.Module | None = None, exhaustive_to: int = EXHAUSTIVE_TO) -> None:
+        super().__init__()
+        self.pairwise = pairwise or NegativeSnr()
+        self.exhaustive_to = exhaustive_to
+
+    def forward(self, estimates: Tensor, sources: Tensor, mixture: Tensor) -> Tensor:
+        """(batch, estimates, time), (batch, sources, time), (batch, time) -> (batch,), the mean over sources in dB."""
+        check_shapes(estimates, sources, mixture)
+        missing = estimates.shape[1] - sources.shape[1]
+        sources = functional.pad(sources, (0, 0, 0, max(missing, 0)))
+        estimates = functional.pad(estimates, (0, 0, 0, max(-missing, 0)))
+        losses = self.pairwise(estimates.unsqueeze(2), sources.unsqueeze(1), mixture[:, None, None])
+        return matched_mean(losses, self.exhaustive_to)
+
+
+class FixedOrder(nn.Module):
+    """A pairwise loss of estimate i against source i, for models that are told whose voice each estimate is (lips).
+
+    pairwise: `NegativeSnr` unless given.
+    """
+
+    def __init__(self, pairwise: nn.Module | None = None) -> None:
+        super().__init__()
+        self.pairwise = pairwise or NegativeSnr()
+
+    def forward(self, estimates: Tensor, sources: Tensor, mixture: Tensor) -> Tensor:
+        """(batch, sources, time) twice, (batch, time) -> (batch,), the mean over sources in dB."""
+        check_shapes(estimates, sources, mixture)
+        if estimates.shape[1] != sources.shape[1]:
+            raise ValueError(
+                f"{estimates.shape[1]} estimates for {sources.shape[1]} sources; in a fixed order each has its own"
+            )
+        return self.pairwise(estimates, sources, mixture.unsqueeze(1)).mean(1)
+
+
+def pit_snr_loss(estimates: Tensor, sources: Tensor, mixture: Tensor) -> Tensor:
+    """`PermutationInvariant` over `NegativeSnr`: (batch, sources, time) twice, (batch, time) -> (batch,)."""
+    return PermutationInvariant()(estimates, sources, mixture)
