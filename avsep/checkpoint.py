@@ -7,19 +7,25 @@ from __future__ import annotations
 
 import importlib
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avsep.errors import WeightsError
+from avsep.errors import OutputError, WeightsError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from avsep.models.base import Model
 
 FORMAT = 1
 ALLOWED_MODULES = "avsep.models."
 BUNDLED = resources.files("avsep") / "assets" / "weights"
+SHOWN = 3
+"""Keys that a message names before it says how many more there are."""
 
 
 @dataclass(frozen=True)
@@ -41,20 +47,75 @@ class Card:
     path: str = ""
 
 
-def save_model(path: Path, model: Model, name: str, licence: str, lineage: dict, scores: dict | None = None) -> None:
-    """Write a model in half precision under a temporary name, then rename."""
+def save_model(
+    path: Path,
+    model: Model,
+    name: str,
+    licence: str,
+    lineage: dict,
+    scores: dict | None = None,
+    *,
+    half: bool = True,
+) -> Card:
+    """Write a model under a temporary name, then rename; returns what the file says of itself.
+
+    half: in half precision, but for tensors with values beyond its range. Raises WeightsError for what could not be
+    loaded again (a class outside avsep.models, arguments or a lineage that are not plain, weights that are not
+    finite), OutputError where the file cannot be written.
+    """
     import torch
     from safetensors.torch import save_file
 
+    if not model.class_path.startswith(ALLOWED_MODULES):
+        raise WeightsError(
+            f"{model.class_path} is not a class under {ALLOWED_MODULES}; a weights file of it would be refused. "
+            f"Move the model into avsep/models/ first."
+        )
     card = Card(name, model.class_path, model.init_args, model.parameter_count, licence, lineage, scores or {})
-    text = {k: v for k, v in asdict(card).items() if k != "path"}
-    tensors = {
-        key: value.detach().to("cpu", torch.float16 if value.is_floating_point() else value.dtype).contiguous()
-        for key, value in model.state_dict().items()
-    }
+    try:
+        text = json.dumps({k: v for k, v in asdict(card).items() if k != "path"}, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise WeightsError(
+            f"the header of {path} would hold more than plain types ({error}). The model's arguments, lineage and "
+            "scores may hold text, finite numbers, true/false, null, lists and mappings with text as keys only."
+        ) from error
+    tensors = {}
+    for key, value in model.state_dict().items():
+        value = value.detach().to("cpu")
+        if value.is_floating_point():
+            if not value.isfinite().all():
+                raise WeightsError(
+                    f"{key} holds values that are not finite, so the training diverged before this was saved. "
+                    "Take an earlier checkpoint."
+                )
+            small = value.to(torch.float16)
+            value = small if half and small.isfinite().all() else value.float()
+        tensors[key] = value.contiguous()
+    with written_whole(path) as partial:
+        save_file(tensors, partial, metadata={"avsep": text})
+    return read_card(path)
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` to write to; renamed when the block succeeds, removed when it does not.
+
+    Raises OutputError where that fails.
+    """
+    from safetensors import SafetensorError
+
     partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial, metadata={"avsep": json.dumps(text, sort_keys=True)})
-    partial.rename(path)
+    try:
+        partial.touch()
+        mode = partial.stat().st_mode
+        yield partial
+        partial.chmod(mode)  # safetensors makes files that nobody else may read
+        partial.replace(path)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or _one_line(error)
+        raise OutputError(f"cannot write {path}: {reason}. Nothing was written") from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def list_weights() -> list[Card]:
@@ -90,8 +151,8 @@ def read_card(path: Path) -> Card:
             f"{path} cannot be read as safetensors ({error}). It is damaged or of another kind: get it again."
         ) from error
     try:
-        fields = json.loads(metadata["avsep"])
-        card = Card(**fields, path=str(path))
+        header = json.loads(metadata["avsep"])
+        card = Card(**(header | {"path": str(path)}))
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(
             f"{path} is a safetensors file, but not one of avsep's (no avsep header). "
@@ -101,6 +162,10 @@ def read_card(path: Path) -> Card:
         raise WeightsError(
             f"{path} has format {card.format}; this version reads format {FORMAT}. Update avsep or export again."
         )
+    for entry in fields(Card):
+        kind = {"str": str, "int": int}.get(str(entry.type), dict)
+        if not isinstance(getattr(card, entry.name), kind):
+            raise WeightsError(f"{path} is damaged: {entry.name} in its header is not of type {kind.__name__}.")
     if not card.class_path.startswith(ALLOWED_MODULES):
         raise WeightsError(
             f"{path} asks for class {card.class_path!r}; only classes under {ALLOWED_MODULES} are loaded. "
@@ -115,15 +180,69 @@ def load_model(name_or_path: str | Path, device: str = "cpu") -> tuple[Model, Ca
 
     path = find_weights(name_or_path)
     card = read_card(path)
-    module, _, name = card.class_path.rpartition(".")
     try:
-        model: Model = getattr(importlib.import_module(module), name)(**card.init_args)
-        model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()})
+        model = build_model(card.class_path, card.init_args)
+        load_weights(model, load_file(path), "the file")
     except Exception as error:
         raise WeightsError(
-            f"the weights in {path} do not fit their own description ({card.class_path}): {error}. The file is damaged."
+            f"the weights in {path} do not fit their own description ({card.class_path}): {error} The file is damaged."
         ) from error
     return model.eval().to(device), card
+
+
+def build_model(class_path: str, init_args: Mapping[str, Any]) -> Model:
+    """A model of avsep.models from its class path and arguments, with fresh weights.
+
+    Nothing but a subclass of `Model` is ever called. Raises WeightsError for everything else and for arguments
+    that the class does not take.
+    """
+    from avsep.models.base import Model
+
+    module, _, name = str(class_path).rpartition(".")
+    found = None
+    if str(class_path).startswith(ALLOWED_MODULES):
+        try:
+            found = getattr(importlib.import_module(module), name, None)
+        except ImportError:
+            found = None
+    if not (isinstance(found, type) and issubclass(found, Model) and found.__module__.startswith(ALLOWED_MODULES)):
+        raise WeightsError(f"class {class_path!r} is not a model under {ALLOWED_MODULES}.")
+    try:
+        return found(**init_args)
+    except (TypeError, ValueError, RuntimeError, KeyError, OverflowError) as error:
+        raise WeightsError(f"{name} cannot be built with its init_args: {_one_line(error)}.") from error
+
+
+def load_weights(model: Model, weights: Mapping[str, Tensor], source: str) -> None:
+    """Put tensors into a model. Raises WeightsError naming keys and shapes that differ, in one line.
+
+    source: what holds the tensors, for the message.
+    """
+    own = model.state_dict()
+    shapes = [
+        f"{key} is {tuple(weights[key].shape)} in {source} and {tuple(own[key].shape)} in the configuration"
+        for key in own
+        if key in weights and weights[key].shape != own[key].shape
+    ]
+    problems = []
+    if missing := [key for key in own if key not in weights]:
+        problems.append(f"{source} lacks {_some(missing)}")
+    if unknown := [key for key in weights if key not in own]:
+        problems.append(f"{source} has {_some(unknown)}, which the configuration has not")
+    if shapes:
+        problems.append(_some(shapes))
+    if problems:
+        raise WeightsError("; ".join(problems) + ".")
+    model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
+
+
+def _some(entries: list[str]) -> str:
+    more = len(entries) - SHOWN
+    return ", ".join(entries[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".")
 
 
 def _names() -> list[str]:

@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from scipy.optimize import minimize
 
+from avsep.errors import AvsepError
+from avsep.export.trained import read_trained
 from avsep.models.synchrony import Synchrony
-from avsep.training.export import build
 
 
 def fit_logistic(own: np.ndarray, other: np.ndarray) -> tuple[float, float]:
@@ -50,18 +51,16 @@ def correlations(model: Synchrony, data: Any, batches: int = 10) -> tuple[np.nda
 
 
 def main() -> None:
-    import yaml
-
     from avsep.data.mixtures import PackedSpeech
     from avsep.data.talking import TalkingFaces, TalkingWindows
 
     if len(sys.argv) != 3:
         sys.exit(__doc__)
-    config = yaml.safe_load(Path(sys.argv[2]).read_text())
-    model = build(config["model"]["init_args"]["model"]).eval()
-    state = torch.load(sys.argv[1], map_location="cpu", weights_only=True)["state_dict"]
-    model.load_state_dict({k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")})
-    options = config["data"]["init_args"]
+    try:
+        trained = read_trained(Path(sys.argv[1]), Path(sys.argv[2]))
+    except AvsepError as error:
+        sys.exit(f"calibrate: error: {error}")
+    model, options = trained.model, trained.config["data"]["init_args"]
     speech = PackedSpeech(options["speech"], "dev")
     windows = TalkingWindows(TalkingFaces(options["faces"]), options["held_out"], speech, 10_000, seed=7)
     assert isinstance(model, Synchrony)

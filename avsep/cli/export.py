@@ -1,0 +1,161 @@
+"""`avsep export`: a training checkpoint to a weights file, or a separator to ONNX."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from avsep.cli.terminal import Terminal
+from avsep.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from avsep.checkpoint import Card
+    from avsep.models.base import Model
+
+WEIGHTS, ONNX = ".safetensors", ".onnx"
+
+DESCRIPTION = """\
+Turn a checkpoint of 'avsep fit' into one weights file that describes itself and runs no code when it is loaded; use it
+with 'avsep separate --model FILE'. With --onnx write the separator as ONNX instead, for any length of sound (and any
+number of faces), checked against torch; SOURCE may then be a weights file or a bundled name as well."""
+
+
+def register(commands) -> None:
+    parser = commands.add_parser(
+        "export", help="turn a checkpoint into a weights file or ONNX", description=DESCRIPTION
+    )
+    parser.add_argument("source", metavar="SOURCE", help="a checkpoint (.ckpt), a weights file or a bundled name")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="the file to write (default: the run's or model's name in the current folder)",
+    )
+    parser.add_argument("--onnx", action="store_true", help="write ONNX instead of a weights file")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier file")
+    checkpoint = parser.add_argument_group("of a checkpoint")
+    checkpoint.add_argument(
+        "--config",
+        type=Path,
+        metavar="YAML",
+        help="the configuration it was trained with (default: the config.yaml of its run)",
+    )
+    checkpoint.add_argument(
+        "--last-step",
+        action="store_true",
+        help="take the weights of the last step where the checkpoint holds averaged ones (EMA) too",
+    )
+    checkpoint.add_argument(
+        "--full-precision", action="store_true", help="store 32 bits a number instead of 16 (twice the size)"
+    )
+    about = parser.add_argument_group("what the file says of itself")
+    about.add_argument("--name", help="the model's name (default: that of the file)")
+    about.add_argument("--licence", metavar="TEXT", help="of the weights (default: what --lineage says)")
+    about.add_argument(
+        "--lineage",
+        type=Path,
+        metavar="JSON",
+        help="file with licence, lineage and scores (default: the run's data and steps)",
+    )
+    messages = parser.add_argument_group("messages")
+    messages.add_argument("--json", action="store_true", help="print what the file says of itself as JSON")
+    messages.add_argument("-v", "--verbose", action="store_true", help="show tracebacks")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace, terminal: Terminal) -> int:
+    trained = not _is_weights(args.source)
+    out = _check(args, trained)
+    if trained:
+        needs("train", ["yaml"])
+    if args.onnx:
+        needs("export", ["onnx", "onnxscript", "onnxruntime"])
+    document = (_from_checkpoint if trained else _from_weights)(args, out, terminal)
+    if args.json:
+        terminal.result_json(document | {"path": str(out)})
+    else:
+        terminal.result(str(out))
+    return 0
+
+
+def needs(extra: str, modules: Iterable[str]) -> None:
+    """Raise UsageError where a module of an extra is not installed."""
+    missing = [module for module in modules if importlib.util.find_spec(module) is None]
+    if missing:
+        raise UsageError(
+            f"this needs {', '.join(missing)}, which the extra {extra!r} brings: pip install 'avsep[{extra}]'"
+        )
+
+
+def _is_weights(source: str) -> bool:
+    """A weights file by its suffix, or a name without one that is no file."""
+    path = Path(source)
+    return path.suffix == WEIGHTS or (len(path.parts) == 1 and not path.suffix and not path.exists())
+
+
+def _check(args: argparse.Namespace, trained: bool) -> Path:
+    """What can be checked before anything is read, is; returns the file to write."""
+    if not trained:
+        if not args.onnx:
+            raise UsageError(f"{args.source} is a weights file already. Give a checkpoint (.ckpt), or --onnx")
+        given = [f"--{name.replace('_', '-')}" for name in ("config", "lineage", "licence", "name") if vars(args)[name]]
+        given += [f"--{name.replace('_', '-')}" for name in ("last_step", "full_precision") if vars(args)[name]]
+        if given:
+            raise UsageError(f"{given[0]} is for checkpoints; {args.source} is a weights file and says this itself")
+    suffix = ONNX if args.onnx else WEIGHTS
+    out = args.output or Path(_run_name(Path(args.source), args.name, trained) + suffix)
+    if out.suffix != suffix:
+        raise UsageError(f"-o is {out}; the file written here ends in {suffix}")
+    if not out.parent.is_dir():
+        raise OutputError(f"cannot write {out}: there is no folder {out.parent}. Make it first")
+    if out.is_dir() or (out.exists() and not args.overwrite):
+        raise OutputError(f"{out} exists. Give --overwrite to replace it, or another -o")
+    return out
+
+
+def _run_name(source: Path, name: str | None, trained: bool) -> str:
+    """The given name; else that of the run (runs/NAME/checkpoints/last.ckpt) or of the weights."""
+    if name or not trained:
+        return name or source.stem
+    folder = source.absolute().parent
+    return folder.parent.name if folder.name == "checkpoints" else folder.name
+
+
+def _from_checkpoint(args: argparse.Namespace, out: Path, terminal: Terminal) -> dict:
+    from avsep.export.trained import read_trained
+    from avsep.export.weights import About, describe, export_weights, read_about
+
+    about = read_about(args.lineage) if args.lineage else About()
+    if args.licence:
+        about = replace(about, licence=args.licence)
+    trained = read_trained(Path(args.source), args.config, average=not args.last_step)
+    terminal.say(
+        f"{type(trained.model).__name__} of step {trained.steps:,}"
+        f"{', averaged weights' if trained.averaged else ''}, built as {trained.config_path} says"
+    )
+    if args.onnx:
+        return _write_onnx(trained.model, out, describe(trained, about, args.name or out.stem), terminal)
+    return asdict(export_weights(trained, out, about, args.name, half=not args.full_precision))
+
+
+def _from_weights(args: argparse.Namespace, out: Path, terminal: Terminal) -> dict:
+    from avsep.checkpoint import load_model
+
+    model, card = load_model(args.source)
+    return _write_onnx(model, out, card, terminal)
+
+
+def _write_onnx(model: Model, out: Path, card: Card, terminal: Terminal) -> dict:
+    from avsep.export.onnx import TOLERANCE, export_onnx
+
+    terminal.say("writing ONNX; this takes about half a minute")
+    difference = export_onnx(model, out, card)
+    terminal.say(
+        f"checked against torch at several lengths: differs by {difference:.1e} at most (allowed {TOLERANCE:.0e})"
+    )
+    return asdict(card) | {"largest_difference": difference}

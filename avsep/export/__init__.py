@@ -1,0 +1,1 @@
+"""What leaves a training: self-describing weights and ONNX."""

@@ -1,0 +1,141 @@
+"""A checkpoint of Lightning and the configuration beside it, back to the model that was trained."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor
+
+from avsep.checkpoint import build_model, load_weights
+from avsep.errors import WeightsError
+from avsep.models.base import Model
+
+CONFIG = "config.yaml"
+"""The name under which LightningCLI saves the configuration of a run."""
+
+PREFIX = "model."
+"""Where the tasks of avsep.training keep their model."""
+
+COMPILED = "_orig_mod."
+"""What torch.compile puts before the names of the weights."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A model as a checkpoint left it. averaged: these are the averaged weights (EMA) rather than the last step's."""
+
+    model: Model
+    config: dict[str, Any]
+    config_path: Path
+    steps: int
+    epochs: int
+    averaged: bool
+
+
+def read_trained(checkpoint: Path, config: Path | None = None, *, average: bool = True) -> Trained:
+    """Rebuild the model of a checkpoint, in single precision, for inference.
+
+    checkpoint: a file written by Lightning; it is read with torch's weights_only, so it runs no code. config: the YAML
+    it was trained with; by default the one that LightningCLI saved beside it. average: take the averaged weights where
+    the checkpoint holds both.
+
+    Raises WeightsError naming the file, the key and what was expected.
+    """
+    saved = _load(checkpoint)
+    config = config or find_config(checkpoint)
+    document = _read_yaml(config)
+    class_path, init_args = _model_node(document, config)
+    state, averaged = _state(saved, checkpoint, average)
+    try:
+        model = build_model(class_path, init_args)
+    except WeightsError as error:
+        raise WeightsError(f"{config}: {error}") from error
+    try:
+        load_weights(model, state, "the checkpoint")
+    except WeightsError as error:
+        raise WeightsError(
+            f"{checkpoint} was not trained with {config}: {error} Give the YAML it was trained with as --config."
+        ) from error
+    steps, epochs = int(saved.get("global_step", 0)), int(saved.get("epoch", 0))
+    return Trained(model.eval(), document, config, steps, epochs, averaged)
+
+
+def find_config(checkpoint: Path) -> Path:
+    """The configuration LightningCLI saved for a checkpoint: in its folder, the one above, or the newest of the logs
+    there. Raises WeightsError where there is none."""
+    run = checkpoint.absolute().parent.parent
+    for folder in (checkpoint.absolute().parent, run):
+        if (folder / CONFIG).is_file():
+            return folder / CONFIG
+    logged = [*run.glob(f"*/{CONFIG}"), *run.glob(f"*/version_*/{CONFIG}")]
+    if not logged:
+        raise WeightsError(
+            f"there is no {CONFIG} beside {checkpoint} (looked in its folder, in {run} and in the logs there). "
+            "Give the YAML it was trained with as --config."
+        )
+    return max(logged, key=lambda path: path.stat().st_mtime)
+
+
+def _load(checkpoint: Path) -> dict[str, Any]:
+    if not checkpoint.is_file():
+        kind = "a folder (a sharded checkpoint must be consolidated first)" if checkpoint.is_dir() else "not there"
+        raise WeightsError(f"no checkpoint: {checkpoint} is {kind}. Give a .ckpt file that avsep fit wrote.")
+    try:
+        saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"{checkpoint} is no checkpoint of tensors and plain values, so it was not loaded: what else it holds could"
+            " run code. Give a .ckpt file that avsep fit wrote."
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError) as error:
+        raise WeightsError(
+            f"{checkpoint} cannot be read as a checkpoint: {str(error).splitlines()[0]}. It is damaged, or was not"
+            " written to its end; take another one."
+        ) from error
+    if not isinstance(saved, dict) or not isinstance(saved.get("state_dict"), Mapping):
+        raise WeightsError(f"{checkpoint} holds no state_dict. Give a .ckpt file that avsep fit wrote.")
+    return saved
+
+
+def _state(saved: dict[str, Any], checkpoint: Path, average: bool) -> tuple[dict[str, Tensor], bool]:
+    """Weights by the model's own names, and whether they are averaged.
+
+    Lightning's WeightAveraging saves the average as the state and keeps the last step's weights beside it.
+    """
+    averaged = "averaging_state" in saved
+    state = saved["state_dict"] if average or not averaged else saved["current_model_state"]
+    weights = {
+        key.removeprefix(PREFIX).removeprefix(COMPILED): value for key, value in state.items() if key.startswith(PREFIX)
+    }
+    if not weights:
+        begins = ", ".join(sorted({key.partition(".")[0] for key in state})) or "nothing"
+        raise WeightsError(f"{checkpoint} holds no weights under {PREFIX!r} (but: {begins}). It is not of avsep fit.")
+    return weights, averaged and average
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise WeightsError(f"the configuration {path} cannot be read: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise WeightsError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
+    return document if isinstance(document, dict) else {}
+
+
+def _model_node(document: dict[str, Any], path: Path) -> tuple[str, dict[str, Any]]:
+    """class_path and init_args at model.init_args.model (of the task's model)."""
+    node: Any = document
+    for key in ("model", "init_args", "model"):
+        node = node.get(key) if isinstance(node, dict) else None
+    if not isinstance(node, dict) or not isinstance(node.get("class_path"), str):
+        raise WeightsError(
+            f"{path} names no class at model.init_args.model.class_path. Give the YAML that avsep fit was run with."
+        )
+    return node["class_path"], node.get("init_args") or {}
