@@ -1,0 +1,157 @@
+"""From a corpus of mixtures to fixed lists: the road all such corpora share.
+
+A module of this folder says which files make a mixture (`Mix`); here they are measured and written as train.tsv,
+dev.tsv and test.tsv of avsep.data.lists, and what cannot be used as skipped.tsv. No sound is copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import soundfile
+
+from avsep.data.lists import MixtureSpec, Part, write_list
+from avsep.data.manifest import SPLITS
+from avsep.errors import InputError
+from preprocessing.corpus import SUFFIXES, folder_split, wrong_layout
+from preprocessing.jobs import run_jobs
+
+SUM_TOLERANCE = 1e-3
+"""Largest difference between a mixture and the sum of its parts that rounding explains."""
+
+Job = TypeVar("Job", bound="Mix")
+
+
+@dataclass(frozen=True)
+class Mix:
+    """One mixture as its corpus lists it: the parts, with their gains, and which of them sets the length.
+
+    longest: whether the mixture lasts as long as its longest voice ("max"), shorter ones being followed by silence;
+    otherwise it ends with the shortest part ("min").
+    """
+
+    id: str
+    split: str
+    parts: tuple[Part, ...]
+    longest: bool = False
+
+
+def measure(mix: Mix) -> MixtureSpec:
+    """The mixture with its length. Raises InputError for a part that is gone or holds no sound."""
+    return MixtureSpec(mix.id, mix_seconds(mix), mix.parts)
+
+
+def mix_seconds(mix: Mix) -> float:
+    """How long a mixture lasts by the lengths of its files."""
+    lengths = {part: file_seconds(part.audio) for part in mix.parts}
+    if mix.longest:
+        return max(seconds for part, seconds in lengths.items() if part.role == "voice")
+    return min(lengths.values())
+
+
+def file_seconds(file: Path) -> float:
+    """Length of a sound file from its header. Raises InputError when it is gone, unreadable or empty."""
+    if not file.is_file():
+        raise InputError(f"{file}: no such file")
+    try:
+        info = soundfile.info(str(file))
+    except soundfile.LibsndfileError as error:
+        raise InputError(f"{file}: cannot be read as sound ({error})") from error
+    if info.frames == 0:
+        raise InputError(f"{file}: holds no samples (0 s)")
+    return info.frames / info.samplerate
+
+
+def make_lists(mixes: Sequence[Job], out: Path, workers: int = 1, work: Callable[[Job], MixtureSpec] = measure) -> int:
+    """Write out/SPLIT.tsv of every split that has mixtures, and out/skipped.tsv; returns how many mixtures."""
+    # Results come without those that failed, so each brings its split along.
+    specs = run_jobs(mixes, _WithSplit(work), out, name=lambda mix: f"{mix.split}/{mix.id}", workers=workers)
+    for split in SPLITS:
+        chosen = [spec for where, spec in specs if where == split]
+        if chosen:
+            write_list(out / f"{split}.tsv", chosen)
+    return len(specs)
+
+
+@dataclass(frozen=True)
+class _WithSplit:
+    work: Callable
+
+    def __call__(self, mix: Mix) -> tuple[str, MixtureSpec]:
+        return mix.split, self.work(mix)
+
+
+def split_folders(folder: Path, expected: str, needed: Iterable[str] = ()) -> list[tuple[Path, str]]:
+    """Folders named after a split that hold the `needed` ones: [(folder, split)]. Raises InputError without any."""
+    found = []
+    if folder.is_dir():
+        for path in sorted(folder.iterdir()):
+            split = folder_split(path.name)
+            if split and all((path / name).is_dir() for name in needed):
+                found.append((path, split))
+    if not found:
+        raise wrong_layout(folder, expected)
+    return found
+
+
+def tree_root(folder: Path, mode: str) -> Path:
+    """Where the trees of generated mixtures begin: FOLDER, or its wav16k/MODE, or its wav8k/MODE."""
+    for rate in ("wav16k", "wav8k"):
+        if (folder / rate / mode).is_dir():
+            return folder / rate / mode
+    return folder
+
+
+def tree_mixes(
+    folder: Path, mixture: str, voices: Sequence[str], noise: str | None, speakers: Callable[[str], Sequence[str]]
+) -> list[Mix]:
+    """Mixtures of a generated tree SPLIT/s1/NAME.wav, SPLIT/s2/NAME.wav, ...: each is the sum of its files.
+
+    mixture, voices, noise: names of the folders of the mixtures, of the voices and of the noise. speakers(name of a
+    file without its end) names the speakers, in the order of the voices. Raises InputError when a folder is missing and
+    when the first mixture of a split is not the sum of its parts.
+    """
+    needed = [mixture, *voices, *([noise] if noise else [])]
+    mixes = []
+    for path, split in split_folders(folder, f"folders SPLIT/{', SPLIT/'.join(needed)} (SPLIT: tr, cv, tt...)", needed):
+        files = sorted(p for p in (path / mixture).iterdir() if p.suffix.lower() in SUFFIXES)
+        for file in files:
+            named = zip(voices, speakers(file.stem), strict=True)
+            parts = [Part(path / voice / file.name, None, speaker, "voice", 0.0, 1.0) for voice, speaker in named]
+            if noise:
+                parts.append(Part(path / noise / file.name, None, noise, "noise", 0.0, 1.0))
+            mixes.append(Mix(file.stem, split, tuple(parts)))
+        if files:
+            _check_sum(files[0], mixes[-len(files)].parts)
+    return mixes
+
+
+def _check_sum(mixture: Path, parts: Sequence[Part]) -> None:
+    """Raise InputError unless the parts add up to the mixture, apart from rounding to 16 bit."""
+    try:
+        total = sum(soundfile.read(part.audio, dtype="float32")[0] for part in parts)
+        difference = float(np.abs(soundfile.read(mixture, dtype="float32")[0] - total).max(initial=0.0))
+    except (soundfile.LibsndfileError, ValueError):
+        return  # a missing or shorter part is a matter of its row
+    if difference > SUM_TOLERANCE:
+        raise InputError(
+            f"{mixture}: differs by {difference:.3f} from the sum of {', '.join(str(part.audio) for part in parts)}."
+            " Choose the mixtures that belong to these parts"
+        )
+
+
+def speakers_of(voices: int, width: int | None, mark: str = "_", step: int = 1) -> Callable[[str], list[str]]:
+    """How the name of a mixture tells its speakers: the first `width` characters of every `step`-th piece between
+    `mark`s; with width None, of each piece what comes before its first "-"."""
+
+    def speakers(name: str) -> list[str]:
+        pieces = name.split(mark)[::step]
+        if len(pieces) != voices:
+            raise InputError(f"{name}: not the name of a mixture of {voices} voices")
+        return [piece[:width] if width else piece.split("-")[0] for piece in pieces]
+
+    return speakers
