@@ -19,6 +19,10 @@ class WeightsError(AvsepError):
     """A model is unknown, or its weights file is damaged or not ours."""
 
 
+class TrainingError(AvsepError):
+    """A training cannot go on: its numbers are no longer finite."""
+
+
 class UsageError(AvsepError):
     """Options that contradict each other or the file; wrong usage, exit code 2."""
 

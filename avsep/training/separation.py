@@ -1,68 +1,121 @@
-"""The training step of a separator."""
+"""The training step of a separator, whatever its mode: audio-visual, audio-only, universal, many microphones."""
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import lightning
-import numpy as np
 import torch
-from torch import Tensor
+from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.plugins.precision import MixedPrecision
+from torch import Tensor, nn
 
-from avsep.losses import pit_snr_loss
-from avsep.metrics import si_sdr
+from avsep.losses import FixedOrder, PermutationInvariant
 from avsep.models.base import SeparationModel
+from avsep.training.gain import improvement
+from avsep.training.guard import stop_unless_finite, stop_unless_finite_gradient
+from avsep.training.schedules import Plateau, Schedule
 
-
-def mean_improvement(estimates: np.ndarray, sources: np.ndarray, mixture: np.ndarray) -> float:
-    """SI-SDRi in dB under the best permutation: estimates and sources (batch, sources, time), mixture (batch, time)."""
-    pairs = si_sdr(estimates[:, :, None], sources[:, None])
-    index = np.arange(sources.shape[1])
-    best = np.max([pairs[:, list(p), index].mean(1) for p in itertools.permutations(index)], axis=0)
-    return float((best - si_sdr(mixture[:, None], sources).mean(1)).mean())
+Batch = dict[str, Any]
 
 
 class SeparationTask(lightning.LightningModule):
-    """Trains a model with permutation-invariant SNR.
+    """Trains any `SeparationModel`; its attributes say what it takes of a batch and in which order it answers.
 
-    learning_rate rises over `warmup` steps and falls along a cosine to a fiftieth at the trainer's max_steps.
-    compile: let torch.compile fuse the model (needs a C++ compiler on a CPU).
+    A batch holds mixture (batch, time) or (batch, channels, time), sources (batch, sources, time), with lips also lips
+    (batch, faces, pictures, height, width), and name, a list. Channel 0 of several is the one that is estimated. A
+    model with a condition (lips) gives the sources in the order of the faces, one without in any order.
+
+    loss: one of avsep.losses (estimates, sources, mixture (batch, time)) -> (batch,); by default SNR with a floor, in
+    that order or under the best permutation. schedule: `Plateau` by default. compile: let torch.compile fuse
+    the model (needs a C++ compiler on a CPU).
     """
 
-    _run: Callable[[Tensor], Tensor]
+    monitor = "si_snri"
+    """The validation metric that chooses the best checkpoint, higher is better."""
 
     def __init__(
-        self, model: SeparationModel, learning_rate: float = 1e-3, warmup: int = 200, compile: bool = False
+        self,
+        model: SeparationModel,
+        loss: nn.Module | None = None,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.0,
+        schedule: Schedule | None = None,
+        compile: bool = False,
     ) -> None:
         super().__init__()
         self.model = model
-        self.learning_rate, self.warmup = learning_rate, warmup
+        self.fixed_order = model.conditioning is not None
+        self.loss = loss or (FixedOrder() if self.fixed_order else PermutationInvariant())
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.schedule = schedule or Plateau()
         # Kept out of the module's children: the weights of a checkpoint have one name, compiled or not.
         object.__setattr__(self, "_run", torch.compile(model) if compile else model)
+        self._seen: tuple[Batch, Tensor] | None = None
 
-    def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
-        estimates = self._run(batch["mixture"]).float()
-        loss = pit_snr_loss(estimates, batch["sources"], batch["mixture"]).mean()
-        self.log("train_loss", loss, prog_bar=True)
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy (averaged weights, another process) runs its own model, not the compiled one of the original.
+        return super().__getstate__() | {"_run": self.model, "_seen": None}
+
+    def separate(self, batch: Batch, run: Any = None) -> Tensor:
+        """Estimates (batch, sources, time) in single precision."""
+        inputs = [batch["mixture"]] + ([batch[self.model.conditioning]] if self.model.conditioning else [])
+        return (run or self.model)(*inputs).float()
+
+    def targets(self, batch: Batch, estimates: Tensor) -> tuple[Tensor, Tensor]:
+        """Sources that the estimates stand against (batch, sources, time), and the mixture (batch, time)."""
+        mixture, sources = batch["mixture"], batch["sources"]
+        sources = sources[:, : estimates.shape[1]] if self.fixed_order else sources
+        return sources, mixture[:, 0] if mixture.dim() == 3 else mixture
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        estimates = self.separate(batch, self._run)
+        sources, mixture = self.targets(batch, estimates)
+        losses = self.loss(estimates, sources, mixture)
+        stop_unless_finite(losses, batch, self.model, self.global_step, self._folder)
+        self._seen = batch, losses.detach()
+        loss = losses.mean()
+        self.log("train_loss", loss, prog_bar=True, batch_size=len(losses))
+        if self.global_step % self.trainer.log_every_n_steps == 0:
+            gain = improvement(estimates, sources, mixture, self.fixed_order).nanmean()
+            self.log("train_si_snri", gain, prog_bar=True, batch_size=len(losses))
         return loss
 
-    def validation_step(self, batch: dict[str, Tensor], index: int) -> None:
-        estimates = self.model(batch["mixture"]).float()
-        gain = mean_improvement(estimates.cpu().numpy(), batch["sources"].cpu().numpy(), batch["mixture"].cpu().numpy())
-        self.log("si_sdr_i", gain, prog_bar=True, batch_size=len(estimates))
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        gradients = [p.grad for p in self.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        self.log("gradient_norm", norm)
+        # With fp16 the scaler skips such a step and lowers its scale.
+        precision = self.trainer.precision_plugin
+        scaled = isinstance(precision, MixedPrecision) and precision.scaler is not None
+        if self._seen is not None and not scaled:
+            stop_unless_finite_gradient(norm, *self._seen, self.global_step, self._folder)
+
+    def validation_step(self, batch: Batch, index: int) -> Tensor:
+        estimates = self.separate(batch)
+        sources, mixture = self.targets(batch, estimates)
+        gains = improvement(estimates, sources, mixture, self.fixed_order)
+        counted = int((~gains.isnan()).sum())
+        if counted:
+            self.log("si_snri", gains.nanmean(), prog_bar=True, batch_size=counted, sync_dist=True)
+        losses = self.loss(estimates, sources, mixture)
+        self.log("valid_loss", losses.mean(), batch_size=len(losses), sync_dist=True)
+        return estimates
 
     def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.Adam(self.model.parameters(), self.learning_rate)
-        steps = self.trainer.max_steps
+        optimizer = torch.optim.Adam(self.parameters(), self.learning_rate, weight_decay=self.weight_decay)
+        entry = self.schedule.configure(optimizer, self.monitor, self.trainer.max_steps)
+        return {"optimizer": optimizer, "lr_scheduler": entry}
 
-        def rate(step: int) -> float:
-            rise = min(1.0, (step + 1) / self.warmup)
-            if steps <= 0:
-                return rise
-            return rise * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps))))
+    def configure_callbacks(self) -> list[Callback]:
+        # One of the configuration's own has its say; Lightning would replace it.
+        own = any(isinstance(c, EarlyStopping) for c in self.trainer.callbacks)  # type: ignore[attr-defined]
+        return [] if own else self.schedule.callbacks(self.monitor)
 
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["avsep_model"] = {"class_path": self.model.class_path, "init_args": self.model.init_args}
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self.trainer.default_root_dir)

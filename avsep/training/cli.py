@@ -1,0 +1,179 @@
+"""LightningCLI as `avsep fit` runs it: the seeds' schedule as defaults, exact resume, logs, clear messages."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import lightning
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from avsep.errors import UsageError
+from avsep.training.configuration import check_file
+from avsep.training.resume import ResumeCheckpoint, StepSeed, check_checkpoint, find_checkpoint
+from avsep.training.samples import ValidationSamples
+
+DEFAULTS: dict[str, Any] = {
+    "max_epochs": 100,
+    "gradient_clip_val": 5.0,
+    "num_sanity_val_steps": 1,
+    # The loaders of avsep.data.order share the items out themselves.
+    "use_distributed_sampler": False,
+}
+"""Of the trainer, where a configuration says nothing."""
+
+
+class Parser(LightningArgumentParser):
+    """One message instead of usage lines and an exit."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        raise UsageError(plain(message)) from ex
+
+
+class SaveConfig(SaveConfigCallback):
+    """The whole configuration as config.yaml in the run's folder, where `avsep export` looks for it."""
+
+    def save_config(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        folder = Path(trainer.default_root_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.parser.save(self.config, folder / self.config_filename, skip_none=False, overwrite=True)
+
+
+class FitCLI(LightningCLI):
+    """Parses and builds; `train` runs. arguments: as on the command line, without the program and `fit`.
+
+    callbacks: further ones, for example a progress bar. Raises UsageError with the key of what does not fit.
+    """
+
+    def __init__(self, arguments: Sequence[str], callbacks: Sequence[Callback] = ()) -> None:
+        files = config_files(arguments)
+        for file in files:
+            check_file(file)
+        self.name = files[-1].stem if files else "fit"
+        self.extra = list(callbacks)
+        try:
+            super().__init__(
+                lightning.LightningModule,
+                lightning.LightningDataModule,
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                save_config_callback=SaveConfig,
+                save_config_kwargs={"save_to_log_dir": False},
+                trainer_defaults=DEFAULTS,
+                seed_everything_default=0,
+                parser_class=Parser,
+                auto_configure_optimizers=False,
+                load_from_checkpoint_support=False,
+                run=False,
+                args=list(arguments),
+            )
+        except (MisconfigurationException, ValueError, TypeError) as error:
+            raise UsageError(f"the configuration cannot be built: {plain(str(error))}") from error
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument("--ckpt_path", type=str | None, default=None, help="go on from this file, or 'last'")
+        parser.add_argument("--checkpoint_every", type=int, default=500, help="steps between two last.ckpt")
+        parser.add_argument("--overwrite", type=bool, default=False, help="delete the checkpoints of an earlier run")
+
+    def instantiate_trainer(self, **kwargs: Any) -> lightning.Trainer:
+        options = {**self.config_init["trainer"]}
+        root = Path(options["default_root_dir"] or Path("runs") / self.name)
+        self.checkpoints = root / "checkpoints"
+        added: dict[str, Any] = {"default_root_dir": str(root)}
+        if options["logger"] in (None, True):
+            table = CSVLogger(root, name="logs")
+            added["logger"] = [table, TensorBoardLogger(root, name="logs", version=table.version)]
+        given = options["callbacks"] or []
+        given = list(given) if isinstance(given, list) else [given]
+        added["callbacks"] = given + self._callbacks(given, options)
+        if options["enable_progress_bar"] is None:
+            added["enable_progress_bar"] = any(isinstance(c, ProgressBar) for c in added["callbacks"])
+        return super().instantiate_trainer(**added, **kwargs)
+
+    def _callbacks(self, given: list[Callback], options: Any) -> list[Callback]:
+        """What every training gets besides those of its configuration."""
+        seed = self.config["seed_everything"]
+        callbacks = [StepSeed(int(seed)), ValidationSamples(), *self.extra]
+        if options["fast_dev_run"] or options["enable_checkpointing"] is False:
+            return callbacks
+        callbacks.append(ResumeCheckpoint(self.checkpoints, self.config["checkpoint_every"]))
+        monitor = getattr(self.model, "monitor", None)
+        if monitor and not any(isinstance(c, ModelCheckpoint) for c in given):
+            callbacks.append(
+                ModelCheckpoint(
+                    self.checkpoints,
+                    f"best-{{epoch}}-{{step}}-{{{monitor}:.2f}}",
+                    monitor=monitor,
+                    mode="max",
+                )
+            )
+        return callbacks
+
+    def train(self, say: Callable[[str], None]) -> None:
+        """Fit, from the checkpoint that the configuration names."""
+        name, resume = self.config["ckpt_path"], None
+        if name is not None:
+            resume = find_checkpoint(name, self.checkpoints)
+            if resume is None:
+                say(f"nothing in {self.checkpoints} yet: beginning at step 0")
+        if rank_zero_only.rank in (None, 0):
+            self._clear(resume)
+        if resume is not None:
+            check_checkpoint(resume, self.model)
+            say(f"going on from {resume}")
+        self.trainer.fit(self.model, datamodule=self.datamodule, ckpt_path=resume)
+
+    def _clear(self, resume: Path | None) -> None:
+        """Keep an earlier run: its checkpoints are replaced only when that is asked for."""
+        earlier = sorted(self.checkpoints.glob("*.ckpt"))
+        if not earlier or self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        if resume is not None and resume.resolve().parent == self.checkpoints.resolve():
+            return
+        if not self.config["overwrite"]:
+            raise UsageError(
+                f"{self.checkpoints} holds an earlier run ({earlier[-1].name}). Go on with it: --ckpt_path last. "
+                f"Or choose another folder with --trainer.default_root_dir, or replace it with --overwrite true"
+            )
+        for file in earlier:
+            file.unlink()
+
+
+def config_files(arguments: Sequence[str]) -> list[Path]:
+    """The YAML files that the arguments name."""
+    files = []
+    for number, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name not in ("--config", "-c"):
+            continue
+        if not equals and number + 1 < len(arguments):
+            value = arguments[number + 1]
+        if value:
+            files.append(Path(value))
+    return files
+
+
+def plain(message: str) -> str:
+    """What jsonargparse says of a value, in one line and without the types it also tried."""
+    lines = [line.strip() for line in message.strip().splitlines()] or ["no reason given"]
+    if "Errors:" in lines:
+        key = re.match(r'Parser key "[^"]*":', lines[0])
+        tried = [line[2:] for line in lines[lines.index("Errors:") :] if line.startswith("- ")]
+        told = [line for line in tried if "NoneType" not in line] or tried
+        given = [line for line in lines if line.startswith("Given value: ") and "(" not in line]
+        lines = [*([key.group()] if key and given else []), "; ".join(told), *given]
+    text = re.sub(r"[Ee]xpected an? <class '(?:\w+\.)*(\w+)'>", r"expected \1", " ".join(lines))
+    return re.sub(r'Parser key "([^"]*)": *', r"\1: ", text).replace(" Given value:", ", not").rstrip(".")
+
+
+def quiet_lightning() -> None:
+    """Leave the warnings of Lightning out, and what it says of the hardware."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)

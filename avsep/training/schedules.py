@@ -1,0 +1,57 @@
+"""How the learning rate falls and when a training ends."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from lightning.pytorch.callbacks import Callback, EarlyStopping
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+
+
+class Schedule:
+    """What a task asks: the entry for Lightning's configure_optimizers, and callbacks of its own."""
+
+    def configure(self, optimizer: Optimizer, monitor: str, max_steps: int) -> dict[str, Any]:
+        """Lightning's lr_scheduler entry. monitor: name of the validation metric, higher is better; max_steps: of the
+        trainer, -1 without a limit."""
+        raise NotImplementedError
+
+    def callbacks(self, monitor: str) -> list[Callback]:
+        return []
+
+
+class Plateau(Schedule):
+    """The rate is halved after `halve_after` epochs without gain; the training ends after `stop_after` such epochs."""
+
+    def __init__(self, halve_after: int = 3, stop_after: int = 10, factor: float = 0.5) -> None:
+        if halve_after < 1 or stop_after < 1:
+            raise ValueError(f"halve_after is {halve_after} and stop_after {stop_after}; both must be 1 or more epochs")
+        self.halve_after, self.stop_after, self.factor = halve_after, stop_after, factor
+
+    def configure(self, optimizer: Optimizer, monitor: str, max_steps: int) -> dict[str, Any]:
+        # torch's patience is the number of epochs that are forgiven: the next one lowers the rate.
+        scheduler = ReduceLROnPlateau(optimizer, "max", self.factor, self.halve_after - 1, threshold=0.0)
+        # An epoch in which nothing was validated is passed over.
+        return {"scheduler": scheduler, "interval": "epoch", "monitor": monitor, "strict": False}
+
+    def callbacks(self, monitor: str) -> list[Callback]:
+        return [EarlyStopping(monitor, patience=self.stop_after, mode="max", strict=False, check_finite=False)]
+
+
+class WarmupCosine(Schedule):
+    """The rate rises over `warmup` steps and falls along a cosine to `floor` of itself at the trainer's max_steps."""
+
+    def __init__(self, warmup: int = 200, floor: float = 0.02) -> None:
+        self.warmup, self.floor = warmup, floor
+
+    def configure(self, optimizer: Optimizer, monitor: str, max_steps: int) -> dict[str, Any]:
+        def rate(step: int) -> float:
+            rise = min(1.0, (step + 1) / self.warmup) if self.warmup > 0 else 1.0
+            if max_steps <= 0:
+                return rise
+            fall = 0.5 * (1 + math.cos(math.pi * min(1.0, step / max_steps)))
+            return rise * (self.floor + (1 - self.floor) * fall)
+
+        return {"scheduler": LambdaLR(optimizer, rate), "interval": "step"}
