@@ -39,10 +39,11 @@ def run_jobs(
     *,
     name: Callable[[Job], str] = str,
     workers: int = 1,
+    skipped_name: str = "skipped.tsv",
 ) -> list[Result]:
     """`work` on every job, in `workers` processes, results in the order of the jobs without those that failed.
 
-    A job that raises is listed in out/skipped.tsv (name, reason), and the others go on: with the bare message of an
+    A job that raises is listed in out/skipped_name (name, reason), and the others go on: with the bare message of an
     AvsepError or OSError, and the kind of error before it for any other, which is a surprise. `work` writes its own
     files (see `write_whole`) and looks for those of an earlier run first, so that a run that was stopped can be started
     again. With more than one worker `work` and the jobs are pickled: functions of a module, not lambdas. Progress goes
@@ -59,7 +60,7 @@ def run_jobs(
             else:
                 done.append(outcome)
     finally:
-        write_lines(out / "skipped.tsv", ["name\treason", *("\t".join(row) for row in skipped)])
+        write_lines(out / skipped_name, ["name\treason", *("\t".join(row) for row in skipped)])
     return done
 
 
@@ -120,10 +121,15 @@ def write_lines(file: Path, lines: Sequence[str]) -> None:
     write_whole(file, lambda partial: partial.write_text("\n".join(lines) + "\n", encoding="utf-8"))
 
 
-def add_workers(parser: argparse.ArgumentParser) -> None:
+def add_workers(parser: argparse.ArgumentParser, default: int | None = None) -> None:
     """The option --workers, by default one process a core."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    parser.add_argument("--workers", type=_count, default=cores, help="processes (default: one a core, %(default)s)")
+    add_count(parser, "--workers", "processes (default: %(default)s)", default or cores)
+
+
+def add_count(parser: argparse.ArgumentParser, option: str, text: str, default: int | None = None) -> None:
+    """An option that takes a number of 1 or more."""
+    parser.add_argument(option, type=_count, default=default, metavar="N", help=text)
 
 
 def _count(text: str) -> int:
@@ -137,8 +143,8 @@ def command(
     module: str,
     configure: Callable[[argparse.ArgumentParser], None],
     run: Callable[[argparse.Namespace], int],
-) -> Callable[[list[str] | None], int]:
-    """A `main(arguments)` for `python -m preprocessing.MODULE`: its options, errors as one line and their exit code.
+) -> Callable[..., int]:
+    """A `main(arguments=None)` for `python -m preprocessing.MODULE`: options, errors in one line, exit code.
 
     `run` returns how many items were made; none at all is exit code 1.
     """

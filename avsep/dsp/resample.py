@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-from scipy.signal import resample_poly
 
 from avsep.signals import SAMPLE_RATE, Audio
 
@@ -24,6 +23,8 @@ def resample(x: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
     """(..., time) float32 at `rate` -> (..., ceil(time * new_rate / rate)) at `new_rate`; linear phase, no delay."""
     if rate == new_rate:
         return x
+    from scipy.signal import resample_poly  # takes a second to import
+
     divisor = math.gcd(rate, new_rate)
     return resample_poly(x, new_rate // divisor, rate // divisor, axis=-1).astype(np.float32, copy=False)
 

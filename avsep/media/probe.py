@@ -92,7 +92,7 @@ def probe(
                 f" Choose a start below {duration:.2f}"
             )
         origin = first_audio + begin
-        video = _probe_video(container, origin)
+        video = probe_video(container, origin)
     span = (duration if end is None else min(end, duration)) - begin
     return ClipInfo(path, audio, video, begin, span, origin, ends_early=end is not None and end < duration)
 
@@ -164,8 +164,11 @@ def _last_packet_end(container: Any, stream: Any) -> float | None:
     return end
 
 
-def _probe_video(container: Any, origin: float) -> VideoInfo | None:
-    """The main video stream that holds moving pictures and can be decoded, if any."""
+def probe_video(container: Any, origin: float) -> VideoInfo | None:
+    """The main video stream that holds moving pictures and can be decoded, if any.
+
+    origin: time on the container's clock at which the clip's clock shows 0.
+    """
     streams = list(container.streams.video)
     usable = [s for s in streams if s.codec_context is not None and not s.disposition & _NOT_A_VIDEO]
     if not usable:
