@@ -1,0 +1,270 @@
+"""`avsep evaluate REFERENCES [ESTIMATES]`: how good a separation is, as a table, a CSV, a JSON summary and pictures."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from avsep.cli import options
+from avsep.cli.terminal import Terminal
+from avsep.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from avsep.evaluation.run import Outcome
+    from avsep.evaluation.score import Scoring
+    from avsep.evaluation.trial import TrialSource
+
+DEFAULT_OUTPUT = Path("evaluation")
+FORMAT = 1
+"""Of summary.json."""
+
+DESCRIPTION = """\
+Measure a separation. REFERENCES and ESTIMATES are folders with REFERENCES/<mixture>/<source>.wav and
+ESTIMATES/<mixture>/*.wav, as 'avsep separate' writes them, or s1/<mixture>.wav, s2/<mixture>.wav, ... as in WSJ0-mix
+and LibriMix. REFERENCES may also be a list: of references and estimates (columns mixture, source, reference,
+estimate), or a test list of mixtures. With --model the mixtures are separated first.
+
+DIR gets results.csv (a row for each source), summary.json (means with 95 % intervals) and pictures."""
+
+
+def register(commands) -> None:
+    parser = commands.add_parser(
+        "evaluate",
+        help="measure estimates against references",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("references", type=Path, metavar="REFERENCES", help="folder of references, or a list")
+    parser.add_argument("estimates", nargs="?", type=Path, metavar="ESTIMATES", help="folder of estimates")
+    parser.add_argument(
+        "--model", metavar="NAME", help="separate with this bundled model or weights file instead of ESTIMATES"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=DEFAULT_OUTPUT,
+        metavar="DIR",
+        help="where the results go (default: evaluation)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run")
+    parser.add_argument("--no-pictures", action="store_true", help="write no pictures")
+    measures = parser.add_argument_group("measures")
+    measures.add_argument(
+        "--metrics",
+        default="default",
+        metavar="LIST",
+        help="of si_sdr, snr, sdr (with SIR, SAR), isr, pesq, stoi (with ESTOI), mask (precision and recall), with "
+        "commas; or all (default: all but isr)",
+    )
+    measures.add_argument(
+        "--oracle",
+        default="",
+        metavar="LIST",
+        help="rows for ideal masks beside the estimates: of IBM, IRM, WFM, PSM, binary, and mixture (unprocessed), "
+        "with commas; or all (default: none)",
+    )
+    measures.add_argument(
+        "--match",
+        choices=("best", "name", "face"),
+        help="which estimate belongs to which reference: the best permutation, the same name, or the place of the "
+        "face (default: best; name for lists of estimates and models of lips)",
+    )
+    measures.add_argument(
+        "--mask-threshold",
+        type=_decibels,
+        default=0.0,
+        metavar="DB",
+        help="a bin of a binary mask is a source's where it is louder than the rest by this (default: 0)",
+    )
+    measures.add_argument("--seed", type=options.whole(0), default=0, metavar="N", help="of the intervals (default: 0)")
+    signals = parser.add_argument_group("signals")
+    signals.add_argument("--limit", type=options.whole(1), metavar="N", help="only the first N mixtures")
+    signals.add_argument(
+        "--sample-rate",
+        type=options.whole(1000),
+        metavar="HZ",
+        help="resample every file to this rate (default: all must have the same)",
+    )
+    signals.add_argument(
+        "--remask", action="store_true", help="with --model: fit its estimates to the mixture as 'avsep separate' does"
+    )
+    options.add_machine(parser)
+    parser.add_argument(
+        "--jobs", type=options.whole(1), default=1, metavar="N", help="processes that score (default: 1)"
+    )
+    options.add_messages(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace, terminal: Terminal) -> int:
+    from avsep.evaluation import figures, masks
+    from avsep.evaluation.run import evaluate
+    from avsep.evaluation.score import Scoring
+    from avsep.workspace import workspace
+
+    _check_target(args.output, args.overwrite)
+    groups, notes = figures.usable(figures.parse_groups(args.metrics))
+    oracles = masks.parse_oracles(args.oracle)
+    if args.match == "face" and args.estimates is None and args.model is None:
+        raise UsageError("--match face needs folders: a list of estimates says itself whose they are")
+    trials, match, system = _trials(args)
+    scoring = Scoring(groups, oracles, args.match or match, args.mask_threshold)
+    for note in notes:
+        terminal.say(note)
+
+    started = time.perf_counter()
+    with workspace(args.output, args.overwrite) as folder:
+        with terminal.progress(str(args.references)) as hook:
+            outcome = evaluate(trials, scoring, args.jobs, hook)
+        outcome.notes[:0] = notes
+        summary = _write(folder, outcome, trials, scoring, args, system)
+        summary_seconds = time.perf_counter() - started
+    for note in outcome.notes[len(notes) :]:
+        terminal.say(note)
+    terminal.detail(f"{len(trials)} mixtures in {summary_seconds:.1f} s")
+    if args.json:
+        terminal.result_json(summary | {"folder": str(args.output)})
+    else:
+        from avsep.evaluation.report import table
+
+        terminal.result(f"{args.references} -> {args.output}  ({system['name']}, match by {scoring.match})")
+        terminal.result(table(summary))
+    return 0
+
+
+def _trials(args: argparse.Namespace) -> tuple[Sequence[TrialSource], Any, dict[str, Any]]:
+    """What is to be scored, how estimates are matched by default, and what the summary says of their origin."""
+    from avsep.evaluation import table
+
+    a_list = not args.references.is_dir()
+    pairs = a_list and table.is_pair_list(args.references)
+    if pairs and (args.model or args.estimates):
+        raise UsageError(
+            f"{args.references} lists its own estimates. Leave out {'--model' if args.model else args.estimates}"
+        )
+    if args.model and args.estimates:
+        raise UsageError("ESTIMATES and --model are two sources of estimates. Give one of them")
+    if not (pairs or args.model or args.estimates):
+        raise UsageError(
+            "nothing to compare with the references. Give a folder of ESTIMATES or a --model, or a list with the "
+            f"columns {', '.join(table.COLUMNS)}"
+        )
+    if args.remask and not args.model:
+        raise UsageError("--remask is for the estimates of a --model. Leave it out")
+    if args.model:
+        return _model_trials(args, a_list)
+    from avsep.evaluation import folders
+
+    given = {"sample_rate": args.sample_rate, "limit": args.limit}
+    if pairs:
+        return table.read_pairs(args.references, **given), "name", {"name": args.references.name}
+    system = {"name": str(args.estimates)}
+    if not a_list:
+        return folders.pair_folders(args.references, args.estimates, **given), "best", system
+    from avsep.evaluation.model import list_and_folder
+    from avsep.signals import SAMPLE_RATE
+
+    given["sample_rate"] = args.sample_rate or SAMPLE_RATE
+    return list_and_folder(args.references, args.estimates, **given), "best", system
+
+
+def _model_trials(args: argparse.Namespace, a_list: bool) -> tuple[Sequence[TrialSource], Any, dict[str, Any]]:
+    import torch
+
+    from avsep.evaluation import folders, model
+    from avsep.pipeline import resolve_device
+
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+    separator, card = model.load_separation_model(args.model, resolve_device(args.device))
+    by_face = separator.conditioning == "lips"
+    if args.match == "face":
+        if not by_face:
+            raise UsageError(f"--match face: {card.name} knows no faces. Use --match best")
+        args.match = "name"  # the estimates of such a model come in the order of the faces
+    system = {"name": card.name, "model": str(args.model), "parameters": card.parameters, "remask": args.remask}
+    trials: Sequence[TrialSource]
+    if a_list:
+        if args.sample_rate not in (None, separator.sample_rate):
+            raise UsageError(
+                f"--sample-rate {args.sample_rate}: {card.name} works at {separator.sample_rate} Hz, and the list is "
+                "added up at that rate. Leave --sample-rate out"
+            )
+        trials = model.list_trials(args.references, separator, remasked=args.remask, limit=args.limit)
+    else:
+        files = folders.reference_trials(args.references, sample_rate=args.sample_rate, limit=args.limit)
+        trials = model.folder_trials(files, separator, remasked=args.remask)
+    return trials, "name" if by_face else "best", system
+
+
+def _write(
+    folder: Path,
+    outcome: Outcome,
+    trials: Sequence[TrialSource],
+    scoring: Scoring,
+    args: argparse.Namespace,
+    system: dict[str, Any],
+) -> dict[str, Any]:
+    """All files of the results; returns the summary."""
+    from avsep import __version__
+    from avsep.evaluation import report, summary
+
+    report.write_csv(folder / report.CSV, outcome.rows, scoring.groups)
+    pictures: list[str] = []
+    if not args.no_pictures:
+        if importlib.util.find_spec("matplotlib"):
+            from avsep.evaluation.pictures import draw
+
+            pictures = draw(folder, outcome.rows, trials, args.seed)
+        else:
+            outcome.notes.append("no pictures: matplotlib is not installed. pip install 'avsep[evaluate]'")
+    document = {
+        "format": FORMAT,
+        "avsep_version": __version__,
+        "references": str(args.references),
+        "estimates": system,
+        "options": {
+            "metrics": list(scoring.groups),
+            "oracles": list(scoring.oracles),
+            "match": scoring.match,
+            "mask_threshold_db": scoring.mask_threshold_db,
+            "sample_rate": args.sample_rate,
+            "limit": args.limit,
+            "seed": args.seed,
+            "bootstrap_resamples": summary.RESAMPLES,
+        },
+        **summary.summarise(outcome.rows, args.seed),
+        "notes": outcome.notes,
+        "files": [report.CSV, report.JSON, *pictures],
+    }
+    report.write_json(folder / report.JSON, document)
+    return document
+
+
+def _check_target(target: Path, overwrite: bool) -> None:
+    """Before anything is read. --overwrite is for our own results; a slip in -o must not cost anybody's files."""
+    from avsep import workspace
+    from avsep.evaluation.report import CSV, JSON
+
+    workspace.check_target(target, overwrite)
+    if target.exists() and any(target.iterdir()) and not all((target / name).is_file() for name in (CSV, JSON)):
+        raise OutputError(
+            f"{target}: was not written by avsep evaluate (it has no {CSV} and {JSON}), so --overwrite leaves it "
+            "alone. Choose another folder with -o"
+        )
+
+
+def _decibels(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of decibels")
+    return value

@@ -1,0 +1,58 @@
+"""SDR, SIR, SAR (Vincent et al., BSS Eval, 2006) and ISR (Vincent et al., 2007): a filter of 512 taps on the references
+is forgiven."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import torch
+from torch import Tensor
+
+FILTER = 512
+"""Taps, as in BSS Eval's own defaults."""
+
+
+def sdr_sir_sar(references: np.ndarray, estimates: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(sources, time) each, estimate i belonging to reference i, none of them silent -> three of (sources,) in dB.
+
+    The arithmetic is that of fast_bss_eval (Scheibler, 2022), in double precision. SIR is NaN where there is one
+    source only: nothing could interfere.
+    """
+    import fast_bss_eval
+
+    sdr, sir, sar = fast_bss_eval.bss_eval_sources(
+        _double(references), _double(estimates), filter_length=FILTER, compute_permutation=False
+    )
+    sir = np.full(len(references), np.nan) if len(references) == 1 else sir.numpy()
+    return sdr.numpy(), sir, sar.numpy()
+
+
+def input_sdr(references: np.ndarray, mixture: np.ndarray) -> np.ndarray:
+    """SDR in dB of the mixture as the estimate of each: (sources, time), (time,) -> (sources,)."""
+    import fast_bss_eval
+
+    heard = np.broadcast_to(mixture, references.shape)
+    # A batch of single sources, as SDR asks for the reference alone.
+    return fast_bss_eval.sdr(_double(references)[:, None], _double(heard)[:, None], filter_length=FILTER)[:, 0].numpy()
+
+
+def isr(references: np.ndarray, estimates: np.ndarray) -> np.ndarray:
+    """Image-to-spatial-distortion ratio in dB over the whole signal, by museval (BSS Eval 4): (sources, channels,
+    time) each, none silent -> (sources,)."""
+    import museval.metrics
+
+    with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
+        warnings.simplefilter("ignore")
+        _, ratios, *_ = museval.metrics.bss_eval(
+            references.swapaxes(1, 2).astype(np.float64),
+            estimates.swapaxes(1, 2).astype(np.float64),
+            window=np.inf,
+            filters_len=FILTER,
+        )
+    return ratios[:, 0]
+
+
+def _double(signals: np.ndarray) -> Tensor:
+    # Tensors, as fast_bss_eval 0.1.4 solves wrongly shaped systems on arrays of numpy 2.
+    return torch.from_numpy(signals.astype(np.float64))

@@ -1,0 +1,146 @@
+"""A trial that lies in audio files: checked by their headers before anything is read, read when it is its turn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from avsep.dsp.resample import resample
+from avsep.errors import InputError
+from avsep.evaluation.trial import Trial
+from avsep.signals import FRAME_RATE
+
+AUDIO = (".wav", ".flac", ".ogg", ".opus")
+"""What is taken for a signal in a folder."""
+
+TOLERANCE_SECONDS = 1 / FRAME_RATE
+"""Estimates may differ from their reference by less than this, one hop of the picture grid; they are cut to fit."""
+
+
+@dataclass(frozen=True)
+class TrialFiles:
+    """references and estimates: name -> file, in order. mixture: None where it is the sum of the references.
+
+    sample_rate: what all files are brought to, None where all must have the same rate already. Places: see Trial.
+    """
+
+    id: str
+    references: dict[str, Path]
+    estimates: dict[str, Path]
+    mixture: Path | None
+    seconds: float
+    rate: int
+    resampled: bool = False
+    reference_places: tuple[float | None, ...] = ()
+    estimate_places: tuple[float | None, ...] = ()
+    portable: bool = True
+
+    def load(self) -> Trial:
+        """Read the files. Raises InputError for one that is damaged or holds samples that are not numbers."""
+        references = [self._read(path) for path in self.references.values()]
+        estimates = [self._read(path) for path in self.estimates.values()]
+        heard = self._read(self.mixture) if self.mixture else None
+        _check_channels(self.id, "references", references)
+        _check_channels(self.id, "estimates", estimates)
+        everything = [*references, *estimates, *([] if heard is None else [heard])]
+        time = min(x.shape[1] for x in everything)
+        wanted = references[0].shape[1]
+        sources = np.stack([x[:, :time] for x in references])
+        return Trial(
+            id=self.id,
+            sample_rate=self.rate,
+            mixture=sources.sum(axis=0) if heard is None else heard[:, :time],
+            references=sources,
+            estimates=np.stack([x[:, :time] for x in estimates]) if estimates else np.zeros((0, *sources.shape[1:])),
+            reference_names=tuple(self.references),
+            estimate_names=tuple(self.estimates),
+            reference_places=self.reference_places,
+            estimate_places=self.estimate_places,
+            trimmed=max((abs(x.shape[1] - wanted) for x in estimates), default=0),
+        )
+
+    def _read(self, path: Path) -> np.ndarray:
+        try:
+            samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        except (soundfile.LibsndfileError, OSError) as error:
+            raise InputError(f"{path}: cannot be read as audio ({_reason(error)}). Replace the file") from error
+        if not np.isfinite(samples).all():
+            raise InputError(f"{path}: has samples that are not finite numbers. Write the file again")
+        return resample(np.ascontiguousarray(samples.T), rate, self.rate)
+
+
+def trial_files(
+    id: str,
+    references: dict[str, Path],
+    estimates: dict[str, Path],
+    mixture: Path | None = None,
+    *,
+    sample_rate: int | None = None,
+    reference_places: tuple[float | None, ...] = (),
+    estimate_places: tuple[float | None, ...] = (),
+) -> TrialFiles:
+    """Look at the headers of all files. sample_rate in Hz: bring every file to it; otherwise they must all have the
+    rate of the first reference.
+
+    Raises InputError, naming the file and what was expected, for one that is missing, empty, of another rate or of
+    another length: references and mixture as long as the first reference, estimates within TOLERANCE_SECONDS of it.
+    """
+    first = next(iter(references.values()))
+    expected = _header(first)
+    wanted = expected.frames / expected.samplerate
+    for path in (*references.values(), *([mixture] if mixture else []), *estimates.values()):
+        header = _header(path)
+        if sample_rate is None and header.samplerate != expected.samplerate:
+            raise InputError(
+                f"{path}: is at {header.samplerate} Hz, expected {expected.samplerate} Hz as {first}. Resample it, or "
+                f"bring all files to one rate with --sample-rate {expected.samplerate}"
+            )
+        seconds = header.frames / header.samplerate
+        is_estimate = path in estimates.values()
+        # Files of two rates can agree to a sample only.
+        slack = TOLERANCE_SECONDS if is_estimate else 1.5 / min(header.samplerate, expected.samplerate)
+        exact = header.samplerate == expected.samplerate and not is_estimate
+        if header.frames != expected.frames if exact else abs(seconds - wanted) >= slack:
+            within = f" (within {TOLERANCE_SECONDS:g} s)" if is_estimate else ""
+            raise InputError(
+                f"{path}: has {header.frames} samples at {header.samplerate} Hz ({seconds:.3f} s), expected "
+                f"{expected.frames} at {expected.samplerate} Hz ({wanted:.3f} s){within} as {first}. Cut both to the "
+                "same length"
+            )
+    rate = sample_rate or expected.samplerate
+    return TrialFiles(
+        id, references, estimates, mixture, wanted, rate, sample_rate is not None, reference_places, estimate_places
+    )
+
+
+def is_audio(path: Path) -> bool:
+    return path.suffix.lower() in AUDIO and path.is_file() and not path.name.startswith(".")
+
+
+def _header(path: Path):
+    if not path.is_file():
+        raise InputError(f"{path}: no such file. Correct its name, or make it")
+    try:
+        header = soundfile.info(str(path))
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise InputError(
+            f"{path}: cannot be read as audio ({_reason(error)}). Expected one of {', '.join(AUDIO)}"
+        ) from error
+    if not header.frames:
+        raise InputError(f"{path}: has no samples. Write the file again")
+    return header
+
+
+def _check_channels(id: str, what: str, signals: list[np.ndarray]) -> None:
+    counts = sorted({len(x) for x in signals})
+    if len(counts) > 1:
+        raise InputError(
+            f"{id}: the {what} have different numbers of channels ({', '.join(map(str, counts))}). Write all with one"
+        )
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "error_string", "") or getattr(error, "strerror", "") or error).strip().rstrip(".")
