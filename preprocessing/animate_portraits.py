@@ -1,6 +1,9 @@
 """Make talking faces from still portraits and recordings, as training clips with their own clean sound.
 
-python -m preprocessing.animate_portraits --portrait me.jpg you.png --speech recordings/ --out clips/ --count 500
+    python -m preprocessing.animate_portraits --portrait me.jpg you.png --speech recordings/ --out clips/ --count 500
+
+FOLDER/manifest.tsv lists the clips for training: lips (ID.npz), sound (ID.flac), and the speaker and split of the
+recording, by the rules of preprocessing/speech_folder.py. skipped.tsv lists what gave no clip, and why.
 
 Every clip takes a portrait, a recording and a style (gain, motion, size, light, blur, noise, compression) drawn from
 the seed and its number, so that a run that was interrupted goes on where it stopped and gives the same clips. Without
@@ -10,26 +13,30 @@ the seed and its number, so that a run that was interrupted goes on where it sto
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from avsep.data.manifest import Utterance, write_manifest
 from avsep.errors import AvsepError, InputError, OutputError, UsageError
 from avsep.signals import SAMPLE_RATE
+from preprocessing.corpus import SUFFIXES, Sound, find_sounds, hashed_split
+from preprocessing.faces_corpus import Clip, make_clip
+from preprocessing.jobs import add_workers, run_jobs
 from preprocessing.portraits.motion import animate
 from preprocessing.portraits.outline import find_landmarks, find_lips
 from preprocessing.portraits.puppet import FACE_HEIGHT, Puppet, frame_portrait
 from preprocessing.portraits.stock import PICTURES, read_picture, stock_picture
 from preprocessing.portraits.style import Style, random_style
 from preprocessing.portraits.video import read_speech, resample, write_mp4
+from preprocessing.speech_folder import list_speech, listed
 
-SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".opus")
 SHORTEST_SECONDS = 0.5
-SKIPPED = "skipped.tsv"
 
 SIDE_STEP = 32
 """Frames are multiples of this: then they lie in memory without padding, whose stray bytes would reach the encoder and
@@ -53,18 +60,23 @@ def load_portrait(path: Path) -> Portrait:
     return Portrait(path.stem, picture, landmarks)
 
 
-def find_recordings(paths: list[Path]) -> list[Path]:
-    """Sound files among the paths and in the folders among them, sorted. Raises UsageError when there are none."""
-    found = []
+def find_recordings(paths: list[Path]) -> list[Sound]:
+    """Recordings among the paths, in the folders and in the manifests among them, with their speakers and splits (see
+    preprocessing/speech_folder.py). Raises UsageError when there are none."""
+    found: list[Sound] = []
     for path in paths:
         if path.is_dir():
-            found += [p for p in sorted(path.rglob("*")) if p.suffix.lower() in SOUND_SUFFIXES]
+            found += list_speech(path) if (path / "manifest.tsv").is_file() or find_sounds(path) else []
+        elif path.suffix == ".tsv" and path.is_file():
+            found += listed(path)
         elif path.is_file():
-            found.append(path)
+            found.append(Sound(path.name, path, path.stem, hashed_split(path.stem)))
         else:
             raise UsageError(f"--speech {path}: no such file or folder")
     if not found:
-        raise UsageError(f"--speech {' '.join(map(str, paths))}: no sound files ({', '.join(SOUND_SUFFIXES)}) in there")
+        raise UsageError(
+            f"--speech {' '.join(map(str, paths))}: no sound files ({', '.join(sorted(SUFFIXES))}) in there"
+        )
     return found
 
 
@@ -99,17 +111,54 @@ def animate_portrait(
     write_mp4(target, puppet.render(motion, style, rng), speech, rate, style.quality)
 
 
+@dataclass(frozen=True, eq=False)
+class Film:
+    """One clip to make: its number, who says what, and where the random numbers of its style come from."""
+
+    number: int
+    rng: np.random.Generator
+    portrait: Portrait
+    recording: Sound
+
+    @property
+    def id(self) -> str:
+        return f"{self.number:06d}_{self.portrait.name}_{self.recording.file.stem}"
+
+
+def choose(
+    portraits: list[Portrait], recordings: list[Sound], count: int | None = None, seed: int = 0
+) -> Iterator[Film]:
+    """The clips of a run (default: one a recording): recordings in turn, portraits at random."""
+    for number in range(len(recordings) if count is None else count):
+        rng = np.random.default_rng([seed, number])
+        portrait = portraits[int(rng.integers(len(portraits)))]
+        yield Film(number, rng, portrait, recordings[number % len(recordings)])
+
+
+def make_film(film: Film, folder: Path, *, seconds: float | None = None, lips: bool = True) -> Utterance | None:
+    """Write ID.mp4 and, with lips, ID.npz and ID.flac of a clip (see preprocessing/faces_corpus.py), unless they are
+    there. Raises AvsepError."""
+    video = folder / f"{film.id}.mp4"
+    if not video.exists():
+        style = random_style(film.rng)
+        animate_portrait(film.portrait, film.recording.file, video, style, film.rng, seconds)
+    if not lips:
+        return None
+    return make_clip(Clip(film.id, video, film.recording.speaker, film.recording.split), folder)
+
+
 def animate_all(
     portraits: list[Portrait],
-    recordings: list[Path],
+    recordings: list[Sound],
     folder: Path,
     *,
     count: int | None = None,
     seed: int = 0,
     seconds: float | None = None,
-    progress: Callable[[str], None] = lambda line: None,
+    lips: bool = True,
+    workers: int = 1,
 ) -> tuple[int, int]:
-    """Write count clips (default: one a recording) and skipped.tsv into a folder; returns numbers written and skipped.
+    """Write count clips, skipped.tsv and, with lips, manifest.tsv into a folder; returns numbers written and skipped.
 
     Clips that are there already are left alone and counted as written.
     """
@@ -117,49 +166,32 @@ def animate_all(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot make the folder {folder}: {error.strerror}; choose another with --out") from error
-    count = len(recordings) if count is None else count
-    skipped = []
-    for number in range(count):
-        rng = np.random.default_rng([seed, number])
-        recording = recordings[number % len(recordings)]
-        portrait = portraits[int(rng.integers(len(portraits)))]
-        style = random_style(rng)
-        target = folder / f"{number:06d}_{portrait.name}_{recording.stem}.mp4"
-        if target.exists():
-            continue
-        progress(f"{number + 1}/{count} {target.name}")
-        try:
-            animate_portrait(portrait, recording, target, style, rng, seconds)
-        except InputError as error:
-            skipped.append(f"{number}\t{recording}\t{error}\n")
-        except OSError as error:
-            raise OutputError(
-                f"cannot write {target}: {error.strerror or error}; free space or choose another --out"
-            ) from error
-    if skipped:
-        partial = folder / f".{SKIPPED}.partial"
-        partial.write_text("number\trecording\treason\n" + "".join(skipped), encoding="utf-8")
-        partial.replace(folder / SKIPPED)
-    else:
-        (folder / SKIPPED).unlink(missing_ok=True)
-    return count - len(skipped), len(skipped)
+    films = list(choose(portraits, recordings, count, seed))
+    work = functools.partial(make_film, folder=folder, seconds=seconds, lips=lips)
+    done = run_jobs(films, work, folder, name=lambda film: film.id, workers=workers)
+    if lips:
+        write_manifest(folder / "manifest.tsv", [row for row in done if row is not None])
+    return len(done), len(films) - len(done)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m preprocessing.animate_portraits",
-        description="Talking faces from still portraits and recordings.",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--portrait", type=Path, nargs="+", metavar="PICTURE", help="frontal portraits (default: two from packages)"
     )
     parser.add_argument(
-        "--speech", type=Path, nargs="+", required=True, metavar="PATH", help="recordings or folders of them"
+        "--speech", type=Path, nargs="+", required=True, metavar="PATH", help="recordings, folders or manifests of them"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the mp4 files go")
     parser.add_argument("--seed", type=int, default=0, help="of all random choices (default: %(default)s)")
     parser.add_argument("--count", type=int, help="clips to make (default: one a recording)")
     parser.add_argument("--seconds", type=float, help="longest clip; the rest of a recording is cut off")
+    parser.add_argument("--videos-only", action="store_true", help="no lips, no manifest.tsv")
+    add_workers(parser)
     return parser
 
 
@@ -173,7 +205,8 @@ def main(arguments: list[str] | None = None) -> int:
         recordings = find_recordings(options.speech)
         pictures = options.portrait or [stock_picture(name) for name in PICTURES]
         portraits = [load_portrait(path) for path in pictures]
-        cv2.setNumThreads(2)
+        # The processes are the parallelism.
+        cv2.setNumThreads(1 if options.workers > 1 else 2)
         written, skipped = animate_all(
             portraits,
             recordings,
@@ -181,14 +214,15 @@ def main(arguments: list[str] | None = None) -> int:
             count=options.count,
             seed=options.seed,
             seconds=options.seconds,
-            progress=lambda line: print(line, file=sys.stderr),
+            lips=not options.videos_only,
+            workers=options.workers,
         )
     except AvsepError as error:
         print(f"animate_portraits: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
-    print(f"{written} clips in {options.out}" + (f", {skipped} skipped (see {SKIPPED})" if skipped else ""))
+    print(f"{written} clips in {options.out}" + (f", {skipped} skipped (see skipped.tsv)" if skipped else ""))
     return 1 if skipped else 0
 
 

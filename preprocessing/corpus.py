@@ -129,9 +129,11 @@ def read_table(path: Path, columns: Iterable[str], delimiter: str = ",") -> Iter
     """Rows of a CSV or TSV file with the numbers of their lines. Raises InputError that names what is missing."""
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    quoting = csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE
     with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file, delimiter=delimiter, quoting=quoting)
+        if delimiter == ",":
+            reader = csv.DictReader(file)
+        else:
+            reader = csv.DictReader(file, delimiter=delimiter, quoting=csv.QUOTE_NONE)
         missing = [column for column in columns if column not in (reader.fieldnames or ())]
         if missing:
             raise InputError(
@@ -156,6 +158,7 @@ def make_manifest(sounds: Sequence[Sound], out: Path, workers: int = 1) -> list[
             raise InputError(f"{sound.file}: its id {sound.id} is also that of {seen[sound.id]}. Rename one of them")
     rows = run_jobs(sounds, functools.partial(_utterance, out=out), out, name=lambda sound: sound.id, workers=workers)
     write_manifest(out / "manifest.tsv", rows)
+    print(f"{out / 'manifest.tsv'}: {len(rows)} sounds, {len(sounds) - len(rows)} skipped")
     return rows
 
 

@@ -74,6 +74,7 @@ def make_lists(mixes: Sequence[Job], out: Path, workers: int = 1, work: Callable
         chosen = [spec for where, spec in specs if where == split]
         if chosen:
             write_list(out / f"{split}.tsv", chosen)
+    print(f"{out}: {len(specs)} mixtures, {len(mixes) - len(specs)} skipped")
     return len(specs)
 
 

@@ -1,83 +1,133 @@
-"""Packs a folder of sound files into one array a split, so that training reads them without decoding.
+"""Packs the sounds of a manifest into one array a split, so that training reads them without decoding.
 
-    python -m preprocessing.pack_audio FOLDER OUT_FOLDER
+    python -m preprocessing.pack_audio MANIFEST OUT_FOLDER
 
-With a FOLDER/manifest.tsv (columns path, speaker, split) its rows are packed; without one, every sound file below
-FOLDER
-becomes split `train`, its folder's name standing for the speaker. OUT_FOLDER gets SPLIT.npy (int16 at the models'
-rate, mono, all files end to end), SPLIT.tsv (speaker, start, length in samples) and skipped.tsv (path, reason).
+MANIFEST is a manifest.tsv of any module of this folder. It may also be a folder: then its manifest.tsv (or a table with
+the columns path, speaker and split) is followed, and without one every sound below it becomes split `train`, its
+folder's name standing for the speaker. OUT_FOLDER gets SPLIT.npy (int16 at the models' rate, mono, all files end to
+end), SPLIT.tsv (speaker, start, length in samples, id) and skipped.tsv (name, reason). A run that was stopped goes on
+where it was; splits that are there are left alone unless --overwrite is given.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
+import functools
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import soundfile as sf
-from scipy.signal import resample_poly
+import soundfile
 
-from avsep.errors import AvsepError, InputError
+from avsep.data.manifest import SPLITS
+from avsep.dsp.resample import resample
+from avsep.errors import InputError
 from avsep.signals import SAMPLE_RATE
+from preprocessing.corpus import Sound, add_folders, find_sounds, wrong_layout
+from preprocessing.jobs import command, run_jobs, write_lines, write_whole
+from preprocessing.speech_folder import listed
 
-SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3"}
+PARTS = ".parts"
 
 
-def list_files(folder: Path) -> list[dict[str, str]]:
-    """Rows with path (relative to folder), speaker and split."""
-    manifest = folder / "manifest.tsv"
-    if manifest.is_file():
-        with manifest.open() as f:
-            return list(csv.DictReader(f, delimiter="\t"))
-    files = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-    return [{"path": str(p), "speaker": p.parent.name, "split": "train"} for p in files]
+def list_files(source: Path) -> list[Sound]:
+    """The files of a manifest or folder. Raises InputError."""
+    table = source / "manifest.tsv" if source.is_dir() else source
+    if table.is_file():
+        return listed(table)
+    files = find_sounds(source)
+    if not files:
+        raise wrong_layout(source, "a manifest.tsv or sound files")
+    return [Sound(str(f.relative_to(source)), f, f.parent.name, SPLITS[0]) for f in files]
 
 
 def read_mono(path: Path) -> np.ndarray:
-    """(time,) int16 at the models' rate."""
-    samples, rate = sf.read(path, dtype="float32", always_2d=True)
-    divisor = np.gcd(rate, SAMPLE_RATE)
-    mono = resample_poly(samples.mean(axis=1), SAMPLE_RATE // divisor, rate // divisor)
-    return np.clip(mono * 32767, -32768, 32767).astype(np.int16)
-
-
-def pack(source: Path, out: Path) -> None:
-    """Write the arrays and lists of every split found under `source`."""
-    rows = list_files(source)
-    if not rows:
-        raise InputError(
-            f"no sound files under {source} (looked for {', '.join(sorted(SUFFIXES))}) and no manifest.tsv."
-        )
-    out.mkdir(parents=True, exist_ok=True)
-    skipped = ["path\treason"]
-    for split in sorted({row["split"] for row in rows}):
-        pieces, lines, position = [], ["speaker\tstart\tlength"], 0
-        for row in (r for r in rows if r["split"] == split):
-            try:
-                samples = read_mono(source / row["path"])
-            except (sf.LibsndfileError, OSError) as error:
-                skipped.append(f"{row['path']}\t{error}")
-                continue
-            pieces.append(samples)
-            lines.append(f"{row['speaker']}\t{position}\t{len(samples)}")
-            position += len(samples)
-        np.save(out / f"{split}.npy", np.concatenate(pieces))
-        (out / f"{split}.tsv").write_text("\n".join(lines) + "\n")
-    (out / "skipped.tsv").write_text("\n".join(skipped) + "\n")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("out", type=Path)
-    args = parser.parse_args()
+    """(time,) int16 at the models' rate. Raises InputError when the file cannot be read or is empty."""
     try:
-        pack(args.folder, args.out)
-    except AvsepError as error:
-        sys.exit(f"pack_audio: error: {error}")
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise InputError(f"{path}: cannot be read as sound ({error})") from error
+    if not len(samples):
+        raise InputError(f"{path}: holds no samples (0 s)")
+    if not np.isfinite(samples).all():
+        raise InputError(f"{path}: holds samples that are not numbers (NaN or infinite)")
+    mono = resample(samples.mean(axis=1), rate, SAMPLE_RATE)
+    return np.clip(np.round(mono * 32768.0), -32768, 32767).astype(np.int16)
 
+
+def decode(numbered: tuple[int, Sound], parts: Path) -> tuple[Sound, Path, int]:
+    """Decode one file, unless an earlier run did: the row, where its samples are and how many."""
+    number, row = numbered
+    part = parts / f"{number:07d}.npy"
+    if not part.is_file():
+        samples = read_mono(row.file)
+        write_whole(part, lambda partial: np.save(partial, samples))
+    return row, part, len(np.load(part, mmap_mode="r"))
+
+
+def pack(source: Path, out: Path, *, overwrite: bool = False, workers: int = 1) -> int:
+    """Write the arrays and lists of every split of `source` that is not there; returns how many files they hold."""
+    rows = list_files(source)
+    splits = sorted({row.split for row in rows})
+    there = [s for s in splits if (out / f"{s}.npy").is_file() and (out / f"{s}.tsv").is_file() and not overwrite]
+    for split in there:
+        print(f"{out / split}.npy is there already; --overwrite packs it again", file=sys.stderr)
+    jobs = [(number, row) for number, row in enumerate(rows) if row.split not in there]
+    if not jobs:
+        return len(rows)
+    parts = out / PARTS
+    # Parts of another list of files would be taken for this one's.
+    names = "\n".join(f"{row.file.resolve()}\t{row.file.stat().st_size if row.file.is_file() else 0}" for row in rows)
+    if parts.is_dir() and (parts / "files.txt").read_text(encoding="utf-8") != names + "\n":
+        _remove(parts)
+    write_lines(parts / "files.txt", names.split("\n"))
+    done = run_jobs(
+        jobs, functools.partial(decode, parts=parts), out, name=lambda numbered: numbered[1].id, workers=workers
+    )
+    for split in splits:
+        pieces = [piece for piece in done if piece[0].split == split]
+        if pieces and split not in there:
+            _join(out, split, pieces)
+    _remove(parts)
+    return len(done)
+
+
+def _join(out: Path, split: str, pieces: Sequence[tuple[Sound, Path, int]]) -> None:
+    """SPLIT.npy, one piece after the other without holding them in memory, then SPLIT.tsv."""
+    starts = np.cumsum([0, *(length for *_, length in pieces)])
+
+    def fill(partial: Path) -> None:
+        array = np.lib.format.open_memmap(partial, "w+", np.int16, (int(starts[-1]),))
+        for (_, part, length), start in zip(pieces, starts, strict=False):
+            array[start : start + length] = np.load(part)
+        array.flush()
+
+    (out / f"{split}.tsv").unlink(missing_ok=True)
+    write_whole(out / f"{split}.npy", fill)
+    lines = [
+        f"{row.speaker}\t{start}\t{length}\t{row.id}" for (row, _, length), start in zip(pieces, starts, strict=False)
+    ]
+    write_lines(out / f"{split}.tsv", ["speaker\tstart\tlength\tid", *lines])
+
+
+def _remove(parts: Path) -> None:
+    for file in parts.iterdir():
+        os.unlink(file)
+    parts.rmdir()
+
+
+def _configure(parser: argparse.ArgumentParser) -> None:
+    add_folders(parser, "MANIFEST")
+    parser.add_argument("--overwrite", action="store_true", help="pack again what is there already")
+
+
+def _run(options: argparse.Namespace) -> int:
+    return pack(options.source, options.out, overwrite=options.overwrite, workers=options.workers)
+
+
+main = command(__doc__ or "", "pack_audio", _configure, _run)
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

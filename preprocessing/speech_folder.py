@@ -22,7 +22,7 @@ import re
 import sys
 from pathlib import Path
 
-from avsep.data.manifest import SPLITS
+from avsep.data.manifest import COLUMNS, SPLITS, read_manifest
 from avsep.errors import InputError, UsageError
 from preprocessing.corpus import (
     SHARES,
@@ -63,7 +63,16 @@ def list_speech(
 
 
 def listed(table: Path) -> list[Sound]:
-    """The sounds of a table with the columns path (from the table's folder), speaker and split. Raises InputError."""
+    """The sounds of a manifest, or of a table with the columns path (from its folder), speaker and split.
+
+    Raises InputError.
+    """
+    if not table.is_file():
+        raise InputError(f"{table}: no such file. Give a manifest.tsv, or the folder of the recordings")
+    with table.open(encoding="utf-8") as file:
+        ours = file.readline().rstrip("\r\n").split("\t") == list(COLUMNS)
+    if ours:
+        return [Sound(row.id, row.audio, row.speaker, row.split) for row in read_manifest(table)]
     sounds = []
     for line, row in read_table(table, ("path", "speaker", "split"), "\t"):
         if row["split"] not in SPLITS:

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from avsep.data.manifest import read_manifest
 from avsep.errors import InputError, UsageError
 from avsep.signals import FRAME_RATE, SAMPLE_RATE
 from preprocessing import animate_portraits, make_demo
 from preprocessing.animate_portraits import Portrait, animate_all, put_in_frame
+from preprocessing.corpus import Sound
 from preprocessing.portraits import stock
 from preprocessing.portraits.motion import Motion, animate, frames_for, mouth_motion
 from preprocessing.portraits.outline import find_lips
@@ -171,7 +173,7 @@ def test_motion_covers_the_sound() -> None:
         assert motion.head.shape == (len(motion), 4)
 
 
-def write_recordings(folder: Path) -> list[Path]:
+def write_recordings(folder: Path) -> list[Sound]:
     folder.mkdir()
     soundfile.write(folder / "a.wav", vowels(1.3, 22050), 22050)
     soundfile.write(folder / "b.wav", np.zeros(100, np.float32), 16000)
@@ -182,7 +184,7 @@ def write_recordings(folder: Path) -> list[Path]:
 def test_clips_have_the_sound_s_length_and_resume(tmp_path: Path, portrait: Portrait) -> None:
     recordings = write_recordings(tmp_path / "speech")
     out = tmp_path / "out"
-    written, skipped = animate_all([portrait], recordings, out, count=4, seed=5)
+    written, skipped = animate_all([portrait], recordings, out, count=4, seed=5, lips=False)
     assert (written, skipped) == (2, 2)
     clips = sorted(out.glob("*.mp4"))
     assert [clip.name for clip in clips] == ["000000_drawn_a.mp4", "000003_drawn_a.mp4"]
@@ -200,11 +202,37 @@ def test_clips_have_the_sound_s_length_and_resume(tmp_path: Path, portrait: Port
     stamp = clips[0].stat().st_mtime_ns
     kept = clips[1].read_bytes()
     clips[1].unlink()
-    lines: list[str] = []
-    animate_all([portrait], recordings, out, count=4, seed=5, progress=lines.append)
+    animate_all([portrait], recordings, out, count=4, seed=5, lips=False)
     assert clips[0].stat().st_mtime_ns == stamp
     assert clips[1].read_bytes() == kept
-    assert len(lines) == 3
+
+
+def test_clips_end_in_a_manifest(tmp_path: Path, portrait: Portrait, monkeypatch: pytest.MonkeyPatch) -> None:
+    recordings = write_recordings(tmp_path / "speech")[:1]
+    read: list[Path] = []
+
+    def see(video: Path, *args: object, **options: object) -> dict[str, np.ndarray]:
+        read.append(video)
+        return {"lips": np.zeros((33, 96, 96), np.uint8), "audio": np.zeros(20800, np.int16), "first": np.array(0)}
+
+    monkeypatch.setattr("preprocessing.faces_corpus.read_talker", see)
+    monkeypatch.setattr("preprocessing.faces_corpus.MtcnnDetector", lambda device: None)
+    out = tmp_path / "out"
+    for _ in range(2):
+        assert animate_all([portrait], recordings, out, count=1) == (1, 0)
+    assert read == [out / "000000_drawn_a.mp4"]
+    (row,) = read_manifest(out / "manifest.tsv")
+    assert (row.id, row.speaker, row.seconds) == ("000000_drawn_a", "speech", 1.3)
+    assert (row.audio, row.lips) == (out / "000000_drawn_a.flac", out / "000000_drawn_a.npz")
+
+
+def test_recordings_of_a_manifest_keep_speaker_and_split(tmp_path: Path) -> None:
+    write_recordings(tmp_path / "speech")
+    table = tmp_path / "speech" / "manifest.tsv"
+    table.write_text("path\tspeaker\tsplit\na.wav\tanna\tdev\n")
+    for given in (tmp_path / "speech", table):
+        (sound,) = animate_portraits.find_recordings([given])
+        assert (sound.speaker, sound.split, sound.file.name) == ("anna", "dev", "a.wav")
 
 
 def test_a_failure_leaves_no_partial_file(tmp_path: Path, portrait: Portrait, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +244,7 @@ def test_a_failure_leaves_no_partial_file(tmp_path: Path, portrait: Portrait, mo
     monkeypatch.setattr(Puppet, "pose", interrupted)
     with pytest.raises(KeyboardInterrupt):
         animate_all([portrait], recordings, tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["skipped.tsv"]
 
 
 def test_messages_for_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
