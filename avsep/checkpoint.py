@@ -68,8 +68,8 @@ def save_model(
 
     if not model.class_path.startswith(ALLOWED_MODULES):
         raise WeightsError(
-            f"{model.class_path} is not a class under {ALLOWED_MODULES}; a weights file of it would be refused. "
-            f"Move the model into avsep/models/ first."
+            f"{model.class_path} is no model of avsep (a class under {ALLOWED_MODULES[:-1]}); a weights file of it would be "
+            "refused when it is loaded. Move the model into avsep/models/ first."
         )
     card = Card(name, model.class_path, model.init_args, model.parameter_count, licence, lineage, scores or {})
     try:
@@ -206,7 +206,7 @@ def build_model(class_path: str, init_args: Mapping[str, Any]) -> Model:
         except ImportError:
             found = None
     if not (isinstance(found, type) and issubclass(found, Model) and found.__module__.startswith(ALLOWED_MODULES)):
-        raise WeightsError(f"class {class_path!r} is not a model under {ALLOWED_MODULES}.")
+        raise WeightsError(f"class {class_path!r} is not a model of avsep (a class under {ALLOWED_MODULES[:-1]}).")
     try:
         return found(**init_args)
     except (TypeError, ValueError, RuntimeError, KeyError, OverflowError) as error:

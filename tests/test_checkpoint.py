@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from avsep.checkpoint import find_weights, list_weights, load_model, read_card, save_model
-from avsep.errors import WeightsError
+from avsep.checkpoint import find_weights, list_weights, load_model, load_weights, read_card, save_model
+from avsep.errors import OutputError, WeightsError
 from avsep.models.audio_only import AudioOnly
 
 SMALL = {"filters": 16, "bottleneck": 8, "hidden": 12, "blocks": 2, "repeats": 2}
@@ -61,6 +61,68 @@ def header(tmp_path, **changes):
 def test_other_classes_are_never_loaded(tmp_path):
     with pytest.raises(WeightsError, match=r"asks for class 'os.system'; only classes under avsep.models."):
         load_model(header(tmp_path, class_path="os.system"))
+
+
+@pytest.mark.parametrize(
+    "class_path",
+    [
+        "avsep.models.base.nn.Module",  # by way of what a module of ours imports
+        "avsep.models.base.inspect",
+        "avsep.models.audio_only.SAMPLE_RATE",
+        "avsep.models.audio_only.Encoder",  # ours, but no model
+        "avsep.models.nothing.AudioOnly",
+        "avsep.models..AudioOnly",
+        "avsep.models.",
+    ],
+)
+def test_nothing_but_models_of_ours_is_called(tmp_path, class_path):
+    with pytest.raises(WeightsError, match="is not a model of avsep"):
+        load_model(header(tmp_path, class_path=class_path))
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"init_args": [1]}, "init_args in its header is not of type dict"),
+        ({"name": 3}, "name in its header is not of type str"),
+        ({"parameters": "many"}, "parameters in its header is not of type int"),
+        ({"surprise": 1}, "not one of avsep's"),
+        ({"format": None}, "format None"),
+    ],
+)
+def test_a_header_of_other_types(tmp_path, change, part):
+    with pytest.raises(WeightsError, match=part):
+        read_card(header(tmp_path, **change))
+
+
+def test_differences_are_named_by_key_and_shape():
+    model = AudioOnly(**SMALL)
+    weights = AudioOnly(**SMALL | {"filters": 8}).state_dict()
+    weights["extra"] = weights.pop("decoder.conv.weight")
+    with pytest.raises(WeightsError) as caught:
+        load_weights(model, weights, "the file")
+    message = str(caught.value)
+    assert "the file lacks decoder.conv.weight; the file has extra, which" in message
+    assert "encoder.conv.weight is (8, 1, 40) in the file and (16, 1, 40) in the configuration" in message
+    assert "\n" not in message
+
+
+def test_values_beyond_half_precision_are_kept(tmp_path):
+    model = AudioOnly(**SMALL)
+    model.encoder.conv.weight.data[0, 0, 0] = 1e6
+    save_model(tmp_path / "big.safetensors", model, "big", "MIT", {})
+    assert load_model(tmp_path / "big.safetensors")[0].encoder.conv.weight[0, 0, 0] == 1e6
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(OutputError, match=r"cannot write .*gone/x.safetensors: No such file"):
+        save_model(tmp_path / "gone" / "x.safetensors", AudioOnly(**SMALL), "x", "MIT", {})
+
+
+def test_others_may_read_what_is_written(tmp_path):
+    save_model(tmp_path / "x.safetensors", AudioOnly(**SMALL), "x", "MIT", {})
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "x.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_a_newer_format_is_named(tmp_path):

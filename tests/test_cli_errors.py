@@ -248,7 +248,6 @@ def test_disk_really_full(cli, tmp_path: Path) -> None:
         (["separate", "x.mp4", "-v", "-q"], "not allowed with"),
         (["separate", "a/x.mp4", "b/x.mkv"], "both write the folder x/"),
         (["faces"], "CLIP"),
-        (["models", "a", "b"], "b"),
     ],
 )
 def test_wrong_usage_is_2(cli, tmp_path: Path, arguments: list[str], part: str) -> None:

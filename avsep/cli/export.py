@@ -136,7 +136,8 @@ def _from_checkpoint(args: argparse.Namespace, out: Path, terminal: Terminal) ->
     trained = read_trained(Path(args.source), args.config, average=not args.last_step)
     terminal.say(
         f"{type(trained.model).__name__} of step {trained.steps:,}"
-        f"{', averaged weights' if trained.averaged else ''}, built as {trained.config_path} says"
+        f"{', averaged weights' if trained.averaged else ''}"
+        f"{f', configured by {trained.config_path}' if trained.config_path else ''}"
     )
     if args.onnx:
         return _write_onnx(trained.model, out, describe(trained, about, args.name or out.stem), terminal)

@@ -1,10 +1,12 @@
-"""`avsep models`: the weights that come with the package, or one weights file."""
+"""`avsep models`: the weights that come with the package, or those of files and folders."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avsep.cli.terminal import Terminal
@@ -12,35 +14,91 @@ from avsep.cli.terminal import Terminal
 if TYPE_CHECKING:
     from avsep.checkpoint import Card
 
+DESCRIPTION = """\
+List weights with size, licence, lineage and measured figures: the bundled ones, or those of the files and folders
+given. One name or file alone is shown in full. Files that cannot be used get a line each on stderr, and exit code 1."""
+
 
 def register(commands) -> None:
-    parser = commands.add_parser(
-        "models",
-        help="list the bundled weights",
-        description="List the bundled weights with size, licence, lineage and measured figures, or show one in full.",
+    parser = commands.add_parser("models", help="list weights: bundled ones or your own", description=DESCRIPTION)
+    parser.add_argument(
+        "models", nargs="*", metavar="NAME_OR_PATH", help="a bundled model's name, a weights file or a folder of them"
     )
-    parser.add_argument("model", nargs="?", metavar="NAME_OR_FILE", help="a bundled model's name or a weights file")
     parser.add_argument("--json", action="store_true", help="print the results as one JSON document")
     parser.add_argument("-v", "--verbose", action="store_true", help="show tracebacks")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
-    from avsep.checkpoint import find_weights, list_weights, read_card
+    from avsep.checkpoint import BUNDLED, find_weights, read_card
+    from avsep.errors import AvsepError
 
-    if args.model is None:
-        cards = list_weights()
+    if len(args.models) == 1 and not Path(args.models[0]).is_dir():
+        card = read_card(find_weights(args.models[0]))
         if args.json:
-            terminal.result_json([asdict(card) for card in cards])
+            terminal.result_json(asdict(card))
         else:
-            terminal.result("\n\n".join(_block(card) for card in cards) or "no weights come with this copy of avsep")
+            terminal.result(_block(card, full=True))
         return 0
-    card = read_card(find_weights(args.model))
+    cards: list[Card] = []
+    documents: list[dict[str, Any]] = []
+    exit_code = 0
+    for name in _files(args.models or [str(BUNDLED)]):
+        try:
+            cards.append(read_card(find_weights(name)))
+            documents.append(asdict(cards[-1]))
+        except AvsepError as error:
+            terminal.error(str(error))
+            documents.append({"path": str(name), "error": str(error)})
+            exit_code = error.exit_code
     if args.json:
-        terminal.result_json(asdict(card))
-    else:
-        terminal.result(_block(card, full=True))
-    return 0
+        terminal.result_json(documents)
+    elif cards:
+        terminal.result(_table(cards) if sys.stdout.isatty() else "\n\n".join(map(_block, cards)))
+    elif not documents:
+        terminal.say("no weights (*.safetensors) there")
+    return exit_code
+
+
+def _files(names: Iterable[str]) -> list[str | Path]:
+    """The names, with a folder's weights files in its place."""
+    found: list[str | Path] = []
+    for name in names:
+        found += sorted(Path(name).glob("*.safetensors")) if Path(name).is_dir() else [name]
+    return found
+
+
+def _table(cards: Iterable[Card]) -> str:
+    """A row for each model, as wide as the terminal; licence and data in short."""
+    from io import StringIO
+
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        "model", "kind", "parameters", "licence", "trained on", "figures", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+    table.columns[2].justify = "right"
+    for column in table.columns[:3]:
+        column.no_wrap = True
+    for card in cards:
+        kind = card.class_path.rpartition(".")[2]
+        figures = "\n".join(f"{value} {name}" for name, value in card.scores.items())
+        row = (card.name, kind, f"{card.parameters:,}", card.licence.partition(";")[0], _data(card), figures or "none")
+        table.add_row(*map(Text, row))
+    console = Console(file=StringIO(), width=Console().width)
+    console.print(table)
+    return console.file.getvalue().rstrip()  # type: ignore[attr-defined]
+
+
+def _data(card: Card) -> str:
+    """What the lineage says of the data, in short: the corpora's names, or the class of a run's data."""
+    data = card.lineage.get("data", "not stated")
+    if isinstance(data, Mapping):
+        return str(data.get("class_path", "not stated")).rpartition(".")[2]
+    return ", ".join(str(corpus).partition(",")[0] for corpus in (data if isinstance(data, list) else [data]))
 
 
 def _block(card: Card, *, full: bool = False) -> str:

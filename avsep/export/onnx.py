@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -53,8 +54,8 @@ def export_onnx(model: Model, out: Path, card: Card) -> float:
     with written_whole(out) as partial:
         with _quiet():
             _write(model, partial, card)
-        difference = max(_differences(model, partial))
-        if not difference <= TOLERANCE:  # NaN is a difference as well
+        difference = float(np.max(list(_differences(model, partial))))  # NaN if one is, unlike max()
+        if not difference <= TOLERANCE:
             raise WeightsError(
                 f"the ONNX of {card.name} differs from torch by {difference:.1e} of full scale, more than "
                 f"{TOLERANCE:.0e}. Nothing was written; try other versions of torch and onnxscript."

@@ -22,17 +22,24 @@ CONFIG = "config.yaml"
 PREFIX = "model."
 """Where the tasks of avsep.training keep their model."""
 
+OWN_MODEL = "avsep_model"
+"""Where a checkpoint of avsep.training says what builds its model: class_path and init_args."""
+
 COMPILED = "_orig_mod."
 """What torch.compile puts before the names of the weights."""
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """A model as a checkpoint left it. averaged: these are the averaged weights (EMA) rather than the last step's."""
+    """A model as a checkpoint left it.
+
+    config: the run's configuration, empty where the file (config_path) was not found. averaged: these are the averaged
+    weights (EMA) rather than the last step's.
+    """
 
     model: Model
     config: dict[str, Any]
-    config_path: Path
+    config_path: Path | None
     steps: int
     epochs: int
     averaged: bool
@@ -42,28 +49,41 @@ def read_trained(checkpoint: Path, config: Path | None = None, *, average: bool 
     """Rebuild the model of a checkpoint, in single precision, for inference.
 
     checkpoint: a file written by Lightning; it is read with torch's weights_only, so it runs no code. config: the YAML
-    it was trained with; by default the one that LightningCLI saved beside it. average: take the averaged weights where
-    the checkpoint holds both.
+    it was trained with; by default the checkpoint's own word for the model, or the one that LightningCLI saved beside
+    it. average: take the averaged weights where the checkpoint holds both.
 
     Raises WeightsError naming the file, the key and what was expected.
     """
     saved = _load(checkpoint)
-    config = config or find_config(checkpoint)
-    document = _read_yaml(config)
-    class_path, init_args = _model_node(document, config)
     state, averaged = _state(saved, checkpoint, average)
+    own = saved.get(OWN_MODEL)
+    source: Path | None
+    try:
+        source = config or find_config(checkpoint)
+    except WeightsError:
+        if own is None:
+            raise
+        source = None
+    document = _read_yaml(source) if source else {}
+    if own is not None and config is None:
+        class_path, init_args = own["class_path"], own["init_args"]
+        said_by = checkpoint
+    else:
+        assert source is not None
+        class_path, init_args = _model_node(document, source)
+        said_by = source
     try:
         model = build_model(class_path, init_args)
     except WeightsError as error:
-        raise WeightsError(f"{config}: {error}") from error
+        raise WeightsError(f"{said_by}: {error}") from error
     try:
         load_weights(model, state, "the checkpoint")
     except WeightsError as error:
         raise WeightsError(
-            f"{checkpoint} was not trained with {config}: {error} Give the YAML it was trained with as --config."
+            f"{checkpoint} was not trained with {said_by}: {error} Give the YAML it was trained with as --config."
         ) from error
     steps, epochs = int(saved.get("global_step", 0)), int(saved.get("epoch", 0))
-    return Trained(model.eval(), document, config, steps, epochs, averaged)
+    return Trained(model.eval(), document, source, steps, epochs, averaged)
 
 
 def find_config(checkpoint: Path) -> Path:
@@ -95,12 +115,16 @@ def _load(checkpoint: Path) -> dict[str, Any]:
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError) as error:
         raise WeightsError(
-            f"{checkpoint} cannot be read as a checkpoint: {str(error).splitlines()[0]}. It is damaged, or was not"
+            f"{checkpoint} cannot be read as a checkpoint ({_first_line(error)}). It is damaged, or was not"
             " written to its end; take another one."
         ) from error
     if not isinstance(saved, dict) or not isinstance(saved.get("state_dict"), Mapping):
         raise WeightsError(f"{checkpoint} holds no state_dict. Give a .ckpt file that avsep fit wrote.")
     return saved
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _state(saved: dict[str, Any], checkpoint: Path, average: bool) -> tuple[dict[str, Tensor], bool]:
