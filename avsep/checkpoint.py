@@ -68,8 +68,8 @@ def save_model(
 
     if not model.class_path.startswith(ALLOWED_MODULES):
         raise WeightsError(
-            f"{model.class_path} is no model of avsep (a class under {ALLOWED_MODULES[:-1]}); a weights file of it would be "
-            "refused when it is loaded. Move the model into avsep/models/ first."
+            f"{model.class_path} is no model of avsep (a class under {ALLOWED_MODULES[:-1]}); a weights file of it "
+            "would be refused when it is loaded. Move the model into avsep/models/ first."
         )
     card = Card(name, model.class_path, model.init_args, model.parameter_count, licence, lineage, scores or {})
     try:
