@@ -55,9 +55,14 @@ def _face_net(device: str) -> FaceEmbedder:
 def embed_corpus(
     folder: Path, *, workers: int = 1, overwrite: bool = False, device: str = "cpu", embed: Embed | None = None
 ) -> int:
-    """Embed every clip of folder/manifest.tsv and write that anew; returns how many have an embedding."""
+    """Embed every clip of folder/manifest.tsv and write that anew; returns how many have an embedding.
+
+    Raises InputError without a manifest, or without FaceNet's weights.
+    """
     manifest = folder / "manifest.tsv"
     rows = read_manifest(manifest)
+    if embed is None:
+        _face_net(device)  # no weights: say so once, not for every clip
     work = functools.partial(embed_clip, overwrite=overwrite, device=device, embed=embed)
     made = set(run_jobs(rows, work, folder, name=lambda row: row.id, workers=workers, skipped_name="skipped_faces.tsv"))
     files = [None if row.lips is None else row.lips.with_suffix(".npy") for row in rows]

@@ -28,6 +28,7 @@ from avsep.data.manifest import Utterance, write_manifest
 from avsep.errors import InputError, UsageError
 from avsep.faces.detect import Detector, MtcnnDetector
 from avsep.signals import SAMPLE_RATE
+from preprocessing.archives import unpack_all
 from preprocessing.corpus import hashed_split, wrong_layout
 from preprocessing.jobs import add_count, add_workers, command, run_jobs, write_whole
 from preprocessing.talker import read_talker
@@ -123,12 +124,17 @@ def faces_command(
     """The `main` of a video corpus: CORPUS OUT_FOLDER, the common options and those that `configure` adds."""
 
     def run(options: argparse.Namespace) -> int:
+        if options.unpack:
+            unpack_all(options.corpus)
         clips = first_of_each_split(list_clips(options), options.limit)
         work = functools.partial(make_clip, out=options.out, overwrite=options.overwrite, device=options.device)
         return make_corpus(clips, options.out, work, options.workers)
 
     def set_up(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("corpus", type=Path, metavar="CORPUS", help="folder of the corpus as it is published")
+        parser.add_argument(
+            "--unpack", action="store_true", help="first unpack the archives in CORPUS there: .tar, .zip, *_partaa, ..."
+        )
         configure(parser)
         add_options(parser)
 

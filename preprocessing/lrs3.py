@@ -1,10 +1,11 @@
 """Mouths and sound of LRS3-TED (Afouras, Chung, Zisserman 2018): talks, cut into sentences by face.
 
-    python -m preprocessing.lrs3 LRS3 OUT_FOLDER
+    python -m preprocessing.lrs3 LRS3 OUT_FOLDER --unpack
 
 LRS3 is the folder that holds pretrain/, trainval/ and test/, each with TALK/NNNNN.mp4 and the transcripts beside them
-in NNNNN.txt. test is split test. The corpus has no validation set: the talks in --dev-share of pretrain and trainval,
-chosen by a hash of their names so that none is in both, are split dev, the others train. The speaker is the talk.
+in NNNNN.txt, or the archives they come in, which --unpack unpacks there. test is split test. The corpus has no
+validation set: the talks in --dev-share of pretrain and trainval, chosen by a hash of their names so that none is in
+both, are split dev, the others train. The speaker is the talk.
 
 OUT_FOLDER gets manifest.tsv, and for each clip the mouth (ID.npz), the sound (ID.flac) and the transcript (ID.txt);
 skipped.tsv tells what gave nothing, and why. A run that was stopped goes on where it was.

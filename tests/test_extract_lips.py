@@ -1,4 +1,4 @@
-"""preprocessing.extract_lips: a folder of videos to mouths and sound."""
+"""preprocessing.extract_lips and extract_face_embeddings: a folder of videos to mouths, sound and faces."""
 
 from __future__ import annotations
 
@@ -8,69 +8,138 @@ from pathlib import Path
 import numpy as np
 import pytest
 from media_factory import tone, write_media
+from talking_videos import FaceAt, write_video
 
+from avsep.data.manifest import read_manifest
+from avsep.data.talking import TalkingFaces
 from avsep.signals import LIP_SIZE, SAMPLE_RATE
-from preprocessing import extract_lips
+from preprocessing import extract_face_embeddings, extract_lips, faces_corpus
 
 
-def test_help_tells_the_format(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        extract_lips.main(["--help"])
-    assert stop.value.code == 0
-    shown = capsys.readouterr().out
-    assert "manifest.tsv" in shown
-    assert "--overwrite" in shown
-
-
-@pytest.mark.parametrize("make", [False, True])
-def test_no_folder_or_no_videos_is_one_clear_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], make: bool
-) -> None:
+def test_no_folder_or_no_videos_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "videos"
-    if make:
-        source.mkdir()
-    assert extract_lips.main([str(source), str(tmp_path / "out")]) == 1
-    message = capsys.readouterr().err
-    assert message.startswith("error: ")
-    assert str(source) in message
-    assert not (tmp_path / "out").exists()
+    for _ in range(2):
+        assert extract_lips.main([str(source), str(tmp_path / "out")]) == 1
+        message = capsys.readouterr().err
+        assert message.startswith("error: ")
+        assert message.count("\n") == 1
+        assert str(source) in message
+        assert not (tmp_path / "out").exists()
+        source.mkdir(exist_ok=True)
 
 
-def test_videos_without_a_face_are_skipped_with_a_reason(tmp_path: Path) -> None:
+def test_videos_without_a_face_are_skipped_with_a_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, out = tmp_path / "videos", tmp_path / "out"
     source.mkdir()
     (source / "text.mp4").write_text("no video")
     write_media(source / "blank.mp4", times=[k / 25 for k in range(10)], sound=tone(0.4))
-    assert extract_lips.extract_folder(source, out) == (0, 2)
+    assert extract_lips.main([str(source), str(out), "--workers", "1"]) == 1
+    assert "0 clips, 2 skipped" in capsys.readouterr().out
     skipped = (out / "skipped.tsv").read_text().splitlines()
-    assert skipped[0] == "video\treason"
-    assert [line.split("\t")[0] for line in skipped[1:]] == ["blank.mp4", "text.mp4"]
+    assert [line.split("\t")[0] for line in skipped] == ["name", "blank.mp4", "text.mp4"]
     assert "no face" in skipped[1]
-    assert (out / "manifest.tsv").read_text().splitlines() == ["\t".join(extract_lips.COLUMNS)]
+    assert read_manifest(out / "manifest.tsv") == []
+
+
+def test_folders_are_speakers_and_training_reads_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faces_corpus, "_mtcnn", lambda device: FaceAt())
+    source, out = tmp_path / "videos", tmp_path / "out"
+    for name in ("ann/1.mp4", "ann/1.avi", "bob/1.mp4", "carol.mpg"):
+        write_video(source / name)
+    assert extract_lips.main([str(source), str(out), "--dev", "bob", "--test", "carol.mpg", "--workers", "1"]) == 0
+    rows = read_manifest(out / "manifest.tsv")
+    assert [(r.id, r.speaker, r.split) for r in rows] == [
+        ("ann/1.avi", "ann", "train"),
+        ("ann/1.mp4", "ann", "train"),
+        ("bob/1.mp4", "bob", "dev"),
+        ("carol.mpg", "carol.mpg", "test"),
+    ]
+    groups = [(group, len(lips), len(audio)) for group, lips, audio in TalkingFaces(out).clips]
+    assert {group for group, _, _ in groups} == {"ann", "bob", "carol.mpg"}
+    assert all(audio == lips * 640 for _, lips, audio in groups)
 
 
 def test_a_real_talker_gives_mouths_and_sound_on_one_clock(shared: Path, tmp_path: Path) -> None:
     source, out = tmp_path / "videos" / "s1", tmp_path / "out"
     source.mkdir(parents=True)
     shutil.copy(shared / "clips" / "grid" / "s1" / "bbaf3s.mpg", source)
-    assert extract_lips.extract_folder(source.parent, out) == (1, 0)
-    row = dict(zip(*(line.split("\t") for line in (out / "manifest.tsv").read_text().splitlines()), strict=True))
-    assert row["video"] == "s1/bbaf3s.mpg"
-    with np.load(out / row["lips"]) as arrays:
-        lips, quality, first, audio = (arrays[name] for name in ("lips", "quality", "first", "audio"))
-    assert lips.shape == (int(row["frames"]), LIP_SIZE, LIP_SIZE)
+    assert extract_lips.main([str(source.parent), str(out), "--workers", "1"]) == 0
+    (row,) = read_manifest(out / "manifest.tsv")
+    assert row.id == "s1/bbaf3s.mpg"
+    assert row.lips is not None
+    with np.load(row.lips) as arrays:
+        lips, quality, first, audio, portraits = (
+            arrays[name] for name in ("lips", "quality", "first", "audio", "portraits")
+        )
+    assert lips.shape[1:] == (LIP_SIZE, LIP_SIZE)
     assert lips.dtype == np.uint8
     assert quality.shape == (len(lips),)
     assert quality.min() > 0.9
-    assert int(first) == int(row["first"]) == 0
+    assert int(first) == 0
     assert audio.dtype == np.int16
-    assert len(audio) == int(row["samples"])
-    assert len(audio) / SAMPLE_RATE == pytest.approx(len(lips) / 25, abs=0.1)
+    assert len(audio) / SAMPLE_RATE == pytest.approx(row.seconds, abs=1e-3)
+    assert row.seconds == pytest.approx(len(lips) / 25, abs=0.1)
     assert np.abs(audio.astype(float)).max() > 500
+    assert len(portraits)
 
-    written = (out / row["lips"]).stat().st_mtime_ns
-    assert extract_lips.extract_folder(source.parent, out) == (1, 0)
-    assert (out / row["lips"]).stat().st_mtime_ns == written, "what was there was made again"
-    assert extract_lips.extract_folder(source.parent, out, overwrite=True) == (1, 0)
-    assert (out / row["lips"]).stat().st_mtime_ns != written
-    assert not list(out.rglob("*.partial"))
+
+def fake_embedding(portraits: np.ndarray) -> np.ndarray:
+    """(n, 512): the mean light of the left and right half, and zeros."""
+    vectors = np.zeros((len(portraits), 512), np.float32)
+    vectors[:, 0] = portraits[:, :, :80].mean(axis=(1, 2, 3))
+    vectors[:, 1] = portraits[:, :, 80:].mean(axis=(1, 2, 3))
+    return vectors
+
+
+@pytest.fixture
+def faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A corpus of three clips, the second of which was made without portraits."""
+    monkeypatch.setattr(faces_corpus, "_mtcnn", lambda device: FaceAt())
+    for name in "abc":
+        write_video(tmp_path / "videos" / f"{name}.mp4")
+    out = tmp_path / "out"
+    assert extract_lips.main([str(tmp_path / "videos"), str(out), "--workers", "1"]) == 0
+    with np.load(out / "b.mp4.npz") as arrays:
+        kept = {name: arrays[name] for name in arrays.files if name != "portraits"}
+    np.savez(out / "b.mp4.npz", **kept)
+    return out
+
+
+def test_embeddings_become_a_column(faces: Path) -> None:
+    before = read_manifest(faces / "manifest.tsv")
+    assert extract_face_embeddings.embed_corpus(faces, embed=fake_embedding) == 2
+    rows = read_manifest(faces / "manifest.tsv")
+    assert [(r.id, r.audio, r.lips) for r in rows] == [(r.id, r.audio, r.lips) for r in before]
+    assert [r.face for r in rows] == [faces / "a.mp4.npy", None, faces / "c.mp4.npy"]
+    vector = np.load(faces / "a.mp4.npy")
+    assert vector.shape == (512,)
+    assert vector.dtype == np.float32
+    assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
+    assert vector[1] > vector[0] > 0.1
+    skipped = (faces / "skipped_faces.tsv").read_text()
+    assert "b.mp4.npz: holds no portraits" in skipped
+    assert (faces / "skipped.tsv").read_text() == "name\treason\n", "the clips' own list was overwritten"
+
+
+def test_embeddings_go_on_and_survive_the_corpus_made_again(faces: Path, tmp_path: Path) -> None:
+    extract_face_embeddings.embed_corpus(faces, embed=fake_embedding)
+
+    def never(portraits: np.ndarray) -> np.ndarray:
+        raise AssertionError("embedded again")
+
+    assert extract_face_embeddings.embed_corpus(faces, embed=never) == 2
+    assert extract_lips.main([str(tmp_path / "videos"), str(faces), "--workers", "1"]) == 0
+    assert [r.face is None for r in read_manifest(faces / "manifest.tsv")] == [False, True, False]
+
+
+def test_without_a_manifest_or_weights_there_is_one_message(
+    faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert extract_face_embeddings.main([str(tmp_path / "nowhere")]) == 1
+    assert f"error: {tmp_path / 'nowhere' / 'manifest.tsv'}: no such manifest" in capsys.readouterr().err
+    monkeypatch.setattr(extract_face_embeddings, "load_face_embedder", lambda device: (None, "off"))
+    extract_face_embeddings._face_net.cache_clear()
+    assert extract_face_embeddings.main([str(faces), "--workers", "1"]) == 1
+    message = capsys.readouterr().err
+    assert message.startswith("error: no FaceNet weights")
+    assert not (faces / "skipped_faces.tsv").exists()
