@@ -19,7 +19,9 @@ SPREAD, BY_INPUT, SPECTROGRAMS = "si_sdri.png", "si_sdri_by_input.png", "spectro
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#6E6E6E"
 """Told apart by every eye, and in grey (Okabe and Ito, 2008)."""
 RANGE_DB = 60
-"""What the spectrograms show below the loudest bin of the mixture."""
+"""What the spectrograms show below the loud bins of the mixture."""
+LOUD_PERCENT = 99.9
+"""Where 0 dB lies among the mixture's bins: its very loudest may be a hum or a click."""
 STYLE: dict[Any, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
@@ -62,7 +64,7 @@ def _save(figure: Any, path: Path) -> None:
 
 
 def _spread(rows: Sequence[Row], shown: Sequence[Row], seed: int) -> Any:
-    """A histogram of the estimates over a box for each system: median, quartiles, 5th to 95th percentile."""
+    """A histogram of the estimates over a box for each system: median, quartiles, whiskers to 5 and 95 %."""
     values = _column(shown, "si_sdri")
     systems = [name for name in dict.fromkeys(row.system for row in rows) if name not in (ESTIMATE, UNPROCESSED)]
     boxes = [(ESTIMATE, values)]
@@ -72,10 +74,10 @@ def _spread(rows: Sequence[Row], shown: Sequence[Row], seed: int) -> Any:
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[1.9, 0.35 + 0.17 * len(boxes)])
     width = _bin_width(values)
     edges = np.arange(math.floor(values.min() / width), math.floor(values.max() / width) + 2) * width
-    upper.hist(values, edges, color=BLUE, alpha=0.75, edgecolor="white", linewidth=0.4)
+    upper.hist(values, edges, color=BLUE, alpha=0.8, edgecolor="white", linewidth=0.4)
     mean, interval = values.mean(), bootstrap(values, [row.mixture for row in shown], seed)
     if interval:
-        upper.axvspan(*interval, color=ORANGE, alpha=0.2, linewidth=0)
+        upper.axvspan(*interval, color=ORANGE, alpha=0.2, linewidth=0, zorder=0)
     text = f"mean {mean:.1f} dB" + (f"\n95 %: {interval[0]:.1f} to {interval[1]:.1f} dB" if interval else "")
     upper.axvline(mean, color=ORANGE, linewidth=1.2, label=text)
     upper.set_ylabel("number of sources")
@@ -112,7 +114,7 @@ def _by_input(shown: Sequence[Row]) -> Any:
         axes.scatter(x[missing], y[missing], s=14, color=GREY, marker="x", linewidth=0.8, label="no estimate")
     centres, means = _bin_means(x, y)
     if len(centres) > 1:
-        axes.plot(centres, means, color=ORANGE, linewidth=1.3, marker="s", markersize=3, label="mean of a fifth")
+        axes.plot(centres, means, color=ORANGE, linewidth=1.3, marker="s", markersize=3, label="mean of each fifth")
     axes.set_xlabel("input SI-SDR (dB)")
     axes.set_ylabel("SI-SDR improvement (dB)")
     axes.legend(loc="best", handletextpad=0.4)
@@ -135,9 +137,9 @@ def _spectrograms(shown: Sequence[Row], trials: Mapping[str, TrialSource]) -> An
         got = mixture
         if row.status == "separated":
             got = trial.estimates[trial.estimate_names.index(row.estimate)].mean(axis=0)
-            got = got * float((got @ reference) / (got @ got))  # SI-SDR leaves the level open
-        top = spectrogram_db(mixture, trial.sample_rate).max()
-        gain = f"SI-SDRi {row.figures['si_sdri']:.1f} dB"
+            got = got * np.linalg.norm(reference) / np.linalg.norm(got)  # SI-SDR leaves the level open
+        top = np.percentile(spectrogram_db(mixture, trial.sample_rate), LOUD_PERCENT)
+        gain = "SI-SDRi " + f"{row.figures['si_sdri']:.1f} dB".replace("-", "\N{MINUS SIGN}")
         titles = [f"{what}: mixture {row.mixture}", f"reference {row.source}", f"estimate, {gain}"]
         if row.status != "separated":
             titles[2] = f"no estimate (mixture), {gain}"
@@ -150,13 +152,12 @@ def _spectrograms(shown: Sequence[Row], trials: Mapping[str, TrialSource]) -> An
                 vmin=-RANGE_DB,
                 vmax=0,
                 cmap="magma",
-                interpolation="nearest",
             )
             axes.set_title(_short(title))
         line[0].set_ylabel("frequency (kHz)")
     for axes in grid[-1]:
         axes.set_xlabel("time (s)")
-    figure.colorbar(image, ax=grid, label="level (dB below the mixture's loudest bin)", shrink=0.8, pad=0.01)
+    figure.colorbar(image, ax=grid, label="level (dB re loud bins of the mixture)", shrink=0.8, pad=0.01)
     return figure
 
 
