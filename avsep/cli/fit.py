@@ -82,10 +82,9 @@ def _fit(args: argparse.Namespace, terminal: Terminal) -> int:
             "the GPU's memory is full. Take a smaller batch_size with more --trainer.accumulate_grad_batches, shorter "
             "segments (seconds) or --trainer.precision bf16-mixed"
         ) from error
-    best = getattr(cli.trainer.checkpoint_callback, "best_model_path", "")
     terminal.say(f"done at step {cli.trainer.global_step}; checkpoints in {cli.checkpoints}")
-    if best and cli.trainer.is_global_zero:
-        terminal.result(best)
+    if cli.best and cli.trainer.is_global_zero:
+        terminal.result(cli.best)
     return 0
 
 

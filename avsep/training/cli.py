@@ -43,7 +43,7 @@ class SaveConfig(SaveConfigCallback):
     def save_config(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         folder = Path(trainer.default_root_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        self.parser.save(self.config, folder / self.config_filename, skip_none=False, overwrite=True)
+        self.parser.save(self.config, folder / self.config_filename, overwrite=True)
 
 
 class FitCLI(LightningCLI):
@@ -128,7 +128,12 @@ class FitCLI(LightningCLI):
         if resume is not None:
             check_checkpoint(resume, self.model)
             say(f"going on from {resume}")
-        self.trainer.fit(self.model, datamodule=self.datamodule, ckpt_path=resume)
+        self.trainer.fit(self.model, datamodule=self.datamodule, ckpt_path=resume, weights_only=True)
+
+    @property
+    def best(self) -> str:
+        """The checkpoint with the best validation, or nothing."""
+        return next((c.best_model_path for c in self.trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint)), "")
 
     def _clear(self, resume: Path | None) -> None:
         """Keep an earlier run: its checkpoints are replaced only when that is asked for."""

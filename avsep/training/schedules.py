@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 from lightning.pytorch.callbacks import Callback, EarlyStopping
@@ -18,12 +19,18 @@ class Schedule:
         trainer, -1 without a limit."""
         raise NotImplementedError
 
+    def validated(self, scheduler: Any, value: float) -> None:
+        """Called after each validation with the scheduler and the value of the metric."""
+
     def callbacks(self, monitor: str) -> list[Callback]:
         return []
 
 
 class Plateau(Schedule):
-    """The rate is halved after `halve_after` epochs without gain; the training ends after `stop_after` such epochs."""
+    """The rate is halved after `halve_after` epochs without gain; the training ends after `stop_after` such epochs.
+
+    Where there are several validations an epoch, they are counted instead.
+    """
 
     def __init__(self, halve_after: int = 3, stop_after: int = 10, factor: float = 0.5) -> None:
         if halve_after < 1 or stop_after < 1:
@@ -33,11 +40,23 @@ class Plateau(Schedule):
     def configure(self, optimizer: Optimizer, monitor: str, max_steps: int) -> dict[str, Any]:
         # torch's patience is the number of epochs that are forgiven: the next one lowers the rate.
         scheduler = ReduceLROnPlateau(optimizer, "max", self.factor, self.halve_after - 1, threshold=0.0)
-        # An epoch in which nothing was validated is passed over.
-        return {"scheduler": scheduler, "interval": "epoch", "monitor": monitor, "strict": False}
+        # Lightning would step it too, but not in the epoch after a restart: it is left to `validated`.
+        return {"scheduler": scheduler, "monitor": monitor, "frequency": sys.maxsize, "strict": False}
+
+    def validated(self, scheduler: Any, value: float) -> None:
+        scheduler.step(value)
 
     def callbacks(self, monitor: str) -> list[Callback]:
-        return [EarlyStopping(monitor, patience=self.stop_after, mode="max", strict=False, check_finite=False)]
+        return [
+            EarlyStopping(
+                monitor,
+                patience=self.stop_after,
+                mode="max",
+                strict=False,
+                check_finite=False,
+                check_on_train_epoch_end=False,
+            )
+        ]
 
 
 class WarmupCosine(Schedule):

@@ -103,6 +103,11 @@ class SeparationTask(lightning.LightningModule):
         self.log("valid_loss", losses.mean(), batch_size=len(losses), sync_dist=True)
         return estimates
 
+    def on_validation_end(self) -> None:
+        value = self.trainer.callback_metrics.get(self.monitor)
+        if value is not None and self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
+            self.schedule.validated(self.lr_schedulers(), float(value))
+
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.Adam(self.parameters(), self.learning_rate, weight_decay=self.weight_decay)
         entry = self.schedule.configure(optimizer, self.monitor, self.trainer.max_steps)
