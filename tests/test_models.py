@@ -9,7 +9,8 @@ from avsep.models.audio_only import AudioOnly
 from avsep.models.audio_visual import AudioVisual
 from avsep.models.decoder import Decoder
 from avsep.models.encoder import Encoder
-from avsep.models.separators.conv_tasnet import CumulativeLayerNorm, DepthwiseConv, TemporalConvNet
+from avsep.models.layers import CumulativeLayerNorm, DepthwiseConv, PReLU
+from avsep.models.separators.conv_tasnet import TemporalConvNet
 from avsep.models.synchrony import Synchrony, correlation
 
 SMALL = {"filters": 16, "bottleneck": 8, "hidden": 12, "blocks": 2, "repeats": 2}
@@ -69,7 +70,7 @@ def test_cumulative_norm_equals_a_loop_over_frames():
 def test_depthwise_conv_equals_a_grouped_convolution(causal):
     layer = DepthwiseConv(5, 3, 4, causal)
     x = torch.randn(2, 5, 30)
-    padded = torch.nn.functional.pad(x, layer.padding)
+    padded = torch.nn.functional.pad(x, (8, 0) if causal else (4, 4))
     expected = torch.nn.functional.conv1d(padded, layer.weight.permute(1, 2, 0), layer.bias[:, 0], dilation=4, groups=5)
     assert torch.allclose(layer(x), expected, atol=1e-6)
 

@@ -6,63 +6,9 @@ repeats.
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-EPS = 1e-8
-
-
-class GlobalLayerNorm(nn.GroupNorm):
-    """gLN: over channels and time together (eq. 9), not causal."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(1, channels, eps=EPS)
-
-
-class CumulativeLayerNorm(nn.Module):
-    """cLN: over channels and all frames up to the present one (eq. 13), causal."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels, 1))
-        self.bias = nn.Parameter(torch.zeros(channels, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, channels, frames) -> the same shape."""
-        count = torch.arange(1, x.shape[-1] + 1, device=x.device, dtype=torch.float32) * x.shape[1]
-        frame = x.float()
-        mean = frame.sum(1).cumsum(-1) / count
-        power = frame.square().sum(1).cumsum(-1) / count
-        deviation = (power - mean.square()).clamp_min(0).add(EPS).sqrt()
-        normal = (frame - mean.unsqueeze(1)) / deviation.unsqueeze(1)
-        return (normal * self.weight + self.bias).to(x.dtype)
-
-
-NORMS = {"gLN": GlobalLayerNorm, "cLN": CumulativeLayerNorm}
-
-
-class DepthwiseConv(nn.Module):
-    """Depth-wise dilated convolution as a sum of P shifted copies: the same arithmetic as a grouped
-    convolution, several times faster on a CPU, where the grouped one with dilation has no fast kernel."""
-
-    def __init__(self, channels: int, kernel: int, dilation: int, causal: bool) -> None:
-        super().__init__()
-        reach = (kernel - 1) * dilation
-        self.dilation = dilation
-        self.padding = (reach, 0) if causal else (reach // 2, reach - reach // 2)
-        self.weight = nn.Parameter(torch.empty(kernel, channels, 1).uniform_(-1, 1) / kernel**0.5)
-        self.bias = nn.Parameter(torch.zeros(channels, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, channels, frames) -> the same shape."""
-        frames = x.shape[-1]
-        padded = F.pad(x, self.padding)
-        out = self.bias
-        for tap, weight in enumerate(self.weight):
-            start = tap * self.dilation
-            out = out + weight * padded[..., start : start + frames]
-        return out
+from avsep.models.layers import NORMS, DepthwiseConv, PReLU
 
 
 class ConvBlock(nn.Module):
@@ -78,10 +24,10 @@ class ConvBlock(nn.Module):
         self.bottleneck = bottleneck
         self.body = nn.Sequential(
             nn.Conv1d(bottleneck, hidden, 1),
-            nn.PReLU(),
+            PReLU(),
             NORMS[norm](hidden),
             DepthwiseConv(hidden, kernel, dilation, causal),
-            nn.PReLU(),
+            PReLU(),
             NORMS[norm](hidden),
         )
         # One convolution for both outputs: one pass over memory instead of two.
@@ -146,7 +92,7 @@ class TemporalConvNet(nn.Module):
         stack = [Repeat(bottleneck, hidden, skip, kernel, blocks, norm, causal) for _ in range(repeats)]
         self.repeats_before = nn.ModuleList(stack[:fuse_after])
         self.repeats_after = nn.ModuleList(stack[fuse_after:])
-        self.to_masks = nn.Sequential(nn.PReLU(), nn.Conv1d(skip or bottleneck, sources * filters, 1), nn.Sigmoid())
+        self.to_masks = nn.Sequential(PReLU(), nn.Conv1d(skip or bottleneck, sources * filters, 1), nn.Sigmoid())
 
     def before(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Encoder frames (batch, filters, frames) -> features (batch, bottleneck, frames), skips so far."""
