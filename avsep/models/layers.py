@@ -128,4 +128,4 @@ def _sum_of_taps(x: Tensor, weight: Tensor, bias: Tensor, offsets: Sequence[int]
 
 def _overlap(y: Tensor, x: Tensor, offset: int) -> tuple[Tensor, Tensor]:
     """The frames t of y and t + offset of x that both exist."""
-    return (y[..., :-offset], x[..., offset:]) if offset > 0 else (y[..., -offset:], x[..., : x.shape[-1] + offset])
+    return (y[..., :-offset], x[..., offset:]) if offset > 0 else (y[..., -offset:], x[..., : offset or None])
