@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from avsep.errors import InputError, UsageError
-from avsep.evaluation import Row, Scoring, Trial, bootstrap, evaluate, make_trial, score, summarise
+from avsep.evaluation import Row, Scoring, Trial, bootstrap, evaluate, make_trial, masks, perceptual, score, summarise
 from avsep.evaluation import figures as names
-from avsep.evaluation import masks, perceptual
 from avsep.metrics import BOUND_DB
 
 RATE = 8000

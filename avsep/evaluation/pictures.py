@@ -74,7 +74,7 @@ def _spread(rows: Sequence[Row], shown: Sequence[Row], seed: int) -> Any:
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[1.9, 0.35 + 0.17 * len(boxes)])
     width = _bin_width(values)
     edges = np.arange(math.floor(values.min() / width), math.floor(values.max() / width) + 2) * width
-    upper.hist(values, edges, color=BLUE, alpha=0.8, edgecolor="white", linewidth=0.4)
+    upper.hist(values, edges, color=BLUE, edgecolor="white", linewidth=0.4)
     mean, interval = values.mean(), bootstrap(values, [row.mixture for row in shown], seed)
     if interval:
         upper.axvspan(*interval, color=ORANGE, alpha=0.2, linewidth=0, zorder=0)
