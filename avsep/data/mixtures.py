@@ -1,194 +1,221 @@
-"""Mixtures of utterances, made on the fly: the same seed and item give the same mixture on any number of workers."""
+"""Mixtures of utterances, made on the fly: item n is drawn from (seed, n) alone, so that the same seed gives the same
+mixtures on any number of workers and ranks."""
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-import lightning
 import numpy as np
 import torch
 from scipy import fft
-from torch.utils.data import DataLoader, Dataset
+from torch import Tensor
+from torch.utils.data import Dataset
 
-from avsep.errors import InputError
-from avsep.signals import SAMPLE_RATE
+from avsep.data.augment import Activity, Damage, Filter, Noise, Range, Speed, check
+from avsep.data.corpus import Corpus, Voices
+from avsep.data.lip_augment import Faces, LipAugment, apply
+from avsep.data.rooms import Rooms
+from avsep.data.sound import pictures_in
+from avsep.errors import InputError, UsageError
+from avsep.signals import FRAME_RATE, SAMPLE_RATE
+
+Item = dict[str, Tensor | str]
 
 
-class PackedSpeech:
-    """One split of a packed corpus (see preprocessing/pack_audio.py), memory-mapped.
+@dataclass
+class Recipe:
+    """How a mixture is made. What is left out does not happen; the defaults give plain mixtures of two voices.
 
-    `speakers` maps a name to its (start, length) pairs in samples.
+    seconds: length of an item. speakers: lowest and highest number of voices; an item has as many sources as the
+    highest, zeros where there is none. loudness_db: level (root mean square against full scale) around which the
+    voices of an item lie, level_db: how far they lie apart at most. speed, filters and room change the voices (the
+    room as its `early_seconds` says), activity silences them, noise and damage change the mixture alone. faces, lips:
+    for models of lips: which faces are seen, and what happens to their pictures.
     """
 
-    def __init__(self, folder: Path | str, split: str) -> None:
-        array, table = Path(folder) / f"{split}.npy", Path(folder) / f"{split}.tsv"
-        if not array.is_file() or not table.is_file():
-            raise InputError(
-                f"no packed corpus at {array}. Make it with: python -m preprocessing.pack_audio SPEECH {folder}"
-            )
-        self.samples = np.load(array, mmap_mode="r")
-        self.speakers: dict[str, list[tuple[int, int]]] = {}
-        with table.open() as f:
-            for row in csv.DictReader(f, delimiter="\t"):
-                self.speakers.setdefault(row["speaker"], []).append((int(row["start"]), int(row["length"])))
-        self.names = sorted(self.speakers)
+    seconds: float = 4.0
+    speakers: tuple[int, int] = (2, 2)
+    loudness_db: Range = (-35.0, -18.0)
+    level_db: float = 5.0
+    speed: Speed | None = None
+    filters: list[Filter] = field(default_factory=list)
+    room: Rooms | None = None
+    activity: Activity | None = None
+    noise: Noise | None = None
+    damage: list[Damage] = field(default_factory=list)
+    faces: Faces | None = None
+    lips: list[LipAugment] = field(default_factory=list)
+    sample_rate: int = SAMPLE_RATE
 
-    def draw(self, rng: np.random.Generator, name: str, length: int) -> np.ndarray:
-        """(length,) float32 of utterances of one speaker, end to end in random order from a random start."""
-        pieces: list[np.ndarray] = []
-        missing = length
-        while missing > 0:
-            start, size = self.speakers[name][rng.integers(len(self.speakers[name]))]
-            offset = int(rng.integers(max(1, size - length))) if size > length else 0
-            piece = self.samples[start + offset : start + min(size, offset + missing)].astype(np.float32) / 32768
-            pieces.append(piece)
-            missing -= len(piece)
-        return np.concatenate(pieces)[:length]
+    def __post_init__(self) -> None:
+        check(self, (1, 100), "speakers")
+        check(self, (0.0, 200.0), "level_db")
+        check(self, (0.001, 3600.0), "seconds")
+        if self.faces is not None and self.faces.shown > self.speakers[1]:
+            raise UsageError(f"Recipe: {self.faces.shown} faces are shown, but there are {self.speakers[1]} speakers")
+        self._noises: Corpus | None = None
+
+    @property
+    def length(self) -> int:
+        """Samples of an item."""
+        return round(self.seconds * self.sample_rate)
+
+    def prepare(self) -> None:
+        """Open the noises and make the rooms: once, before workers start."""
+        if self.noise is not None and self._noises is None:
+            self._noises = self.noise.corpus(self.sample_rate)
+        if self.room is not None:
+            self.room.prepare(self.speakers[1] + 1, self.sample_rate)
+
+    def mix(self, voices: Voices, rng: np.random.Generator, name: str) -> Item:
+        """One item: mixture (time,), or (channels, time) in a room with several microphones; sources (sources, time) at
+        the first microphone; lips (faces, pictures, 96, 96) in 0..1, of the first sources, if faces are shown."""
+        self.prepare()
+        slots, shown = self.speakers[1], self.faces.shown if self.faces else 0
+        names = rng.choice(len(voices.names), slots, replace=False)
+        loud = np.ones((slots, self.length), bool)
+        loud[rng.integers(self.speakers[0], slots + 1) :] = False
+        if self.activity is not None:
+            self.activity(loud, rng)
+        fates = rng.random(shown)
+        for face in range(shown):
+            if self.faces is not None and fates[face] < self.faces.silent:
+                loud[face] = False
+        response = None if self.room is None else self.room.draw(rng, slots + 1, self.sample_rate)
+        base = rng.uniform(*self.loudness_db)
+        channels = 1 if self.room is None else self.room.microphones
+        mixture = np.zeros((channels, self.length), np.float32)
+        sources = np.zeros((slots, self.length), np.float32)
+        lips = []
+        for slot in range(slots):
+            heard = bool(loud[slot].any())
+            if not heard and slot >= shown:
+                continue
+            sound, pictures = self._speak(voices, rng, voices.names[names[slot]], slot < shown)
+            level = base + rng.uniform(-self.level_db, self.level_db) / 2
+            absent = self.faces is not None and slot < shown and fates[slot] >= 1 - self.faces.absent
+            if heard:
+                image, target = self._carry(sound * loud[slot], None if response is None else response[slot], rng)
+                gain = scale_to(target, level, int(loud[slot].sum()))
+                mixture += gain * image
+                if not absent:
+                    sources[slot] = gain * target
+            if self.faces is not None and pictures is not None:
+                instants = np.arange(len(pictures)) * self.sample_rate // FRAME_RATE
+                lips.append(
+                    np.zeros_like(pictures)
+                    if absent
+                    else apply(self.lips, self.faces.rest(pictures, loud[slot, instants], rng), rng)
+                )
+        if self.noise is not None and self._noises is not None and rng.random() < self.noise.share:
+            mixture += self._noise(self.noise, self._noises, rng, response, base)
+        for change in self.damage:
+            mixture = change(mixture if channels > 1 else mixture[0], rng, self.sample_rate).reshape(mixture.shape)
+        item: Item = {
+            "mixture": torch.from_numpy(mixture if channels > 1 else mixture[0]),
+            "sources": torch.from_numpy(sources),
+            "name": name,
+        }
+        if shown:
+            item["lips"] = torch.from_numpy(np.stack(lips)).float().mul_(1 / 255)
+        return item
+
+    def _speak(
+        self, voices: Voices, rng: np.random.Generator, name: str, faces: bool
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """(length,) of one speaker and, with faces, its (pictures, 96, 96) uint8."""
+        if self.speed is None:
+            return voices.draw(rng, name, self.length, faces)
+        factor = self.speed.draw(rng)
+        clip = voices.draw(rng, name, Speed.needed(self.length, factor), faces)
+        lips = None
+        if clip.lips is not None:
+            lips = Speed.lips(clip.lips, factor, pictures_in(self.length, self.sample_rate))
+        return Speed.sound(clip.sound, factor, self.length), lips
+
+    def _carry(
+        self, x: np.ndarray, response: np.ndarray | None, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(time,) of a voice -> what the microphones hear (channels, time) and the target (time,)."""
+        early = None if self.room is None else self.room.early_seconds
+        if response is None or self.room is None or early is None:
+            images = carry(x, self.filters, response, rng, self.sample_rate)[0]
+            return images, images[0]
+        kept = self.room.early(response[:1], self.sample_rate)
+        images, target = carry(x, self.filters, response, rng, self.sample_rate, kept)
+        return images, target[0]
+
+    def _noise(
+        self, noise: Noise, sounds: Corpus, rng: np.random.Generator, response: np.ndarray | None, base: float
+    ) -> np.ndarray:
+        """(channels, time) of a sound, which stands in the same room as the voices."""
+        name = sounds.names[rng.integers(len(sounds.names))]
+        sound = sounds.draw(rng, name, self.length).sound
+        image = carry(sound, (), None if response is None else response[-1], rng, self.sample_rate)[0]
+        return image * scale_to(image[0], base - rng.uniform(*noise.below_db), self.length)
 
 
-def colour(x: np.ndarray, rng: np.random.Generator, rooms: float = 0.6) -> np.ndarray:
-    """A random room (in a share `rooms` of cases), spectral tilt and band limit in one filtering, (time,) -> (time,).
-
-    The room is exponentially decaying noise behind a direct path (T60 0.1 to 0.6 s).
-    """
-    size = fft.next_fast_len(2 * len(x), real=True)
+def carry(
+    x: np.ndarray,
+    filters: Sequence[Filter],
+    response: np.ndarray | None,
+    rng: np.random.Generator,
+    sample_rate: int = SAMPLE_RATE,
+    *more: np.ndarray,
+) -> list[np.ndarray]:
+    """Through filters and then each response (channels, taps), as products of one spectrum: (time,) -> a list of
+    (channels, time), one for each response; without any, of (1, time)."""
+    responses = [] if response is None else [response, *more]
+    if not responses and not filters:
+        return [x[None]]
+    taps = max((r.shape[-1] for r in responses), default=0)
+    # Place for the echoes, so that the end does not come round to the start; filters ring for some milliseconds.
+    size = fft.next_fast_len(len(x) + max(taps, 2048), real=True)
     spectrum = fft.rfft(x, size)
-    if rng.random() < rooms:
-        t60 = rng.uniform(0.1, 0.6)
-        time = np.arange(int(t60 * SAMPLE_RATE)) / SAMPLE_RATE
-        tail = rng.standard_normal(len(time)) * 10 ** (-3 * time / t60)
-        tail *= 10 ** (-rng.uniform(0, 15) / 20) / np.linalg.norm(tail)
-        tail[0] = 1.0
-        spectrum *= fft.rfft(tail.astype(np.float32), size)
-    frequency = np.linspace(0, 1, len(spectrum), dtype=np.float32)
-    if rng.random() < 0.6:
-        octaves = np.log2(np.maximum(frequency * SAMPLE_RATE / 2, 60) / 1000)
-        bend = rng.uniform(-3, 3) * octaves + rng.uniform(-3, 3) * np.cos(octaves * rng.uniform(0.5, 2))
-        spectrum *= (10 ** (bend / 20)).astype(np.float32)
-    if rng.random() < 0.25:
-        spectrum *= 1 / (1 + (frequency / rng.uniform(0.4, 0.9)) ** 24)
-    return fft.irfft(spectrum, size)[: len(x)].astype(np.float32, copy=False)
+    frequency = np.linspace(0, sample_rate / 2, len(spectrum), dtype=np.float32)
+    for one in filters:
+        gains = one.gains(frequency, rng)
+        if gains is not None:
+            spectrum *= gains
+    if not responses:
+        return [fft.irfft(spectrum, size)[None, : len(x)]]
+    return [fft.irfft(spectrum * fft.rfft(r, size), size)[:, : len(x)] for r in responses]
 
 
-def change_speed(x: np.ndarray, factor: float) -> np.ndarray:
-    """Play `factor` times faster (pitch and tempo together), by linear interpolation."""
-    positions = np.arange(0, len(x) - 1, factor)
-    return np.interp(positions, np.arange(len(x)), x).astype(np.float32)
-
-
-def scale_to(x: np.ndarray, level_db: float) -> np.ndarray:
-    """Scale to a root mean square of `level_db` below full scale."""
-    return x * np.float32(10 ** (level_db / 20) / (np.sqrt(np.mean(x**2)) + 1e-6))
+def scale_to(x: np.ndarray, level_db: float, count: int) -> np.float32:
+    """The factor that gives (time,) a root mean square of `level_db`, taken over `count` samples."""
+    power = float(np.dot(x, x)) / max(1, count)
+    return np.float32(10 ** (level_db / 20) / (np.sqrt(power) + 1e-6))
 
 
 class Mixtures(Dataset):
-    """Item i of epoch e is drawn from (seed, e, i): dict of mixture (time,) and sources (sources, time).
+    """Mixtures of a corpus without end: item n, for any n from 0 on, is drawn from (seed, n).
 
-    level_db: speakers differ by up to this. alone: share of items with one speaker only (the other sources are zeros).
-    partial: share in which the second speaker is silent for part of the time. noise_share: share with a sound of
-    `noise` at 0 to 25 dB below the speech. augment=False gives plain mixtures, for validation.
+    voices: manifest.tsv, packed folder, or several of them (see `Corpus`); split, speakers: the part of it that is
+    drawn from. items: the length of the data set, where somebody asks for one (validation).
     """
 
     def __init__(
         self,
-        speech: PackedSpeech,
-        noise: PackedSpeech | None,
-        items: int,
-        seconds: float,
-        sources: int = 2,
-        level_db: float = 5.0,
-        alone: float = 0.1,
-        partial: float = 0.25,
-        noise_share: float = 0.35,
-        rooms: float = 0.6,
-        augment: bool = True,
+        voices: str | list[str],
+        recipe: Recipe,
+        split: str = "train",
+        speakers: list[str] | None = None,
+        items: int = 1000,
         seed: int = 0,
     ) -> None:
-        self.speech, self.noise = speech, noise
-        self.items, self.length, self.sources = items, round(seconds * SAMPLE_RATE), sources
-        self.level_db, self.alone, self.partial, self.noise_share = level_db, alone, partial, noise_share
-        self.rooms, self.augment, self.seed, self.epoch = rooms, augment, seed, 0
+        self.recipe, self.items, self.seed = recipe, items, seed
+        self.voices = Corpus(voices, split, speakers, recipe.faces is not None, recipe.sample_rate)
+        if len(self.voices.names) < recipe.speakers[1]:
+            raise InputError(
+                f"{voices}: {len(self.voices.names)} speakers in split {split!r}, but a mixture has up to "
+                f"{recipe.speakers[1]}"
+            )
+        recipe.prepare()
 
     def __len__(self) -> int:
         return self.items
 
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        rng = np.random.default_rng((self.seed, self.epoch, index))
-        names = rng.choice(self.speech.names, self.sources, replace=False)
-        base = rng.uniform(-35, -18)
-        sources = np.stack([self._voice(rng, name, base) for name in names])
-        if self.augment:
-            fate = rng.random()
-            if fate < self.alone:
-                sources[1:] = 0
-            elif fate < self.alone + self.partial:
-                edges = np.sort(rng.integers(0, self.length, 2))
-                if rng.random() < 0.5:
-                    sources[1, edges[0] : edges[1]] = 0
-                else:
-                    sources[1, : edges[0]] = 0
-                    sources[1, edges[1] :] = 0
-        mixture = sources.sum(0)
-        if self.augment and self.noise is not None and rng.random() < self.noise_share:
-            sound = self.noise.draw(rng, self.noise.names[rng.integers(len(self.noise.names))], self.length)
-            mixture = mixture + scale_to(sound, base - rng.uniform(0, 25))
-        return {"mixture": torch.from_numpy(mixture), "sources": torch.from_numpy(sources)}
-
-    def _voice(self, rng: np.random.Generator, name: str, base: float) -> np.ndarray:
-        factor = rng.uniform(0.9, 1.1) if self.augment else 1.0
-        voice = self.speech.draw(rng, name, round(self.length * factor) + 2)
-        if self.augment:
-            voice = colour(change_speed(voice, factor), rng, self.rooms)
-        return scale_to(voice[: self.length], base + rng.uniform(-self.level_db, self.level_db) / 2)
-
-
-class SpeechMixtures(lightning.LightningDataModule):
-    """Training and validation mixtures from a packed speech corpus and, optionally, packed sounds as noise."""
-
-    def __init__(
-        self,
-        speech: str,
-        noise: str | None = None,
-        seconds: float = 4.0,
-        batch_size: int = 8,
-        epoch_items: int = 20_000,
-        validation_items: int = 100,
-        workers: int = 2,
-        sources: int = 2,
-        alone: float = 0.1,
-        partial: float = 0.25,
-        noise_share: float = 0.35,
-        rooms: float = 0.6,
-        seed: int = 0,
-    ) -> None:
-        super().__init__()
-        self.save_hyperparameters()
-        self.options: Any = self.hparams
-
-    def setup(self, stage: str) -> None:
-        o = self.options
-        noise = PackedSpeech(o.noise, "train") if o.noise else None
-        train, dev = PackedSpeech(o.speech, "train"), PackedSpeech(o.speech, "dev")
-        self.train_set = Mixtures(
-            train,
-            noise,
-            o.epoch_items,
-            o.seconds,
-            o.sources,
-            alone=o.alone,
-            partial=o.partial,
-            noise_share=o.noise_share,
-            rooms=o.rooms,
-            seed=o.seed,
-        )
-        self.dev_set = Mixtures(dev, None, o.validation_items, o.seconds, o.sources, augment=False, seed=1234)
-
-    def train_dataloader(self) -> DataLoader:
-        # Called anew every epoch (reload_dataloaders_every_n_epochs=1), so that workers see the epoch.
-        self.train_set.epoch = self.trainer.current_epoch if self.trainer else 0
-        return DataLoader(self.train_set, self.options.batch_size, num_workers=self.options.workers, drop_last=True)
-
-    def val_dataloader(self) -> DataLoader:
-        return DataLoader(self.dev_set, self.options.batch_size)
+    def __getitem__(self, index: int) -> Item:
+        return self.recipe.mix(self.voices, np.random.default_rng((self.seed, index)), str(index))

@@ -16,16 +16,23 @@ from avsep.signals import FRAME_RATE, LIP_SIZE, SAMPLE_RATE
 MARGIN_SECONDS = 0.02
 """Read before and after a stretch that is resampled, so that the filter's ends fall outside."""
 
+TOLERANCE_SECONDS = 0.1
+"""How much shorter than its row says a file may be: decoders differ by a block."""
 
-def read_sound(path: Path, start_seconds: float, length: int, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
+
+def read_sound(
+    path: Path, start_seconds: float, length: int, sample_rate: int = SAMPLE_RATE, at_least: float = 0.0
+) -> np.ndarray:
     """(length,) float32 at `sample_rate`, channels averaged, from `start_seconds` on; zeros outside the file.
 
-    Raises InputError for a file that is gone or no sound.
+    at_least: seconds that the file must have. Raises InputError for a file that is gone, no sound or shorter.
     """
     start = round(start_seconds * sample_rate)
     try:
         with sf.SoundFile(path) as file:
             rate = file.samplerate
+            if file.frames < (at_least - TOLERANCE_SECONDS) * rate:
+                raise InputError(f"{path}: {file.frames / rate:.3f} s long, but it should have {at_least:.3f} s")
             if rate == sample_rate:
                 first, last = start, start + length
             else:

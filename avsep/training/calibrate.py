@@ -51,7 +51,7 @@ def correlations(model: Synchrony, data: Any, batches: int = 10) -> tuple[np.nda
 
 
 def main() -> None:
-    from avsep.data.mixtures import PackedSpeech
+    from avsep.data.corpus import Corpus
     from avsep.data.talking import TalkingFaces, TalkingWindows
 
     if len(sys.argv) != 3:
@@ -61,7 +61,7 @@ def main() -> None:
     except AvsepError as error:
         sys.exit(f"calibrate: error: {error}")
     model, options = trained.model, trained.config["data"]["init_args"]
-    speech = PackedSpeech(options["speech"], "dev")
+    speech = Corpus(options["speech"], "dev")
     windows = TalkingWindows(TalkingFaces(options["faces"]), options["held_out"], speech, 10_000, seed=7)
     assert isinstance(model, Synchrony)
     own, other = correlations(model, windows)

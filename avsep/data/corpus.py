@@ -1,0 +1,152 @@
+"""Where the voices of a mixture come from: the utterances of a corpus, by speaker."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from scipy.signal import resample_poly
+
+from avsep.data.manifest import read_manifest
+from avsep.data.sound import pictures_in, read_lips, read_sound
+from avsep.errors import InputError
+from avsep.signals import FRAME_RATE, LIP_SIZE, SAMPLE_RATE
+
+
+class Clip(NamedTuple):
+    """A stretch of one speaker. sound: (time,) float32. lips: (pictures, 96, 96) uint8 of the same time, or None."""
+
+    sound: np.ndarray
+    lips: np.ndarray | None
+
+
+class Voices(Protocol):
+    """What a mixture draws from: speakers, and stretches of them."""
+
+    @property
+    def names(self) -> Sequence[str]: ...
+
+    def draw(self, rng: np.random.Generator, name: str, length: int, faces: bool = False) -> Clip: ...
+
+
+class Entry(NamedTuple):
+    """One utterance. start: None for a sound file, the first sample for a packed array. row: where it is listed."""
+
+    file: Path
+    start: int | None
+    lips: Path | None
+    seconds: float
+    row: str
+
+
+class Corpus:
+    """The utterances of one split, read from their files or from a packed array.
+
+    path: manifest.tsv of a module of preprocessing/, or the folder that preprocessing.pack_audio wrote (SPLIT.npy and
+    SPLIT.tsv, which is quicker: no decoding); several of them are joined. split: "train", "dev" or "test"; speakers:
+    only these. faces: only utterances with lips. sample_rate: of the sound that is drawn, in Hz. `names` are the
+    speakers in alphabetical order.
+
+    Raises InputError that names the manifest (and its row) for files that are gone and for an empty split.
+    """
+
+    def __init__(
+        self,
+        path: str | Path | Sequence[str],
+        split: str = "train",
+        speakers: Sequence[str] | None = None,
+        faces: bool = False,
+        sample_rate: int = SAMPLE_RATE,
+    ) -> None:
+        self.sample_rate = sample_rate
+        self.entries: dict[str, list[Entry]] = {}
+        self._arrays: dict[Path, np.ndarray] = {}
+        paths = [path] if isinstance(path, str | Path) else list(path)
+        for number, one in enumerate(paths):
+            # Two corpora may use one name for two people.
+            prefix = f"{number}/" if len(paths) > 1 else ""
+            found = _packed(Path(one), split) if Path(one).is_dir() else _listed(Path(one), split)
+            for speaker, entry in found:
+                if (speakers is None or speaker in speakers) and not (faces and entry.lips is None):
+                    self.entries.setdefault(prefix + speaker, []).append(entry)
+        self.names = sorted(self.entries)
+        if not self.names:
+            what = "utterances with lips" if faces else "utterances"
+            whose = "" if speakers is None else f" of the speakers {', '.join(speakers)}"
+            raise InputError(f"{', '.join(map(str, paths))}: no {what}{whose} in split {split!r}")
+
+    def draw(self, rng: np.random.Generator, name: str, length: int, faces: bool = False) -> Clip:
+        """A random stretch of `length` samples of one speaker; utterances that are shorter follow each other in random
+        order. With faces, lips of the same time; both start on a picture of the grid."""
+        hop = self.sample_rate // FRAME_RATE if faces else 1
+        pieces: list[np.ndarray] = []
+        lips: list[np.ndarray] = []
+        missing = length
+        while missing > 0:
+            entry = self.entries[name][rng.integers(len(self.entries[name]))]
+            size = max(hop, int(entry.seconds * self.sample_rate) // hop * hop)
+            offset = hop * int(rng.integers((size - missing) // hop + 1)) if size > missing else 0
+            count = min(missing, size - offset)
+            pieces.append(self._sound(entry, offset, count))
+            if faces:
+                pictures = pictures_in(count, self.sample_rate)
+                lips.append(
+                    np.zeros((pictures, LIP_SIZE, LIP_SIZE), np.uint8)
+                    if entry.lips is None
+                    else read_lips(entry.lips, offset / self.sample_rate, pictures)
+                )
+            missing -= count
+        return Clip(np.concatenate(pieces), np.concatenate(lips) if faces else None)
+
+    def _sound(self, entry: Entry, offset: int, count: int) -> np.ndarray:
+        if entry.start is not None:
+            return self._unpack(entry.file, entry.start, offset, count)
+        try:
+            return read_sound(entry.file, offset / self.sample_rate, count, self.sample_rate, at_least=entry.seconds)
+        except InputError as error:
+            raise InputError(f"{entry.row}: {error}") from error
+
+    def _unpack(self, file: Path, start: int, offset: int, count: int) -> np.ndarray:
+        if file not in self._arrays:
+            self._arrays[file] = np.load(file, mmap_mode="r")
+        # Rounded up, so that a stretch of another rate has its last sample.
+        first, more = start + offset * SAMPLE_RATE // self.sample_rate, -(-count * SAMPLE_RATE // self.sample_rate)
+        samples = self._arrays[file][first : first + more].astype(np.float32) * np.float32(1 / 32768)
+        if self.sample_rate == SAMPLE_RATE:
+            return samples
+        return resample_poly(samples, self.sample_rate, SAMPLE_RATE)[:count]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A worker maps the arrays again; they are not to travel to it.
+        return {**self.__dict__, "_arrays": {}}
+
+
+def _listed(path: Path, split: str) -> Iterator[tuple[str, Entry]]:
+    for row in read_manifest(path, split):
+        if row.seconds > 0:
+            yield row.speaker, Entry(row.audio, None, row.lips, row.seconds, f"{path}, utterance {row.id}")
+
+
+def _packed(folder: Path, split: str) -> Iterator[tuple[str, Entry]]:
+    array, table = folder / f"{split}.npy", folder / f"{split}.tsv"
+    if not array.is_file() or not table.is_file():
+        raise InputError(
+            f"{folder}: no packed split {split!r} in it ({array.name} and {table.name}). "
+            f"Make it with: python -m preprocessing.pack_audio MANIFEST.tsv {folder}"
+        )
+    samples = len(np.load(array, mmap_mode="r"))
+    with table.open(newline="", encoding="utf-8") as file:
+        for number, row in enumerate(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE), 2):
+            where = f"{table}, line {number}"
+            try:
+                start, length, speaker = int(row["start"]), int(row["length"]), row["speaker"]
+            except (KeyError, TypeError, ValueError) as error:
+                raise InputError(f"{where}: needs speaker, start and length in samples, not {dict(row)}") from error
+            if start < 0 or start + length > samples:
+                raise InputError(f"{where}: ends at sample {start + length}, but {array} has {samples}")
+            if length > 0:
+                lips = folder / row["lips"] if row.get("lips") else None
+                yield speaker, Entry(array, start, lips, length / SAMPLE_RATE, where)

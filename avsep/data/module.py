@@ -1,0 +1,54 @@
+"""What a training configuration calls data: the sets to train, validate and test on, and how they are loaded."""
+
+from __future__ import annotations
+
+import lightning
+from torch.utils.data import DataLoader, Dataset, IterableDataset
+
+from avsep.data.order import training_loader, validation_loader
+from avsep.errors import UsageError
+
+
+class SeparationData(lightning.LightningDataModule):
+    """Batches of mixtures for `SeparationTask`.
+
+    train: `Mixtures`, made on the fly; `FixedMixtures` or `PublishedMixtures`, which are gone through in their order
+    again and again; or `StreamedMixtures` from shards. validation, test: any of these with a length. epoch_items: an
+    epoch over all processes. workers: processes that load. validation_batch_size: None for `batch_size`; items of
+    different lengths need 1.
+    """
+
+    def __init__(
+        self,
+        train: Dataset,
+        validation: Dataset | None = None,
+        test: Dataset | None = None,
+        batch_size: int = 8,
+        epoch_items: int = 20_000,
+        workers: int = 2,
+        validation_batch_size: int | None = None,
+    ) -> None:
+        super().__init__()
+        for name, value, least in (("batch_size", batch_size, 1), ("workers", workers, 0)):
+            if value < least:
+                raise UsageError(f"{name} is {value}; it must be {least} or more")
+        self.train_set, self.validation_set, self.test_set = train, validation, test
+        self.batch_size, self.epoch_items, self.workers = batch_size, epoch_items, workers
+        self.validation_batch_size = validation_batch_size or batch_size
+
+    def train_dataloader(self) -> DataLoader:
+        if isinstance(self.train_set, IterableDataset):
+            # A stream has an order of its own; its epoch ends where the set says so.
+            return DataLoader(self.train_set, self.batch_size, num_workers=self.workers, drop_last=True)
+        return training_loader(self.train_set, self.batch_size, self.epoch_items, self.workers, self.trainer)
+
+    def val_dataloader(self) -> DataLoader | list:
+        return self._in_order(self.validation_set)
+
+    def test_dataloader(self) -> DataLoader | list:
+        return self._in_order(self.test_set)
+
+    def _in_order(self, data: Dataset | None) -> DataLoader | list:
+        if data is None:
+            return []
+        return validation_loader(data, self.validation_batch_size, self.workers, self.trainer)
