@@ -116,6 +116,7 @@ def write_config(folder: Path, **changes: Any) -> Path:
             "log_every_n_steps": 1,
             "default_root_dir": str(folder / "run"),
             "enable_model_summary": False,
+            "logger": False,
         },
     }
     for key, value in changes.items():
