@@ -73,6 +73,21 @@ def test_a_perfect_estimate_gives_the_bound_in_every_case(scene):
     assert TargetSpeaker(frame=FRAME)(target, target, mixture) == pytest.approx([-30, -30], abs=0.01)
 
 
+def test_what_counts_as_sounding():
+    torch.manual_seed(0)
+    loud, other = torch.randn(2, 8 * FRAME)
+    faint = torch.where(torch.arange(8 * FRAME) < 4 * FRAME, 1.0, 10 ** (-30 / 20)) * loud
+    silence = torch.zeros_like(loud)
+    # A breath 30 dB below the voice: speech, unless the threshold is above it.
+    assert only("nobody", active_db=40)(silence, faint, faint) == 0
+    assert only("nobody", active_db=20)(silence, faint, faint) < -25
+    # A whole voice 50 dB below the other still speaks; one of 70 dB below does not.
+    for level_db, speaks in [(-50, True), (-70, False)]:
+        quiet = 10 ** (level_db / 20) * loud
+        judged = only("interference")(other, quiet, quiet + other)
+        assert bool(judged == 0) == speaks
+
+
 def test_leaking_in_the_pauses_costs_more_than_with_snr_alone(scene):
     target, mixture = scene
     leaking = target.clone()

@@ -54,7 +54,7 @@ class DeepClustering(nn.Module):
             )
         size = full_precision(mixture).abs()
         loudest = size.amax((1, 2), keepdim=True)
-        weights = ((size > 10 ** (-self.threshold_db / 20) * loudest) & (size > 0)).to(size.dtype)
+        weights = (size > 10 ** (-self.threshold_db / 20) * loudest).to(size.dtype)
         owners = full_precision(sources).abs().argmax(1)
         labels = functional.one_hot(owners, sources.shape[1]).to(size.dtype)
         return affinity_loss(embeddings.flatten(1, 2), labels.flatten(1, 2), weights.flatten(1))
