@@ -73,6 +73,10 @@ def _shares(text: str) -> tuple[float, ...]:
     return shares
 
 
+_TAIL = 4096
+_BLOCK = 1 << 18
+
+
 class Sound(NamedTuple):
     """One sound of a corpus as the corpus lists it. speaker: who speaks, or the class of a sound that is no speech.
     stream: number of the audio stream in a file that holds several."""
@@ -189,20 +193,40 @@ def readable(file: Path, decoded: Path, stream: int | None = None) -> tuple[Path
     """
     if not file.is_file():
         raise InputError(f"{file}: no such file")
-    if stream is None:
+    if stream is None and not decoded.is_file():
         try:
-            return file, _seconds(file)
+            return file, _checked_seconds(file)
         except soundfile.LibsndfileError:
             pass
     if not decoded.is_file():
-        # Decoding to the end tells whether the file is whole; what is missing inside is filled with silence.
-        samples = np.concatenate(list(model_blocks(read_audio(probe(file, audio_stream=stream), lambda _: None))))
-        write_whole(decoded, lambda path: soundfile.write(path, samples.clip(-1, 1), SAMPLE_RATE, subtype="PCM_16"))
-    return decoded, _seconds(decoded)
+        samples = decode(file, stream)
+        write_whole(decoded, lambda path: soundfile.write(path, samples, SAMPLE_RATE, subtype="PCM_16"))
+    return decoded, _checked_seconds(decoded)
 
 
-def _seconds(file: Path) -> float:
-    info = soundfile.info(str(file))
-    if info.frames == 0:
-        raise InputError(f"{file}: holds no samples (0 s)")
-    return info.frames / info.samplerate
+def decode(file: Path, stream: int | None = None) -> np.ndarray:
+    """(time,) float32 in +-1 at the models' rate of a file that soundfile cannot read.
+
+    Raises InputError when there is no sound in it, or when a part of it is damaged or missing.
+    """
+    complaints: list[str] = []
+    samples = np.concatenate(list(model_blocks(read_audio(probe(file, audio_stream=stream), complaints.append))))
+    if complaints:
+        raise InputError(complaints[0])
+    return samples.clip(-1, 1)
+
+
+def _checked_seconds(file: Path) -> float:
+    """Length of a file that soundfile reads to its end. Raises LibsndfileError when it does not, InputError when the
+    file is empty."""
+    with soundfile.SoundFile(str(file)) as sound:
+        # libsndfile stops inside of Opus files that FFmpeg plays, at stretches of digital silence among others; only
+        # reading tells. Others keep what their header says, if the last of it is there.
+        if sound.format not in ("OGG", "MP3"):
+            sound.seek(max(0, sound.frames - _TAIL))
+        frames = sound.tell()
+        while len(block := sound.read(_BLOCK, dtype="float32")):
+            frames += len(block)
+        if frames == 0:
+            raise InputError(f"{file}: holds no samples (0 s)")
+        return frames / sound.samplerate

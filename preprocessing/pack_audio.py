@@ -26,6 +26,7 @@ from avsep.dsp.resample import resample
 from avsep.errors import InputError
 from avsep.signals import SAMPLE_RATE
 from preprocessing.corpus import Sound, add_folders, find_sounds, wrong_layout
+from preprocessing.corpus import decode as decode_other
 from preprocessing.jobs import command, run_jobs, write_lines, write_whole
 from preprocessing.speech_folder import listed
 
@@ -47,8 +48,8 @@ def read_mono(path: Path) -> np.ndarray:
     """(time,) int16 at the models' rate. Raises InputError when the file cannot be read or is empty."""
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise InputError(f"{path}: cannot be read as sound ({error})") from error
+    except soundfile.LibsndfileError:
+        samples, rate = decode_other(path)[:, None], SAMPLE_RATE
     if not len(samples):
         raise InputError(f"{path}: holds no samples (0 s)")
     if not np.isfinite(samples).all():

@@ -58,6 +58,9 @@ def test_files_that_cannot_be_used_are_listed_and_others_decoded(tmp_path: Path)
     write_sound(source / "anna" / "a.wav", 0.5, 44100, 2)
     write_media(source / "anna" / "b.m4a", sound=tone(0.6, 44100), sample_rate=44100)
     (source / "anna" / "c.wav").write_text("no sound")
+    # Whole by its header, but the rest of it was never downloaded.
+    write_sound(source / "anna" / "f.flac", 4.0)
+    (source / "anna" / "f.flac").write_bytes((source / "anna" / "f.flac").read_bytes()[:40_000])
     (source / "anna" / "d.flac").write_bytes(b"")
     soundfile.write(source / "anna" / "e.wav", np.zeros(0), 16000)
     write_sound(source / "anna" / ".hidden.wav")
@@ -71,7 +74,9 @@ def test_files_that_cannot_be_used_are_listed_and_others_decoded(tmp_path: Path)
     assert soundfile.info(decoded).samplerate == 16000
     assert rows["anna/b.m4a"].seconds == pytest.approx(0.6, abs=0.05)
     reasons = skipped(out)
-    assert set(reasons) == {"anna/c.wav", "anna/d.flac", "anna/e.wav"}
+    assert set(reasons) == {"anna/c.wav", "anna/d.flac", "anna/e.wav", "anna/f.flac"}
+    assert "f.flac: " in reasons["anna/f.flac"]
+    assert "cut off" in reasons["anna/f.flac"] or "could not be decoded" in reasons["anna/f.flac"]
     assert "holds no samples" in reasons["anna/e.wav"]
     # Started again, what was decoded stays.
     stamp = decoded.stat().st_mtime_ns
