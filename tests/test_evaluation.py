@@ -173,6 +173,7 @@ def test_too_many_estimates_do_no_harm_and_too_few_count_as_the_mixture() -> Non
     assert [row.estimate for row in rows] == ["s2", "s3"]
     rows = score(make_trial(sources, leaky(sources)[1:], sample_rate=RATE), CHEAP)
     assert [row.status for row in rows] == ["missing", "separated"]
+    assert summarise(rows)["own"] == 0.5
     assert rows[0].figures["si_sdri"] == 0
     none = np.zeros((0, sources.shape[1]))
     assert column(score(make_trial(sources, none, sample_rate=RATE), CHEAP), "si_sdri") == [0, 0]

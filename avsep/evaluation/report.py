@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from avsep.evaluation.figures import FIGURES, columns
+from avsep.evaluation.run import counted
 from avsep.evaluation.score import ESTIMATE, Row
 
 CSV, JSON = "results.csv", "summary.json"
@@ -74,8 +75,9 @@ def table(summary: Mapping[str, Any]) -> str:
 
 
 def headline(summary: Mapping[str, Any]) -> str:
-    counts = [f"{summary['mixtures']} mixtures", f"{summary['sources']} sources"]
-    counts += [f"{summary[key]} {key.replace('_', ' ')}" for key in ("missing", "silent_references") if summary[key]]
+    counts = [counted(summary["mixtures"], "mixture"), counted(summary["sources"], "source")]
+    counts += [f"{summary['missing']} without estimate"] * bool(summary["missing"])
+    counts += [counted(summary["silent_references"], "silent reference")] * bool(summary["silent_references"])
     own = "" if summary["own"] is None else f"; {100 * summary['own']:.1f} % closest to their own reference"
     return ", ".join(counts) + own
 

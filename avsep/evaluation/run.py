@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -84,14 +85,20 @@ def _notes(rows: Sequence[Row], cut: Sequence[int]) -> list[str]:
     mine = [row for row in rows if row.system == ESTIMATE]
     notes = []
     if cut:
-        notes.append(
-            f"estimates of {len(cut)} mixtures were cut to fit their references, by {max(cut)} samples at most"
-        )
+        times = counted(len(cut), "mixture")
+        notes.append(f"estimates of {times} were cut to fit their references, by {max(cut)} samples at most")
     if missing := sum(row.status == "missing" for row in mine):
-        notes.append(f"{missing} sources have no estimate or a silent one; the mixture stands in for it (0 dB gained)")
+        notes.append(
+            f"no estimate, or a silent one, of {counted(missing, 'source')}: the mixture stands in, 0 dB gained"
+        )
     if still := sum(row.status == "silent" for row in mine):
-        notes.append(f"{still} references are silent; they count in the attenuation only")
-    unheard = sum(row.status == "separated" and row.figures.get("pesq") != row.figures.get("pesq") for row in mine)
+        notes.append(f"{counted(still, 'silent reference')}: no figure but the attenuation")
+    unheard = sum(row.status == "separated" and math.isnan(row.figures.get("pesq", 0.0)) for row in mine)
     if unheard:
-        notes.append(f"PESQ found no speech in {unheard} sources")
+        notes.append(f"PESQ found no speech in {counted(unheard, 'source')}")
     return notes
+
+
+def counted(number: int, noun: str) -> str:
+    """1 source, 2 sources."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -41,8 +41,8 @@ class Row:
 
     status: "separated"; "missing", where there is no estimate, or a silent one, and the mixture stands in for it;
     "silent", where the reference is, and the only figure is the attenuation. estimate: its name, "" for none. own:
-    whether it is closer to its own reference than to any other, None where that cannot be said. figures: by column,
-    NaN where there is none.
+    whether there is an estimate and it is closer to its own reference than to any other, None where that cannot be
+    said. figures: by column, NaN where there is none.
     """
 
     mixture: str
@@ -78,8 +78,8 @@ def score(trial: Trial, scoring: Scoring = DEFAULT) -> list[Row]:
         missing = k is None or not audible[k]
         status = "silent" if not loud[n] else "missing" if missing else "separated"
         row = Row(trial.id, name, ESTIMATE, "" if k is None else trial.estimate_names[k], status, trial.seconds, 0)
-        if status == "separated" and loud.sum() > 1:
-            row.own = bool(pairs[n, k] >= pairs[loud, k].max())
+        if loud[n] and loud.sum() > 1:
+            row.own = not missing and bool(pairs[n, k] >= pairs[loud, k].max())
         rows.append(row)
     # A missing voice is heard as before; a missing silence is perfect.
     chosen = np.stack(

@@ -57,7 +57,8 @@ def summarise(rows: Sequence[Row], seed: int = 0) -> dict[str, Any]:
     """Plain types, ready for JSON: counts of the estimates' rows, and for each system its figures.
 
     Means are over sources, those of silent references left out (they have no figure but the attenuation); a source
-    without an estimate counts with the mixture in its place. `own`: share of estimates closest to their own reference.
+    without an estimate counts with the mixture in its place. `own`: share of sources whose estimate is closest to
+    their own reference; where it is missing, it is not.
     """
     estimates = [row for row in rows if row.system == ESTIMATE]
     owned = [row.own for row in estimates if row.own is not None]
