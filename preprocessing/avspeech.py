@@ -77,7 +77,7 @@ def list_avspeech(
     if not all((corpus / name).is_file() for name in names):
         raise wrong_layout(corpus, f"{' and '.join(names)} of AVSpeech (--parts names fewer)")
     for part, name in zip(parts, names, strict=True):
-        with (corpus / name).open(newline="", encoding="utf-8") as file:
+        with (corpus / name).open(newline="", encoding="utf-8", errors="replace") as file:
             for number, row in enumerate(csv.reader(file), 1):
                 if row:
                     youtube, start, end, x, y = _checked(row, f"{corpus / name}, line {number}")

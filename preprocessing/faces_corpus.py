@@ -159,12 +159,21 @@ def add_dev_share(parser: argparse.ArgumentParser) -> None:
     """The option --dev-share of corpora without a validation set."""
     parser.add_argument(
         "--dev-share",
-        type=float,
+        type=_share,
         default=DEV_SHARE,
         metavar="SHARE",
         help="share of the speakers held out of training as split dev, chosen by a hash of their names"
         " (default: %(default)s)",
     )
+
+
+def _share(text: str) -> float:
+    try:
+        if 0 <= float(text) <= 1:
+            return float(text)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is not a share from 0 to 1")
 
 
 def add_speaker_splits(parser: argparse.ArgumentParser, dev: Sequence[str] = (), test: Sequence[str] = ()) -> None:

@@ -8,6 +8,7 @@ import functools
 import multiprocessing
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -85,7 +86,7 @@ def _outcomes(
         yield from map(attempt, jobs)
         return
     # Fresh processes: a forked one inherits the locks of the parent's threads, and no GPU.
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _single_thread)
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _prepare_worker)
     try:
         chunk = max(1, min(_LARGEST_CHUNK, len(jobs) // (8 * workers)))
         yield from pool.map(attempt, jobs, chunksize=chunk)
@@ -98,10 +99,19 @@ def _outcomes(
         pool.shutdown(cancel_futures=True)
 
 
-def _single_thread() -> None:
-    """Every process computes with one thread; the processes are the parallelism."""
+def _prepare_worker() -> None:
+    """Every process computes with one thread, the processes being the parallelism, and ends with its parent."""
     for variable in _THREADS:
         os.environ[variable] = "1"
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Else a worker whose parent was killed would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def write_whole(file: Path, write: Callable[[Path], object]) -> None:

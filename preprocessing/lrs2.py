@@ -62,7 +62,7 @@ def list_lrs2(corpus: Path, parts: Sequence[str] = PARTS, lists: Path | None = N
 def _read_list(file: Path) -> list[str]:
     """The names PROGRAMME/NNNNN of a list; the test list has a remark behind each."""
     names = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         if not line.strip():
             continue
         name = line.split()[0]

@@ -11,7 +11,6 @@ from media_factory import tone, write_media
 from talking_videos import FaceAt, write_video
 
 from avsep.data.manifest import read_manifest
-from avsep.data.talking import TalkingFaces
 from avsep.signals import LIP_SIZE, SAMPLE_RATE
 from preprocessing import extract_face_embeddings, extract_lips, faces_corpus
 
@@ -54,6 +53,8 @@ def test_folders_are_speakers_and_training_reads_them(tmp_path: Path, monkeypatc
         ("bob/1.mp4", "bob", "dev"),
         ("carol.mpg", "carol.mpg", "test"),
     ]
+    from avsep.data.talking import TalkingFaces
+
     groups = [(group, len(lips), len(audio)) for group, lips, audio in TalkingFaces(out).clips]
     assert {group for group, _, _ in groups} == {"ann", "bob", "carol.mpg"}
     assert all(audio == lips * 640 for _, lips, audio in groups)

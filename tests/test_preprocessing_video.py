@@ -285,6 +285,14 @@ def test_workers_give_the_same_as_one_process(tmp_path: Path) -> None:
     assert "no such file" in skipped(tmp_path / "2")["s1/gone"]
 
 
+@pytest.mark.parametrize("share", ["2", "-0.1", "some"])
+def test_a_share_is_from_0_to_1(tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str], share: str) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run("lrs3", tmp_path, tmp_path / "out", "--dev-share", share)
+    assert stop.value.code == 2
+    assert f"'{share}' is not a share from 0 to 1" in capsys.readouterr().err
+
+
 def test_two_clips_of_one_name_are_refused(tmp_path: Path) -> None:
     clip = Clip("a/1", tmp_path / "1.mp4", "a", "train")
     with pytest.raises(AvsepError, match="listed twice, the first is a/1"):

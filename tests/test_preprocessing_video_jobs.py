@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,3 +86,31 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="disk full"):
         write_whole(tmp_path / "deep" / "a.txt", half)
     assert not list((tmp_path / "deep").iterdir())
+
+
+RUN_AND_DIE = """
+import os, sys, time
+from preprocessing.jobs import run_jobs
+
+def work(job):
+    print(os.getpid(), flush=True)
+    time.sleep(0.2)
+
+if __name__ == "__main__":
+    from pathlib import Path
+    run_jobs(list(range(1000)), work, Path(sys.argv[1]), workers=2)
+"""
+
+
+def test_workers_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
+    script = tmp_path / "run.py"
+    script.write_text(RUN_AND_DIE)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    parent = subprocess.Popen(
+        [sys.executable, script, tmp_path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+    )
+    assert parent.stdout is not None
+    assert int(parent.stdout.readline()) != parent.pid
+    parent.kill()
+    # The pipe ends when the last process that could write to it is gone.
+    parent.communicate(timeout=60)
