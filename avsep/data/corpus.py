@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from scipy.signal import resample_poly
@@ -23,13 +23,48 @@ class Clip(NamedTuple):
     lips: np.ndarray | None
 
 
-class Voices(Protocol):
-    """What a mixture draws from: speakers, and stretches of them."""
+class Timed(Protocol):
+    """Anything with a length."""
 
     @property
-    def names(self) -> Sequence[str]: ...
+    def seconds(self) -> float: ...
 
-    def draw(self, rng: np.random.Generator, name: str, length: int, faces: bool = False) -> Clip: ...
+
+Utterance = TypeVar("Utterance", bound=Timed)
+
+
+class Voices(Generic[Utterance]):
+    """What a mixture draws from: speakers (`names`, in alphabetical order), and stretches of their utterances."""
+
+    entries: dict[str, list[Utterance]]
+    names: list[str]
+    sample_rate: int
+
+    def sound(self, entry: Utterance, offset: int, count: int) -> np.ndarray:
+        """(count,) float32 from sample `offset` of an utterance."""
+        raise NotImplementedError
+
+    def lips(self, entry: Utterance, offset: int, pictures: int) -> np.ndarray:
+        """(pictures, 96, 96) uint8 from the time of sample `offset` on."""
+        raise NotImplementedError
+
+    def draw(self, rng: np.random.Generator, name: str, length: int, faces: bool = False) -> Clip:
+        """A random stretch of `length` samples of one speaker; utterances that are shorter follow each other in random
+        order. With faces, lips of the same time; both start on a picture of the grid."""
+        hop = self.sample_rate // FRAME_RATE if faces else 1
+        pieces: list[np.ndarray] = []
+        lips: list[np.ndarray] = []
+        missing = length
+        while missing > 0:
+            entry = self.entries[name][rng.integers(len(self.entries[name]))]
+            size = max(hop, int(entry.seconds * self.sample_rate) // hop * hop)
+            offset = hop * int(rng.integers((size - missing) // hop + 1)) if size > missing else 0
+            count = min(missing, size - offset)
+            pieces.append(self.sound(entry, offset, count))
+            if faces:
+                lips.append(self.lips(entry, offset, pictures_in(count, self.sample_rate)))
+            missing -= count
+        return Clip(np.concatenate(pieces), np.concatenate(lips) if faces else None)
 
 
 class Entry(NamedTuple):
@@ -37,18 +72,17 @@ class Entry(NamedTuple):
 
     file: Path
     start: int | None
-    lips: Path | None
+    lip_file: Path | None
     seconds: float
     row: str
 
 
-class Corpus:
+class Corpus(Voices[Entry]):
     """The utterances of one split, read from their files or from a packed array.
 
-    path: manifest.tsv of a module of preprocessing/, or the folder that preprocessing.pack_audio wrote (SPLIT.npy and
-    SPLIT.tsv, which is quicker: no decoding); several of them are joined. split: "train", "dev" or "test"; speakers:
-    only these. faces: only utterances with lips. sample_rate: of the sound that is drawn, in Hz. `names` are the
-    speakers in alphabetical order.
+    path: manifest.tsv of a module of preprocessing/ (or its folder), or the folder that preprocessing.pack_audio wrote
+    (SPLIT.npy and SPLIT.tsv, which is quicker: no decoding); several of them are joined. split: "train", "dev" or
+    "test"; speakers: only these. faces: only utterances with lips. sample_rate: of the sound that is drawn, in Hz.
 
     Raises InputError that names the manifest (and its row) for files that are gone and for an empty split.
     """
@@ -68,9 +102,9 @@ class Corpus:
         for number, one in enumerate(paths):
             # Two corpora may use one name for two people.
             prefix = f"{number}/" if len(paths) > 1 else ""
-            found = _packed(Path(one), split) if Path(one).is_dir() else _listed(Path(one), split)
+            found = _utterances(Path(one), split)
             for speaker, entry in found:
-                if (speakers is None or speaker in speakers) and not (faces and entry.lips is None):
+                if (speakers is None or speaker in speakers) and not (faces and entry.lip_file is None):
                     self.entries.setdefault(prefix + speaker, []).append(entry)
         self.names = sorted(self.entries)
         if not self.names:
@@ -78,34 +112,19 @@ class Corpus:
             whose = "" if speakers is None else f" of the speakers {', '.join(speakers)}"
             raise InputError(f"{', '.join(map(str, paths))}: no {what}{whose} in split {split!r}")
 
-    def draw(self, rng: np.random.Generator, name: str, length: int, faces: bool = False) -> Clip:
-        """A random stretch of `length` samples of one speaker; utterances that are shorter follow each other in random
-        order. With faces, lips of the same time; both start on a picture of the grid."""
-        hop = self.sample_rate // FRAME_RATE if faces else 1
-        pieces: list[np.ndarray] = []
-        lips: list[np.ndarray] = []
-        missing = length
-        while missing > 0:
-            entry = self.entries[name][rng.integers(len(self.entries[name]))]
-            size = max(hop, int(entry.seconds * self.sample_rate) // hop * hop)
-            offset = hop * int(rng.integers((size - missing) // hop + 1)) if size > missing else 0
-            count = min(missing, size - offset)
-            pieces.append(self._sound(entry, offset, count))
-            if faces:
-                pictures = pictures_in(count, self.sample_rate)
-                lips.append(
-                    np.zeros((pictures, LIP_SIZE, LIP_SIZE), np.uint8)
-                    if entry.lips is None
-                    else read_lips(entry.lips, offset / self.sample_rate, pictures)
-                )
-            missing -= count
-        return Clip(np.concatenate(pieces), np.concatenate(lips) if faces else None)
-
-    def _sound(self, entry: Entry, offset: int, count: int) -> np.ndarray:
+    def sound(self, entry: Entry, offset: int, count: int) -> np.ndarray:
         if entry.start is not None:
             return self._unpack(entry.file, entry.start, offset, count)
         try:
             return read_sound(entry.file, offset / self.sample_rate, count, self.sample_rate, at_least=entry.seconds)
+        except InputError as error:
+            raise InputError(f"{entry.row}: {error}") from error
+
+    def lips(self, entry: Entry, offset: int, pictures: int) -> np.ndarray:
+        if entry.lip_file is None:
+            return np.zeros((pictures, LIP_SIZE, LIP_SIZE), np.uint8)
+        try:
+            return read_lips(entry.lip_file, offset / self.sample_rate, pictures)
         except InputError as error:
             raise InputError(f"{entry.row}: {error}") from error
 
@@ -122,6 +141,13 @@ class Corpus:
     def __getstate__(self) -> dict[str, Any]:
         # A worker maps the arrays again; they are not to travel to it.
         return {**self.__dict__, "_arrays": {}}
+
+
+def _utterances(path: Path, split: str) -> Iterator[tuple[str, Entry]]:
+    if not path.is_dir():
+        return _listed(path, split)
+    packed = (path / f"{split}.npy").is_file() or not (path / "manifest.tsv").is_file()
+    return _packed(path, split) if packed else _listed(path / "manifest.tsv", split)
 
 
 def _listed(path: Path, split: str) -> Iterator[tuple[str, Entry]]:

@@ -7,10 +7,11 @@ is not. It holds no sound; `render` adds the parts up.
 from __future__ import annotations
 
 import csv
+import functools
 import math
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from torch.utils.data import Dataset
 
 from avsep.data.sound import pictures_in, read_lips, read_sound
 from avsep.errors import InputError
-from avsep.signals import SAMPLE_RATE
+from avsep.signals import FRAME_RATE, SAMPLE_RATE
 
 COLUMNS = ("mixture", "seconds", "role", "speaker", "audio", "lips", "start_seconds", "gain")
 ROLES = ("voice", "noise")
@@ -155,11 +156,22 @@ def render(spec: MixtureSpec, sample_rate: int = SAMPLE_RATE) -> tuple[np.ndarra
     return mixture, np.stack(sources)
 
 
+def shuffled(index: int, size: int, seed: int) -> int:
+    """Which of `size` items comes at `index`, when each epoch has all, in an order drawn from (seed, epoch)."""
+    return int(_order(size, seed, index // size)[index % size])
+
+
+@functools.lru_cache(maxsize=4)
+def _order(size: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng((seed, epoch)).permutation(size)
+
+
 class FixedMixtures(Dataset):
     """The mixtures of a list, as items of the loop; beyond the end of the list it begins again.
 
     mixtures: file of a list, or the mixtures themselves. seconds: cut or pad each to this length, so that they fit into
-    one batch; None keeps each as it is. faces: add the lips of the voices; every voice then needs some.
+    one batch; None keeps each as it is. faces: add the lips of the voices; every voice then needs some. seed: to train
+    on a list: its mixtures come in another order every epoch and are cut at random places; None for neither.
     """
 
     def __init__(
@@ -168,8 +180,10 @@ class FixedMixtures(Dataset):
         seconds: float | None = None,
         faces: bool = False,
         sample_rate: int = SAMPLE_RATE,
+        seed: int | None = None,
     ) -> None:
         self.specs = read_list(mixtures) if isinstance(mixtures, str | Path) else list(mixtures)
+        self.seed = seed
         self.seconds, self.faces, self.sample_rate = seconds, faces, sample_rate
         if faces:
             for spec in self.specs:
@@ -182,9 +196,9 @@ class FixedMixtures(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Tensor | str]:
         """mixture (time,), sources (voices, time), name and, with faces, lips (voices, pictures, 96, 96) in 0..1."""
-        spec = self.specs[index % len(self.specs)]
+        spec = self.specs[index % len(self.specs) if self.seed is None else shuffled(index, len(self), self.seed)]
         if self.seconds is not None:
-            spec = MixtureSpec(spec.id, self.seconds, spec.parts)
+            spec = self._cut(spec, self.seconds, index)
         mixture, sources = render(spec, self.sample_rate)
         item: dict[str, Tensor | str] = {
             "mixture": torch.from_numpy(mixture),
@@ -196,3 +210,12 @@ class FixedMixtures(Dataset):
             lips = np.stack([read_lips(p.lips, p.start_seconds, count) for p in spec.voices if p.lips is not None])
             item["lips"] = torch.from_numpy(lips).float() / 255
         return item
+
+    def _cut(self, spec: MixtureSpec, seconds: float, index: int) -> MixtureSpec:
+        begin = 0.0
+        if self.seed is not None and spec.seconds > seconds:
+            # On the grid of pictures, so that lips and sound stay as far apart as they are.
+            last = int((spec.seconds - seconds) * FRAME_RATE)
+            begin = int(np.random.default_rng((self.seed, index)).integers(last + 1)) / FRAME_RATE
+        parts = tuple(replace(part, start_seconds=part.start_seconds + begin) for part in spec.parts)
+        return MixtureSpec(spec.id, seconds, parts)

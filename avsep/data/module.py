@@ -6,6 +6,7 @@ import lightning
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from avsep.data.order import training_loader, validation_loader
+from avsep.data.shards import StreamedMixtures
 from avsep.errors import UsageError
 
 
@@ -38,8 +39,17 @@ class SeparationData(lightning.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         if isinstance(self.train_set, IterableDataset):
-            # A stream has an order of its own; its epoch ends where the set says so.
-            return DataLoader(self.train_set, self.batch_size, num_workers=self.workers, drop_last=True)
+            # A stream has an order of its own, and its epoch ends where the set says so. Workers that stay know how
+            # often they went through it; those of a run that goes on are told.
+            if isinstance(self.train_set, StreamedMixtures) and self.trainer is not None:
+                self.train_set.epoch = self.trainer.current_epoch
+            return DataLoader(
+                self.train_set,
+                self.batch_size,
+                num_workers=self.workers,
+                drop_last=True,
+                persistent_workers=self.workers > 0,
+            )
         return training_loader(self.train_set, self.batch_size, self.epoch_items, self.workers, self.trainer)
 
     def val_dataloader(self) -> DataLoader | list:

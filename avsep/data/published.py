@@ -1,0 +1,174 @@
+"""Mixtures that others made, read as they are published: trees of WSJ0-mix, WHAM!, WHAMR! and LibriMix, and the tables
+that LibriMix writes beside its own.
+
+The mixture is the file itself, not the sum of its parts. Where only utterances and gains are published, the modules of
+preprocessing/ (wsj0_mix, librimix, wham) make a fixed list of them; see `FixedMixtures`.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import soundfile as sf
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from avsep.data.lists import shuffled
+from avsep.errors import InputError
+from avsep.signals import SAMPLE_RATE
+
+MIXTURES = ("mix", "mix_clean", "mix_both", "mix_single", "mix_single_anechoic", "mix_both_anechoic", "mix_both_reverb")
+"""Names that published trees give to the folder of the mixtures."""
+
+
+class Files(NamedTuple):
+    """One mixture and its sources. where: the file, or the row of a table, that names them."""
+
+    name: str
+    mixture: Path
+    sources: tuple[Path, ...]
+    where: str
+
+
+def read_tree(folder: Path, mixture: str | None = None, sources: Sequence[str] | None = None) -> list[Files]:
+    """The mixtures of one split of a tree: folder/mix/NAME.wav with folder/s1/NAME.wav, folder/s2/NAME.wav ...
+
+    mixture, sources: names of the folders; None takes the only one of `MIXTURES` that is there, and all of s1, s2 ....
+    Raises InputError for another layout, and for a source that is gone.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder. Give that of one split, such as wsj0-mix/2speakers/wav8k/min/tt")
+    if mixture is None:
+        found = [name for name in MIXTURES if (folder / name).is_dir()]
+        if len(found) != 1:
+            what = f"has {', '.join(found)}; choose one as `mixture`" if found else f"has none of {', '.join(MIXTURES)}"
+            raise InputError(f"{folder}: {what}. A split holds a folder of mixtures and one for each source (s1, s2)")
+        mixture = found[0]
+    if sources is None:
+        sources = sorted(p.name for p in folder.glob("s[0-9]") if p.is_dir())
+    for name in (mixture, *sources):
+        if not (folder / name).is_dir():
+            raise InputError(
+                f"{folder}: no folder {name}; it has {', '.join(sorted(p.name for p in folder.iterdir()))}"
+            )
+    files = sorted(p for p in (folder / mixture).iterdir() if p.suffix.lower() in (".wav", ".flac"))
+    if not files or not sources:
+        raise InputError(f"{folder}: {len(files)} mixtures in {mixture} and {len(sources)} folders of sources (s1, s2)")
+    rows = [Files(file.stem, file, tuple(folder / s / file.name for s in sources), str(file)) for file in files]
+    for row in rows:
+        _check_there(row)
+    return rows
+
+
+def read_table(table: Path) -> list[Files]:
+    """The mixtures of a table that LibriMix wrote with them, such as wav16k/min/metadata/mixture_dev_mix_clean.csv.
+
+    Paths are taken as they stand and, where nothing is there (the corpus was made elsewhere and moved), as their last
+    three parts below the folder that holds metadata/. Raises InputError with table and line.
+    """
+    if not table.is_file():
+        raise InputError(f"{table}: no such table")
+    rows = []
+    with table.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        columns = list(reader.fieldnames or ())
+        sources = [c for c in columns if c.startswith("source_") and c.endswith("_path")]
+        if "mixture_path" not in columns or not sources:
+            raise InputError(
+                f"{table}: columns are {', '.join(columns)}; expected mixture_ID, mixture_path, source_1_path ... . "
+                f"A table of utterances and gains becomes a list with: python -m preprocessing.librimix"
+            )
+        for line, row in enumerate(reader, 2):
+            if any(not row[c] for c in ("mixture_ID", "mixture_path", *sources)):
+                raise InputError(f"{table}, line {line}: not {len(columns)} columns, or an empty one")
+            paths = [_moved(Path(row[c]), table) for c in ("mixture_path", *sources)]
+            rows.append(Files(row["mixture_ID"], paths[0], tuple(paths[1:]), f"{table}, line {line}"))
+            _check_there(rows[-1])
+    if not rows:
+        raise InputError(f"{table}: the table has no rows")
+    return rows
+
+
+def _moved(path: Path, table: Path) -> Path:
+    here = table.parent.parent.joinpath(*path.parts[-3:])
+    return here if not path.is_file() and here.is_file() else path
+
+
+def _check_there(row: Files) -> None:
+    for file in (row.mixture, *row.sources):
+        if not file.is_file():
+            raise InputError(f"{row.where}: {file} is not there")
+
+
+class PublishedMixtures(Dataset):
+    """A published set of mixtures as items of the loop; beyond the end of the set it begins again.
+
+    path: the folder of a split (`read_tree`), or a table of LibriMix (`read_table`). seconds: cut or pad every mixture
+    to this length; None keeps each as it is. sample_rate: what the model works at; files of another are refused, since
+    the results of the literature hold for one rate. seed: to train: mixtures come in another order every epoch and are
+    cut at random places; None for neither. A mixture of several channels stays one; its sources are the first channel.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        mixture: str | None = None,
+        sources: list[str] | None = None,
+        seconds: float | None = None,
+        sample_rate: int = SAMPLE_RATE,
+        seed: int | None = None,
+    ) -> None:
+        path = Path(path)
+        self.files = read_table(path) if path.suffix == ".csv" else read_tree(path, mixture, sources)
+        self.seconds, self.sample_rate, self.seed = seconds, sample_rate, seed
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor | str]:
+        """mixture (time,) or (channels, time), sources (sources, time), name."""
+        row = self.files[index % len(self) if self.seed is None else shuffled(index, len(self), self.seed)]
+        frames = self._frames(row)
+        length = frames if self.seconds is None else round(self.seconds * self.sample_rate)
+        begin = 0
+        if self.seed is not None and frames > length:
+            begin = int(np.random.default_rng((self.seed, index)).integers(frames - length + 1))
+        mixture = _read(row.mixture, begin, length)
+        sources = np.stack([_read(file, begin, length)[0] for file in row.sources])
+        return {
+            "mixture": torch.from_numpy(mixture if len(mixture) > 1 else mixture[0]),
+            "sources": torch.from_numpy(sources),
+            "name": row.name,
+        }
+
+    def _frames(self, row: Files) -> int:
+        """Samples of a mixture. Raises InputError when it has another rate, or a source another rate or length."""
+        lengths: list[int] = []
+        for file in (row.mixture, *row.sources):
+            try:
+                info = sf.info(file)
+            except (sf.LibsndfileError, OSError) as error:
+                raise InputError(f"{row.where}: {file} cannot be read as sound: {error}") from error
+            if info.samplerate != self.sample_rate:
+                raise InputError(
+                    f"{row.where}: {file} has {info.samplerate} Hz, but the model works at {self.sample_rate} Hz. "
+                    f"Take the tree of that rate, or train with sample_rate {info.samplerate}"
+                )
+            if lengths and info.frames != lengths[0]:
+                raise InputError(
+                    f"{row.where}: {file} has {info.frames} samples, but the mixture {lengths[0]}; "
+                    f"sources are as long as their mixture"
+                )
+            lengths.append(info.frames)
+        return lengths[0]
+
+
+def _read(file: Path, begin: int, length: int) -> np.ndarray:
+    """(channels, length) float32, with zeros after the end."""
+    samples, _ = sf.read(file, frames=length, start=begin, dtype="float32", always_2d=True, fill_value=0.0)
+    return np.ascontiguousarray(samples.T)

@@ -1,0 +1,188 @@
+"""Mixtures from tar files that stream past: for corpora that no disk of ours holds.
+
+A shard is a tar of some hundred utterances: NUMBER.flac, NUMBER.npz (lips, where there are some) and NUMBER.json
+(id, speaker, seconds). preprocessing.make_shards writes them. They are read from start to end, from a disk, an object
+store or a web server; utterances go through a pool, and mixtures are made from that as they are from a whole corpus.
+
+The format is webdataset's rather than litdata's: plain tar files, which any tool can write, list and check, which need
+no index and no service, and whose reader adds one small package; litdata has a binary format of its own. What litdata
+does better, resuming in the middle of an epoch, stays with the corpora on disk here: `Mixtures` resumes exactly, a
+stream starts its epoch again.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile as sf
+import torch
+from scipy.signal import resample_poly
+from torch.utils.data import IterableDataset, get_worker_info
+
+from avsep.data.corpus import Voices
+from avsep.data.mixtures import Item, Recipe
+from avsep.errors import InputError
+from avsep.signals import FRAME_RATE, LIP_SIZE
+
+
+@dataclass(frozen=True, eq=False)
+class Streamed:
+    """One utterance in memory. samples: (time,) int16. pictures: (n, 96, 96) uint8, the first of them at number `first`
+    of the grid, or None."""
+
+    speaker: str
+    samples: np.ndarray
+    seconds: float
+    pictures: np.ndarray | None
+    first: int = 0
+
+
+class Pool(Voices[Streamed]):
+    """The utterances at hand; a new one takes the place of the oldest."""
+
+    def __init__(self, size: int, sample_rate: int) -> None:
+        self.size, self.sample_rate = size, sample_rate
+        self.order: list[Streamed] = []
+        self.entries: dict[str, list[Streamed]] = {}
+        self.names: list[str] = []
+
+    def add(self, utterance: Streamed) -> None:
+        self.order.append(utterance)
+        self.entries.setdefault(utterance.speaker, []).append(utterance)
+        if len(self.order) > self.size:
+            oldest = self.order.pop(0)
+            self.entries[oldest.speaker].remove(oldest)
+            if not self.entries[oldest.speaker]:
+                del self.entries[oldest.speaker]
+        self.names = sorted(self.entries)
+
+    def sound(self, entry: Streamed, offset: int, count: int) -> np.ndarray:
+        return entry.samples[offset : offset + count] * np.float32(1 / 32768)
+
+    def lips(self, entry: Streamed, offset: int, pictures: int) -> np.ndarray:
+        out = np.zeros((pictures, LIP_SIZE, LIP_SIZE), np.uint8)
+        if entry.pictures is not None:
+            begin = round(offset * FRAME_RATE / self.sample_rate) - entry.first
+            rows = entry.pictures[max(0, begin) : max(0, begin + pictures)]
+            out[max(0, -begin) : max(0, -begin) + len(rows)] = rows
+        return out
+
+
+class StreamedMixtures(IterableDataset):
+    """Mixtures from shards. The order is drawn from `seed`, the epoch and the share of shards a worker reads: the same
+    on as many workers and ranks, another on more or fewer.
+
+    shards: a folder of .tar files, or addresses with webdataset's braces (https://host/train-{000000..000099}.tar).
+    items: of an epoch over all workers and ranks; shards are read again and again until they are made. pool: utterances
+    a worker holds (100 of 5 s take 16 MB, with lips 130 MB). fresh: utterances read for each mixture.
+    """
+
+    def __init__(
+        self, shards: str, recipe: Recipe, items: int = 20_000, pool: int = 200, fresh: int = 2, seed: int = 0
+    ) -> None:
+        super().__init__()
+        self.urls = find_shards(shards)
+        self.shards, self.recipe, self.items, self.pool, self.fresh = shards, recipe, items, pool, fresh
+        self.seed, self.epoch = seed, 0
+        recipe.prepare()
+
+    def __iter__(self) -> Iterator[Item]:
+        share, shares = _share()
+        if len(self.urls) < shares:
+            raise InputError(
+                f"{self.shards}: {len(self.urls)} shards for {shares} readers (workers x processes). Make more and "
+                f"smaller ones (preprocessing.make_shards --utterances), or set fewer workers"
+            )
+        epoch, self.epoch = self.epoch, self.epoch + 1
+        stream = self._utterances(epoch, share, shares)
+        pool = Pool(self.pool, self.recipe.sample_rate)
+        for _ in range(self.pool):
+            pool.add(next(stream))
+        for number in range(self.items // shares):
+            rng = np.random.default_rng((self.seed, epoch, share, number))
+            if len(pool.names) < self.recipe.speakers[1]:
+                raise InputError(
+                    f"{self.shards}: {len(pool.names)} speakers among {self.pool} utterances in a row, but a mixture "
+                    f"has up to {self.recipe.speakers[1]}. Raise pool, or shuffle anew (preprocessing.make_shards)"
+                )
+            yield self.recipe.mix(pool, rng, f"{epoch}/{share}/{number}")
+            for _ in range(self.fresh):
+                pool.add(next(stream))
+
+    def _utterances(self, epoch: int, share: int, shares: int) -> Iterator[Streamed]:
+        """This reader's share of the shards, in another order each time round, without end."""
+        import webdataset
+
+        mine = self.urls[share::shares]
+        turn = 0
+        while True:
+            order = np.random.default_rng((self.seed, epoch, turn)).permutation(len(mine))
+            found = 0
+            for url in (mine[n] for n in order):
+                pipeline = webdataset.DataPipeline(
+                    webdataset.SimpleShardList([url]), webdataset.tariterators.tarfile_samples
+                )
+                for sample in pipeline:
+                    utterance = decode(sample, url, self.recipe.sample_rate)
+                    if self.recipe.faces is None or utterance.pictures is not None:
+                        found += 1
+                        yield utterance
+            if not found:
+                what = "utterances with lips" if self.recipe.faces else "utterances"
+                raise InputError(f"{self.shards}: no {what} in {', '.join(mine)}")
+            turn += 1
+
+
+def find_shards(shards: str) -> list[str]:
+    """The addresses that a folder or a pattern stands for. Raises InputError when there is none."""
+    folder = Path(shards)
+    if folder.is_dir():
+        urls = [str(path) for path in sorted(folder.glob("*.tar")) if not path.name.startswith(".")]
+    else:
+        import webdataset
+
+        urls = webdataset.shardlists.expand_urls(shards)
+        missing = [url for url in urls if "://" not in url and not url.startswith("pipe:") and not Path(url).is_file()]
+        if missing:
+            raise InputError(f"{missing[0]}: no such shard. Make some with: python -m preprocessing.make_shards")
+    if not urls:
+        raise InputError(f"{shards}: no .tar files in it. Make some with: python -m preprocessing.make_shards")
+    return urls
+
+
+def decode(sample: dict[str, Any], url: str, sample_rate: int) -> Streamed:
+    """An utterance from the bytes of its files in a shard. Raises InputError that names shard and key."""
+    try:
+        about = json.loads(sample["json"])
+        samples, rate = sf.read(io.BytesIO(sample["flac"]), dtype="int16")
+        if samples.ndim > 1 or not len(samples):
+            raise ValueError(f"sound of shape {samples.shape}")
+        if rate != sample_rate:
+            divisor = int(np.gcd(rate, sample_rate))
+            exact = resample_poly(samples.astype(np.float32), sample_rate // divisor, rate // divisor)
+            samples = np.clip(np.round(exact), -32768, 32767).astype(np.int16)
+        pictures, first = None, 0
+        if "npz" in sample:
+            with np.load(io.BytesIO(sample["npz"])) as data:
+                pictures, first = data["lips"], int(data["first"])
+        return Streamed(str(about["speaker"]), samples, len(samples) / sample_rate, pictures, first)
+    except (KeyError, ValueError, OSError, sf.LibsndfileError) as error:
+        raise InputError(
+            f"{url}, {sample.get('__key__')}: no utterance (flac, json and perhaps npz): {error}"
+        ) from error
+
+
+def _share() -> tuple[int, int]:
+    """Which reader this is, of how many: the workers of all processes."""
+    worker = get_worker_info()
+    number, workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
+    rank, world = 0, 1
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return rank * workers + number, world * workers

@@ -1,0 +1,132 @@
+"""Packs the utterances of a manifest into tar files that training streams (avsep.data.shards), in webdataset's format.
+
+    python -m preprocessing.make_shards MANIFEST OUT_FOLDER [--split train] [--utterances 500]
+
+OUT_FOLDER gets SPLIT-000000.tar, SPLIT-000001.tar, ..., each with so many utterances: NUMBER.flac (16 kHz, mono),
+NUMBER.npz (lips, where the manifest has some) and NUMBER.json (id, speaker, seconds). Utterances are shuffled first,
+because a stream mixes what is near each other. skipped.tsv lists what could not be read. A run that was stopped goes
+on where it was; --overwrite begins anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import io
+import json
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+
+from avsep.data.manifest import SPLITS, Utterance, read_manifest
+from avsep.data.sound import read_sound
+from avsep.errors import AvsepError, InputError
+from avsep.signals import SAMPLE_RATE
+from preprocessing.jobs import add_count, add_workers, command, run_jobs, write_lines, write_whole
+
+SEED = 0
+"""Of the order of the utterances."""
+
+
+class Shard(NamedTuple):
+    """One tar file to write; `first` is the number of its first utterance."""
+
+    file: Path
+    first: int
+    rows: tuple[Utterance, ...]
+
+
+class Packed(NamedTuple):
+    """What became of a shard."""
+
+    utterances: int
+    skipped: list[str]
+
+
+def write_shard(shard: Shard, overwrite: bool = False) -> Packed:
+    """Write one shard, unless it is there. Utterances that cannot be read are left out and noted beside it."""
+    note = shard.file.with_name(f".{shard.file.stem}.skipped")
+    if shard.file.is_file() and note.is_file() and not overwrite:
+        skipped = note.read_text(encoding="utf-8").splitlines()
+        return Packed(len(shard.rows) - len(skipped), skipped)
+    skipped = []
+    write_whole(shard.file, functools.partial(_write, shard, skipped))
+    note.write_text("".join(f"{line}\n" for line in skipped), encoding="utf-8")
+    return Packed(len(shard.rows) - len(skipped), skipped)
+
+
+def _write(shard: Shard, skipped: list[str], path: Path) -> None:
+    import webdataset
+
+    with webdataset.TarWriter(str(path), encoder=False) as tar:
+        for number, row in enumerate(shard.rows, shard.first):
+            try:
+                files = pack(row)
+            except (AvsepError, OSError) as error:
+                skipped.append(f"{row.id}\t{' '.join(str(error).split())}")
+            else:
+                tar.write({"__key__": f"{number:09d}", **files})
+
+
+def pack(row: Utterance) -> dict[str, bytes]:
+    """The files of an utterance: name's end -> bytes. Raises InputError when sound or lips cannot be read."""
+    length = round(row.seconds * SAMPLE_RATE)
+    if length < 1:
+        raise InputError(f"{row.audio}: holds no samples (0 s)")
+    sound = read_sound(row.audio, 0.0, length, at_least=row.seconds)
+    flac = io.BytesIO()
+    soundfile.write(flac, np.clip(sound, -1, 1), SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    about = {"id": row.id, "speaker": row.speaker, "seconds": row.seconds}
+    files = {"flac": flac.getvalue(), "json": json.dumps(about).encode()}
+    if row.lips is not None:
+        lips = io.BytesIO()
+        try:
+            with np.load(row.lips) as data:
+                np.savez(lips, lips=data["lips"], first=data["first"])
+        except (KeyError, ValueError, OSError) as error:
+            raise InputError(f"{row.lips}: no lips can be read: {error}") from error
+        files["npz"] = lips.getvalue()
+    return files
+
+
+def list_shards(manifest: Path, out: Path, split: str, utterances: int) -> list[Shard]:
+    """The shards of one split of a manifest. Raises InputError when it is empty."""
+    rows = read_manifest(manifest, split)
+    if not rows:
+        raise InputError(f"{manifest}: no rows of split {split!r}")
+    order = np.random.default_rng(SEED).permutation(len(rows))
+    shards = []
+    for number, first in enumerate(range(0, len(rows), utterances)):
+        chosen = tuple(rows[n] for n in order[first : first + utterances])
+        shards.append(Shard(out / f"{split}-{number:06d}.tar", first, chosen))
+    return shards
+
+
+def _configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("manifest", type=Path, metavar="MANIFEST")
+    parser.add_argument("out", type=Path, metavar="OUT_FOLDER")
+    parser.add_argument("--split", choices=SPLITS, default="train", help="(default: train)")
+    add_count(parser, "--utterances", "in a shard (default: 500)", 500)
+    add_workers(parser)
+    parser.add_argument("--overwrite", action="store_true", help="write shards that are there again")
+
+
+def _run(options: argparse.Namespace) -> int:
+    shards = list_shards(options.manifest, options.out, options.split, options.utterances)
+    work = functools.partial(write_shard, overwrite=options.overwrite)
+    done = run_jobs(shards, work, options.out, name=lambda shard: shard.file.name, workers=options.workers)
+    failed = len(shards) - len(done)
+    if not failed:
+        write_lines(options.out / "skipped.tsv", ["name\treason", *(line for one in done for line in one.skipped)])
+    made = sum(one.utterances for one in done)
+    print(f"{options.out}: {made} utterances in {len(done)} shards, {sum(len(one.skipped) for one in done)} skipped")
+    return made
+
+
+main = command(__doc__ or "", "make_shards", _configure, _run)
+
+if __name__ == "__main__":
+    sys.exit(main())
