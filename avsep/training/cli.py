@@ -24,6 +24,7 @@ DEFAULTS: dict[str, Any] = {
     "max_epochs": 100,
     "gradient_clip_val": 5.0,
     "num_sanity_val_steps": 1,
+    "enable_model_summary": False,
     # The loaders of avsep.data.order share the items out themselves.
     "use_distributed_sampler": False,
 }
@@ -128,12 +129,16 @@ class FitCLI(LightningCLI):
         if resume is not None:
             check_checkpoint(resume, self.model)
             say(f"going on from {resume}")
+        weights = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+        say(f"{self.name}: {weights:,} weights, on {self.trainer.strategy.root_device}")
         self.trainer.fit(self.model, datamodule=self.datamodule, ckpt_path=resume, weights_only=True)
 
     @property
     def best(self) -> str:
         """The checkpoint with the best validation, or nothing."""
-        return next((c.best_model_path for c in self.trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint)), "")
+        return next(
+            (c.best_model_path for c in self.trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint)), ""
+        )
 
     def _clear(self, resume: Path | None) -> None:
         """Keep an earlier run: its checkpoints are replaced only when that is asked for."""
@@ -172,7 +177,7 @@ def plain(message: str) -> str:
         key = re.match(r'Parser key "[^"]*":', lines[0])
         tried = [line[2:] for line in lines[lines.index("Errors:") :] if line.startswith("- ")]
         told = [line for line in tried if "NoneType" not in line] or tried
-        given = [line for line in lines if line.startswith("Given value: ") and "(" not in line]
+        given = [line for line in lines if re.match(r"Given value: [^{\[]*$", line) and "(" not in line]
         lines = [*([key.group()] if key and given else []), "; ".join(told), *given]
     text = re.sub(r"[Ee]xpected an? <class '(?:\w+\.)*(\w+)'>", r"expected \1", " ".join(lines))
     return re.sub(r'Parser key "([^"]*)": *', r"\1: ", text).replace(" Given value:", ", not").rstrip(".")

@@ -5,6 +5,7 @@ jsonargparse checks it too, but names a nested key without its path and not what
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import importlib
 import inspect
@@ -76,7 +77,11 @@ def _check_value(value: Any, hint: Any, key: str) -> None:
     elif isinstance(value, list):
         for number, item in enumerate(value):
             _check_value(item, Any, f"{key}[{number}]")
-    elif value is not None and not isinstance(value, dict):
+    elif isinstance(value, dict):
+        for kind in typing.get_args(hint) or (hint,):
+            if dataclasses.is_dataclass(kind):
+                _check_arguments(kind, value, key)
+    elif value is not None:
         _check_plain(value, hint, key)
 
 

@@ -1,0 +1,133 @@
+"""Makes a tiny corpus of synthetic talkers, to try a training without any data.
+
+    python -m preprocessing.make_smoke data/smoke
+
+A talker is a pitch, a vocal tract (three resonances) and a drawn mouth; an utterance is a run of syllables, and the
+mouth opens as the voice gets louder. OUT_FOLDER gets manifest.tsv, and for each utterance a .wav (16 kHz) and the .npz
+of preprocessing/extract_lips.py. Everything is drawn from --seed: there is no recording in it. Models learn to tell
+such talkers apart within minutes; they will not separate people.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+from scipy.signal import lfilter
+
+from avsep.data.manifest import Utterance, write_manifest
+from avsep.signals import HOP, SAMPLE_RATE
+from preprocessing.jobs import command, write_whole
+
+SIZE = 96
+"""Side of a mouth crop in pixels."""
+
+VOWELS = ((730, 1090, 2440), (270, 2290, 3010), (300, 870, 2240), (530, 1840, 2480), (570, 840, 2410))
+"""First three formants in Hz (Peterson and Barney, 1952): /a/, /i/, /u/, /e/, /o/."""
+
+
+def opening(rng: np.random.Generator, pictures: int) -> np.ndarray:
+    """How far the mouth is open in each picture, 0..1: syllables of 0.15 to 0.35 s, and pauses."""
+    wide = np.zeros(pictures)
+    start = int(rng.integers(0, 6))
+    while start < pictures:
+        length = int(rng.integers(4, 9))
+        part = wide[start : start + length]
+        part += (np.sin(np.pi * (np.arange(length) + 0.5) / length) * rng.uniform(0.5, 1.0))[: len(part)]
+        start += length + (int(rng.integers(6, 14)) if rng.random() < 0.2 else 0)
+    return wide
+
+
+def voice(rng: np.random.Generator, wide: np.ndarray, pitch: float, tract: float) -> np.ndarray:
+    """A buzz with formants as loud as the mouth is open: (pictures,) -> (pictures * 640,) float32.
+
+    pitch: mean in Hz. tract: factor on the formants, small for a long vocal tract.
+    """
+    time = len(wide) * HOP
+    knots = np.arange(0, time + 5 * HOP, 5 * HOP)
+    drift = np.interp(np.arange(time), knots, rng.uniform(0.85, 1.2, len(knots)))
+    phase = np.cumsum(pitch * drift / SAMPLE_RATE)
+    buzz = np.diff(np.floor(phase), prepend=0.0) + 0.02 * rng.standard_normal(time)
+    sound = np.zeros(time)
+    start = 0
+    while start < time:
+        end = min(time, start + int(rng.uniform(0.15, 0.35) * SAMPLE_RATE))
+        piece = buzz[start:end]
+        for formant in VOWELS[rng.integers(len(VOWELS))]:
+            radius = np.exp(-np.pi * 90 / SAMPLE_RATE)
+            angle = 2 * np.pi * min(formant * tract, 7500) / SAMPLE_RATE
+            piece = lfilter([1 - radius], [1, -2 * radius * np.cos(angle), radius**2], piece)
+        sound[start:end] = piece / (np.abs(piece).max() + 1e-9)
+        start = end
+    loudness = np.interp(np.arange(time), (np.arange(len(wide)) + 0.5) * HOP, wide)
+    return (0.3 * sound * loudness).astype(np.float32)
+
+
+def mouths(rng: np.random.Generator, wide: np.ndarray, face: np.ndarray) -> np.ndarray:
+    """Two lips around a dark opening, on skin: (pictures,) -> (pictures, 96, 96) uint8. face: three numbers in 0..1
+    (width of the mouth, thickness and shade)."""
+    y, x = np.mgrid[:SIZE, :SIZE]
+    centre = SIZE / 2 + rng.uniform(-3, 3, 2) + np.cumsum(rng.normal(0, 0.15, (len(wide), 2)), 0)
+    width, thick = 20 + 10 * face[0], 5 + 4 * face[1]
+    skin, lip = 150 + 60 * face[2], 90 + 40 * face[2]
+    out = np.empty((len(wide), SIZE, SIZE), np.uint8)
+    for number, height in enumerate(16 * wide):
+        across = (x - centre[number, 0]) / width
+        down = y - centre[number, 1]
+        curve = np.sqrt(np.clip(1 - across**2, 0, 1))
+        picture = np.where(np.abs(down) < (height + thick) * curve, lip, skin)
+        picture = np.where(np.abs(down) < height * curve, 30.0, picture)
+        out[number] = np.clip(picture + rng.normal(0, 1, picture.shape), 0, 255)
+    return out
+
+
+def make(out: Path, talkers: int, utterances: int, seconds: float, seed: int) -> int:
+    """Write the corpus; returns the number of utterances."""
+    rows = []
+    held_out = max(2, talkers // 4)
+    for talker in range(talkers):
+        name = f"talker{talker:02}"
+        rng = np.random.default_rng((seed, talker))
+        # Spread evenly, so that any two differ.
+        pitch, tract = 80 + 160 * talker / max(1, talkers - 1), rng.uniform(0.85, 1.2)
+        face = rng.random(3)
+        split = "train" if talker % (talkers // held_out) else "dev"
+        for number in range(utterances):
+            rng = np.random.default_rng((seed, talker, number))
+            wide = opening(rng, round(seconds * 25))
+            sound = voice(rng, wide, pitch, tract)
+            arrays = {
+                "lips": mouths(rng, wide, face),
+                "quality": np.ones(len(wide), np.float32),
+                "first": np.array(0),
+                "audio": np.round(sound * 32767).astype(np.int16),
+            }
+            audio, lips = out / name / f"{number:02}.wav", out / name / f"{number:02}.npz"
+            write_whole(audio, lambda file, sound=sound: sf.write(file, sound, SAMPLE_RATE, "PCM_16"))
+            write_whole(lips, lambda file, arrays=arrays: np.savez_compressed(file, **arrays))
+            rows.append(Utterance(f"{name}_{number:02}", audio, lips, None, name, split, len(sound) / SAMPLE_RATE))
+    write_manifest(out / "manifest.tsv", rows)
+    return len(rows)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", type=Path, metavar="OUT_FOLDER")
+    parser.add_argument("--talkers", type=int, default=8, help="a quarter is held out (default: 8)")
+    parser.add_argument("--utterances", type=int, default=5, help="of each talker (default: 5)")
+    parser.add_argument("--seconds", type=float, default=4.0, help="length of an utterance (default: 4)")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def run(options: argparse.Namespace) -> int:
+    made = make(options.out, options.talkers, options.utterances, options.seconds, options.seed)
+    print(f"{options.out / 'manifest.tsv'}: {made} utterances of {options.talkers} talkers")
+    return made
+
+
+main = command(__doc__ or "", "make_smoke", configure, run)
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""Every configuration is parsed as it is, and one step of it is run with small sizes on generated data."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+pytest.importorskip("lightning")
+pytest.importorskip("jsonargparse")
+
+from avsep.training.cli import FitCLI
+from avsep.training.configuration import check_file
+from preprocessing import make_smoke
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+
+SMALL = {
+    "filters": 8,
+    "bottleneck": 8,
+    "hidden": 8,
+    "blocks": 2,
+    "repeats": 2,
+    "widths": [2, 2, 2, 2],
+    "temporal_channels": 4,
+    "temporal_blocks": 1,
+    "channels": 4,
+    "width": 4,
+    "size": 24,
+    "seconds": 1.0,
+    "batch_size": 2,
+    "epoch_items": 2,
+    "items": 2,
+    "workers": 0,
+    "precision": "32-true",
+}
+"""What makes a step of any configuration quick, wherever the key stands."""
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("smoke")
+    make_smoke.make(folder, talkers=4, utterances=1, seconds=3.0, seed=0)
+    return folder
+
+
+def small(node: Any, smoke: Path) -> Any:
+    """A copy of a configuration with small sizes and generated data."""
+    if isinstance(node, list):
+        return [small(item, smoke) for item in node]
+    if not isinstance(node, dict):
+        return node
+    out = {
+        key: SMALL[key] if key in SMALL and type(value) is type(SMALL[key]) else small(value, smoke)
+        for key, value in node.items()
+    }
+    for key in ("voices", "sounds", "speech", "faces"):
+        if isinstance(out.get(key), str):
+            out[key] = str(smoke / "manifest.tsv")
+    if "held_out" in out:
+        out["held_out"] = ["talker00", "talker02"]
+    return out
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda p: p.stem)
+def test_first_line_is_the_command_that_runs_it(config):
+    line = config.read_text().splitlines()[0]
+    assert line.startswith("# ")
+    *before, command = line[2:].split(" && ")
+    assert shlex.split(command) == ["avsep", "fit", "--config", f"configs/{config.name}"]
+    for step in before:
+        assert shlex.split(step) == ["python", "-m", "preprocessing.make_smoke", "data/smoke"]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda p: p.stem)
+def test_keys_are_those_of_the_classes(config):
+    check_file(config)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda p: p.stem)
+def test_one_step(config, smoke, tmp_path):
+    file = tmp_path / config.name
+    file.write_text(yaml.safe_dump(small(yaml.safe_load(config.read_text()), smoke), sort_keys=False))
+    changes = {"fast_dev_run": 1, "val_check_interval": 1.0, "log_every_n_steps": 1, "default_root_dir": tmp_path}
+    cli = FitCLI(["--config", str(file), *(f"--trainer.{k}={v}" for k, v in changes.items())])
+    before = [p.detach().clone() for p in cli.model.parameters()]
+    cli.train(lambda text: None)
+    assert cli.trainer.global_step == 1
+    assert all(p.isfinite().all() for p in cli.model.parameters())
+    assert any((a != b).any() for a, b in zip(before, cli.model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [("conv_tasnet", 5.1), ("conv_tasnet_causal", 5.1)],
+)
+def test_conv_tasnet_has_the_papers_size(name, millions):
+    node = yaml.safe_load((ROOT / "configs" / f"{name}.yaml").read_text())["model"]["init_args"]["model"]
+    from avsep.models.audio_only import AudioOnly
+
+    assert AudioOnly(**node["init_args"]).parameter_count == pytest.approx(millions * 1e6, rel=0.02)
+
+
+def test_full_and_smoke_differ_in_sizes_and_data_only():
+    for smoke in (c for c in CONFIGS if c.stem.endswith("_smoke")):
+        full = yaml.safe_load(smoke.with_name(smoke.name.replace("_smoke", "")).read_text())
+        tiny = yaml.safe_load(smoke.read_text())
+        classes = [node["model"]["init_args"]["model"]["class_path"] for node in (full, tiny)]
+        assert classes[0] == classes[1]
+        assert full["model"]["init_args"]["schedule"] == tiny["model"]["init_args"]["schedule"]
+
+
+def test_synthetic_mouths_open_with_the_voice(smoke):
+    for file in smoke.glob("*/*.npz"):
+        with np.load(file) as data:
+            lips, sound = data["lips"].astype(float), data["audio"].astype(float)
+        dark = (lips < 60).mean((1, 2))
+        loudness = np.sqrt((sound.reshape(len(lips), -1) ** 2).mean(1))
+        assert np.corrcoef(dark, loudness)[0, 1] > 0.5
