@@ -39,8 +39,9 @@ def write(model: SeparationModel, path: Path):
 @pytest.mark.slow
 def test_any_length_of_sound(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model = AudioOnly(**SIZES, skip=8, norm="cLN", causal=True).eval()
+    model = AudioOnly(**SIZES | {"blocks": 5, "repeats": 1}, skip=8, norm="cLN", causal=True).eval()
     session = write(model, tmp_path / "tiny.onnx")
+    # The shortest has fewer frames than the dilated convolutions reach over.
     for batch, time in ((1, 31), (1, 7777), (3, 20001)):
         mixture = torch.randn(batch, time)
         (found,) = session.run(None, {"mixture": mixture.numpy()})
