@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 import torch
+from data_factory import write_lips
 
 from avsep.data.lists import FixedMixtures, MixtureSpec, Part, read_list, render, write_list
 from avsep.data.sound import pictures_in, read_lips, read_sound
@@ -19,12 +20,6 @@ def write_noise(path: Path, seconds: float, rate: int = 16_000, channels: int = 
     samples = 0.1 * (samples + np.roll(samples, 1, 0) + np.roll(samples, 2, 0))
     sf.write(path, samples, rate, subtype="FLOAT")
     return samples
-
-
-def write_lips(path: Path, count: int, first: int = 0) -> np.ndarray:
-    lips = np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None] + 1, (count, 96, 96)).copy()
-    np.savez(path, lips=lips, quality=np.ones(count, np.float32), first=np.array(first), audio=np.zeros(9, np.int16))
-    return lips
 
 
 @pytest.fixture
@@ -141,3 +136,18 @@ def test_lips_outside_the_file_are_black(tmp_path: Path) -> None:
     (tmp_path / "bad.npz").write_bytes(b"x")
     with pytest.raises(InputError, match=r"bad.npz: no lips can be read.*preprocessing.extract_lips"):
         read_lips(tmp_path / "bad.npz", 0, 1)
+
+
+def test_training_on_a_list_shuffles_and_cuts(tmp_path: Path) -> None:
+    specs = []
+    for number in range(6):
+        write_noise(tmp_path / f"{number}.wav", 1.0, seed=number)
+        specs.append(MixtureSpec(str(number), 1.0, (Part(tmp_path / f"{number}.wav", None, "s", "voice", 0.0, 1.0),)))
+    data = FixedMixtures(specs, seconds=0.4, seed=1)
+    epochs = [[str(data[n]["name"]) for n in range(first, first + 6)] for first in (0, 6, 12)]
+    assert all(sorted(epoch) == list("012345") for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) > 1
+    assert torch.equal(data[9]["mixture"], FixedMixtures(specs, seconds=0.4, seed=1)[9]["mixture"])
+    cuts = {float(data[n]["mixture"][0]) for n in range(24)}
+    assert len(cuts) > 12
+    assert all(data[n]["mixture"].shape == (6400,) for n in range(6))

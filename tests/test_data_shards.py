@@ -1,0 +1,103 @@
+"""Utterances in tar files, and the mixtures that a stream of them gives."""
+
+import tarfile
+from pathlib import Path
+
+import pytest
+import torch
+from data_factory import TONES, loudest_hz, make_corpus
+from torch.utils.data import DataLoader
+
+from avsep.data.lip_augment import Faces
+from avsep.data.mixtures import Recipe
+from avsep.data.shards import StreamedMixtures
+from avsep.errors import InputError
+from preprocessing.make_shards import main
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_corpus(tmp_path_factory.mktemp("corpus"), seconds=1.0, lips=True)
+
+
+@pytest.fixture(scope="module")
+def shards(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("shards")
+    assert main([str(corpus), str(out), "--utterances", "4", "--workers", "1"]) == 0
+    return out
+
+
+def test_a_shard_is_a_plain_tar(shards: Path) -> None:
+    assert sorted(p.name for p in shards.glob("*.tar")) == ["train-000000.tar", "train-000001.tar"]
+    with tarfile.open(shards / "train-000000.tar") as tar:
+        names = tar.getnames()
+    assert len(names) == 12
+    assert {name.partition(".")[2] for name in names} == {"flac", "json", "npz"}
+
+
+def test_items_are_mixtures_of_the_corpus(shards: Path) -> None:
+    recipe = Recipe(seconds=0.5, faces=Faces(2, 0, 0))
+    items = list(StreamedMixtures(str(shards), recipe, items=5, pool=6))
+    assert len(items) == 5
+    for item in items:
+        assert item["sources"].shape == (2, 8000)
+        assert item["lips"].shape == (2, 13, 96, 96)
+        assert torch.allclose(item["mixture"], item["sources"].sum(0), atol=1e-6)
+        for source in item["sources"].numpy():
+            assert min(abs(loudest_hz(source) - hz) for hz in TONES.values()) < 5
+        steps = item["lips"][:, :, 0, 0].mul(255).round().diff(dim=1)
+        assert (steps == 1).all()
+
+
+def test_the_same_seed_streams_the_same_and_epochs_differ(shards: Path) -> None:
+    def epoch(data: StreamedMixtures) -> list:
+        return [item["mixture"] for item in data]
+
+    first, again, other = (
+        StreamedMixtures(str(shards), Recipe(seconds=0.2), items=4, pool=6, seed=s) for s in (1, 1, 2)
+    )
+    a, b, c = epoch(first), epoch(again), epoch(other)
+    assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+    assert not any(torch.equal(x, y) for x, y in zip(a, c, strict=True))
+    assert not any(torch.equal(x, y) for x, y in zip(a, epoch(first), strict=True))
+
+
+def test_workers_share_the_shards(shards: Path) -> None:
+    data = StreamedMixtures(str(shards / "train-{000000..000001}.tar"), Recipe(seconds=0.2), items=4, pool=4)
+    batches = list(DataLoader(data, 2, num_workers=2))
+    assert sorted(name for batch in batches for name in batch["name"]) == ["0/0/0", "0/0/1", "0/1/0", "0/1/1"]
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+def test_streams_that_cannot_be_are_named(shards: Path, tmp_path: Path) -> None:
+    recipe = Recipe(seconds=0.2)
+    with pytest.raises(InputError, match=r"2 shards for 3 readers.*--utterances"):
+        list(DataLoader(StreamedMixtures(str(shards), recipe), 1, num_workers=3))
+    with pytest.raises(InputError, match=r"no .tar files in it.*preprocessing.make_shards"):
+        StreamedMixtures(str(tmp_path), recipe)
+    with pytest.raises(InputError, match=r"gone.tar: no such shard"):
+        StreamedMixtures(str(tmp_path / "gone.tar"), recipe)
+    with pytest.raises(InputError, match=r"1 speakers among 1 utterances in a row, but a mixture has up to 2"):
+        list(StreamedMixtures(str(shards), recipe, pool=1))
+    with tarfile.open(tmp_path / "odd.tar", "w") as tar:
+        tar.add(shards / "skipped.tsv", "000.json")
+    with pytest.raises(InputError, match=r"odd.tar, 000: no utterance"):
+        list(StreamedMixtures(str(tmp_path), recipe))
+
+
+def test_a_stopped_run_goes_on_and_bad_rows_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    manifest = make_corpus(tmp_path / "corpus", ("ada", "bob"), seconds=0.3)
+    (tmp_path / "corpus" / "ada0.wav").write_bytes(b"no sound")
+    arguments = [str(manifest), str(tmp_path / "out"), "--utterances", "2", "--workers", "1"]
+    assert main(arguments) == 0
+    assert "3 utterances in 2 shards, 1 skipped" in capsys.readouterr().out
+    assert "ada0\t" in (tmp_path / "out" / "skipped.tsv").read_text()
+    before = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "out").glob("*.tar")}
+    (tmp_path / "out" / "train-000001.tar").unlink()
+    assert main(arguments) == 0
+    after = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "out").glob("*.tar")}
+    assert after["train-000000.tar"] == before["train-000000.tar"]
+    assert after.keys() == before.keys()
+    assert "ada0\t" in (tmp_path / "out" / "skipped.tsv").read_text()
+    assert main([str(manifest), str(tmp_path / "out"), "--split", "test"]) == 1
+    assert "no rows of split 'test'" in capsys.readouterr().err
