@@ -104,7 +104,10 @@ def test_stopped_training_learns_from_the_same_items(whole, tmp_path):
     [
         {"trainer__accumulate_grad_batches": 2, "data__init_args__epoch_items": 24},
         {"trainer__callbacks": [EMA]},
-        {"trainer__val_check_interval": 2, "model__init_args__schedule__class_path": "avsep.training.schedules.Plateau"},
+        {
+            "trainer__val_check_interval": 2,
+            "model__init_args__schedule__class_path": "avsep.training.schedules.Plateau",
+        },
         LIPS,
     ],
     ids=["accumulation", "averaged weights", "validation within epochs", "lips"],

@@ -43,7 +43,9 @@ class Items(Dataset):
             mixture = np.stack([mixture] * self.channels)
         item = {"mixture": torch.from_numpy(mixture), "sources": torch.from_numpy(sources), "name": f"item {number}"}
         if self.lips:
-            item["lips"] = torch.from_numpy(rng.random((2, PICTURES, 96, 96), dtype=np.float32))
+            # The second voice belongs to the darker face.
+            shade = np.array([1.0, 0.1], np.float32)[:, None, None, None]
+            item["lips"] = torch.from_numpy(shade * rng.random((2, PICTURES, 96, 96), dtype=np.float32))
         return item
 
 

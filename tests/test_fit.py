@@ -1,0 +1,334 @@
+"""`avsep fit`: every mode learns, results lie where they should, mistakes give one message."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+pytest.importorskip("lightning")
+pytest.importorskip("jsonargparse")
+
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tiny_training import TINY, TINY_LIP, write_config
+
+from avsep.cli.main import main
+from avsep.models.base import SeparationModel
+from avsep.training.cli import FitCLI
+
+EMA = {"class_path": "avsep.training.averaging.AveragedWeights", "init_args": {"decay": 0.5}}
+
+
+class TwoMicrophones(SeparationModel):
+    """The smallest model that hears two channels."""
+
+    in_channels, sources, sample_rate = 2, 2, 16000
+
+    def __init__(self, taps: int = 3) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(2, 2, taps, padding=taps // 2)
+
+    def forward(self, mixture: torch.Tensor) -> torch.Tensor:
+        return self.conv(mixture)
+
+
+MODES = {
+    "audio-only": {},
+    "audio-visual": {
+        "model__init_args__model__class_path": "avsep.models.audio_visual.AudioVisual",
+        "model__init_args__model__init_args__lip": TINY_LIP,
+        "data__init_args__lips": True,
+    },
+    "universal": {"model__init_args__model__init_args__sources": 4},
+    "multi-channel": {
+        "model__init_args__model": {"class_path": "test_fit.TwoMicrophones"},
+        "data__init_args__channels": 2,
+    },
+}
+
+
+def fit(capsys, *arguments: str) -> tuple[int, str, str]:
+    code = main(["fit", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def wrong(capsys, *arguments: str) -> str:
+    """The one line that a mistake gives."""
+    code, out, err = fit(capsys, *arguments)
+    assert (code, out) == (2, ""), err
+    assert err.count("avsep: error: ") == 1
+    assert "Traceback" not in err
+    message = err.splitlines()[-1]
+    assert message.startswith("avsep: error: ")
+    return message
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_learns(tmp_path, mode):
+    config = write_config(tmp_path, **MODES[mode], data__init_args__epoch_items=40, trainer__max_epochs=2)
+    losses = []
+    cli = FitCLI(["--config", str(config)])
+    log = cli.model.log
+    cli.model.log = lambda name, value, **k: (
+        losses.append(float(value)) if name == "train_loss" else 0,
+        log(name, value, **k),
+    )
+    cli.train(lambda text: None)
+    assert len(losses) == 40
+    assert sum(losses[-10:]) < sum(losses[:10]) - 5
+    assert math.isfinite(cli.trainer.callback_metrics["si_snri"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
+def test_compiled_weights_keep_their_names(tmp_path):
+    changes = {"model__init_args__compile": True, "trainer__callbacks": [EMA], "trainer__max_steps": 2}
+    FitCLI(["--config", str(write_config(tmp_path, **changes))]).train(lambda text: None)
+    saved = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert "model.encoder.conv.weight" in saved["state_dict"]
+    assert not [name for name in saved["current_model_state"] if "_orig_mod" in name]
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
+def test_precisions(tmp_path, precision):
+    cli = FitCLI(["--config", str(write_config(tmp_path, trainer__precision=precision, trainer__fast_dev_run=1))])
+    cli.train(lambda text: None)
+    assert cli.trainer.callback_metrics["train_loss"].isfinite()
+
+
+def test_a_run_leaves_checkpoints_configuration_and_logs(tmp_path, capsys):
+    config = write_config(tmp_path, trainer__logger=None, trainer__max_epochs=2)
+    code, out, err = fit(capsys, "--config", config)
+    run = tmp_path / "run"
+    assert code == 0, err
+    assert Path(out.strip()).parent == run / "checkpoints"
+    assert Path(out.strip()).name.startswith("best-epoch=")
+    assert "SI-SNRi" in err
+    assert (run / "checkpoints" / "last.ckpt").is_file()
+    assert "lr: " not in (run / "config.yaml").read_text().splitlines()[0]
+    with (run / "logs" / "version_0" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(r["si_snri"]) for r in rows if r["si_snri"]]
+    assert len([r for r in rows if r["train_loss"]]) == 12
+    board = EventAccumulator(str(run / "logs" / "version_0"), size_guidance={"audio": 0, "images": 0}).Reload()
+    assert {"validation_0", "validation_1"} == set(board.Tags()["images"])
+    assert {f"validation_0/{n}" for n in ("mixture", "source_0", "source_1", "estimate_0", "estimate_1")} < set(
+        board.Tags()["audio"]
+    )
+    assert len(board.Audio("validation_0/estimate_0")) == 2  # each epoch
+    assert len(board.Audio("validation_0/mixture")) == 1
+
+
+def test_checkpoint_says_what_model_it_holds(tmp_path):
+    FitCLI(["--config", str(write_config(tmp_path, trainer__max_epochs=1))]).train(lambda text: None)
+    saved = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert saved["avsep_model"]["class_path"] == "avsep.models.audio_only.AudioOnly"
+    assert saved["avsep_model"]["init_args"]["hidden"] == TINY["hidden"]
+
+
+def test_averaged_weights_are_validated_and_saved(tmp_path):
+    cli = FitCLI(["--config", str(write_config(tmp_path, trainer__callbacks=[EMA], trainer__max_epochs=1))])
+    seen = []
+
+    def keep(model: nn.Module, _) -> None:
+        if not model.training:
+            seen.append(model.encoder.conv.weight.detach().clone())
+
+    cli.model.model.register_forward_pre_hook(keep)
+    cli.train(lambda text: None)
+    saved = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    name = "model.encoder.conv.weight"
+    assert torch.equal(seen[-1], saved["state_dict"][name])
+    assert not torch.equal(saved["state_dict"][name], saved["current_model_state"][name])
+
+
+def test_rate_is_halved_and_training_stopped_without_gain(tmp_path):
+    plateau = {"class_path": "avsep.training.schedules.Plateau", "init_args": {"halve_after": 3, "stop_after": 7}}
+    changes = {"model__init_args__learning_rate": 0.0, "model__init_args__schedule": plateau, "trainer__max_epochs": 50}
+    cli = FitCLI(["--config", str(write_config(tmp_path, **changes, data__init_args__epoch_items=2))])
+    rates = []
+    cli.model.on_train_epoch_end = lambda: rates.append(cli.model.optimizers().param_groups[0]["lr"])
+    cli.model.configure_optimizers, make = None, cli.model.configure_optimizers
+    cli.model.configure_optimizers = lambda: _with_rate(make())
+    cli.train(lambda text: None)
+    # The first epoch sets the mark; after the 3rd and 6th without gain the rate is halved, after the 7th it ends.
+    assert rates == [1e-12] * 3 + [5e-13] * 3 + [2.5e-13] * 2
+
+
+def _with_rate(made: dict) -> dict:
+    """A rate that changes no weight in single precision, so that no epoch brings a gain."""
+    made["lr_scheduler"]["scheduler"].eps = 0.0
+    made["optimizer"].param_groups[0]["lr"] = 1e-12
+    return made
+
+
+def test_defaults_are_the_seeds_schedule(tmp_path):
+    config = write_config(tmp_path)
+    config.write_text(config.read_text().replace("  max_epochs: 3\n", ""))
+    cli = FitCLI(["--config", str(config)])
+    assert (cli.trainer.max_epochs, cli.trainer.gradient_clip_val) == (100, 5.0)
+    assert (cli.model.schedule.halve_after, cli.model.schedule.stop_after, cli.model.schedule.factor) == (3, 10, 0.5)
+
+
+# ---- numbers that are not finite ----
+
+
+def test_nan_in_an_item_stops_the_run_and_names_it(tmp_path, capsys):
+    code, _, err = fit(capsys, "--config", write_config(tmp_path, data__init_args__broken=5, checkpoint_every=1))
+    assert code == 1
+    message = err.splitlines()[-1]
+    assert "the loss is not a finite number at step 2, in 1 of 2 items of the batch: item 5." in message
+    assert "The mixture of item 5 holds NaN or infinity: look at the files of that item" in message
+    file = tmp_path / "run" / "not_finite_step2_rank0.pt"
+    assert str(file) in message
+    saved = torch.load(file, weights_only=True)
+    assert saved["batch"]["name"] == ["item 4", "item 5"]
+    assert saved["batch"]["mixture"][1].isnan().any()
+    last = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert all(v.isfinite().all() for v in last["state_dict"].values())
+
+
+def test_weights_that_grew_without_bound_are_told_from_bad_input(tmp_path, capsys):
+    code, _, err = fit(capsys, "--config", write_config(tmp_path, model__init_args__learning_rate=1e20))
+    assert code == 1
+    assert "lower the learning rate" in err
+    assert "look at the files" not in err
+    assert list((tmp_path / "run").glob("not_finite_step*_rank0.pt"))
+
+
+# ---- checkpoints that do not fit ----
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    FitCLI(["--config", str(write_config(folder, trainer__max_epochs=1))]).train(lambda text: None)
+    return folder / "run" / "checkpoints" / "last.ckpt"
+
+
+def test_checkpoint_of_another_size_names_the_option_and_the_weight(finished, tmp_path, capsys):
+    config = write_config(tmp_path, model__init_args__model__init_args__hidden=12)
+    err = wrong(capsys, "--config", config, "--ckpt_path", finished)
+    assert f"{finished} is a checkpoint of another configuration: model.hidden is 8 in it and 12 here;" in err
+    assert "model.separator.repeats_after.0.blocks.0" in err
+    assert "(the first of " in err
+
+
+def test_checkpoint_of_another_model_names_both(finished, tmp_path, capsys):
+    err = wrong(capsys, "--config", write_config(tmp_path, **MODES["audio-visual"]), "--ckpt_path", finished)
+    assert "model is avsep.models.audio_only.AudioOnly in it and avsep.models.audio_visual.AudioVisual here" in err
+
+
+def test_checkpoint_that_is_none(tmp_path, capsys):
+    config = write_config(tmp_path)
+    assert "no file nowhere.ckpt. Give a .ckpt file, or 'last'" in wrong(
+        capsys, "--config", config, "--ckpt_path", "nowhere.ckpt"
+    )
+    (tmp_path / "bad.ckpt").write_bytes(b"nothing")
+    assert "bad.ckpt cannot be read as a training checkpoint" in wrong(
+        capsys, "--config", config, "--ckpt_path", tmp_path / "bad.ckpt"
+    )
+
+
+def test_last_before_there_is_one_begins_at_the_start(tmp_path, capsys):
+    code, _, err = fit(capsys, "--config", write_config(tmp_path, trainer__max_epochs=1), "--ckpt_path", "last")
+    assert code == 0
+    assert "yet: beginning at step 0" in err
+
+
+def test_an_earlier_run_is_not_overwritten_unasked(finished, capsys):
+    config = finished.parents[2] / "tiny.yaml"
+    before = finished.read_bytes()
+    err = wrong(capsys, "--config", config)
+    assert f"{finished.parent} holds an earlier run (last.ckpt). Go on with it: --ckpt_path last" in err
+    assert finished.read_bytes() == before
+    code, _, _ = fit(capsys, "--config", config, "--overwrite", "true", "--trainer.max_epochs", "2")
+    assert code == 0
+    assert torch.load(finished, weights_only=True)["global_step"] == 12
+
+
+# ---- configurations with mistakes ----
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("model__init_args__lerning_rate", 1, "unknown key model.init_args.lerning_rate, did you mean learning_rate?"),
+        ("model__init_args__model__init_args__hiden", 1, "model.init_args.model.init_args.hiden, did you mean hidden?"),
+        ("model__init_args__learning_rate", "fast", "model.init_args.learning_rate is 'fast'; expected float"),
+        ("trainer__max_epoch", 1, "unknown key trainer.max_epoch, did you mean max_epochs?"),
+        ("trainer__precision", "bf17", "trainer.precision is 'bf17'; expected 64 or 32 or 16"),
+        ("trainr__x", 1, "unknown key trainr, did you mean trainer?; the keys there are seed_everything, trainer"),
+        ("model__class_path", "avsep.training.separation.SeparationTsk", "did you mean SeparationTask?"),
+        ("model__class_path", "nowhere.Task", "module nowhere cannot be imported"),
+        ("model__init_args__model__init_args__norm", "batch", "norm is 'batch'; it must be one of ['cLN', 'gLN']"),
+        ("data__init_args__batch_size", 20, "an epoch of 12 items holds no step of 20"),
+        ("checkpoint_every", 0, "checkpoint_every is 0; it must be 1 or more"),
+    ],
+)  # fmt: skip
+def test_mistakes_in_a_configuration(tmp_path, capsys, key, value, message):
+    assert message in wrong(capsys, "--config", write_config(tmp_path, **{key: value}))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "no configuration. Give one: avsep fit --config configs/NAME.yaml"),
+        (["--config", "nowhere.yaml"], "no file nowhere.yaml. The configurations of avsep are in configs/"),
+        (["--config", "CONFIG", "--modle.x", "1"], "unrecognized arguments: --modle.x 1"),
+        (["--config", "CONFIG", "--trainer.max_epochs", "many"], "trainer.max_epochs: expected int, not many"),
+        (["--config", "CONFIG", "--model.model.hidden", "x"], "hidden: expected int. Got value: x"),
+    ],
+)
+def test_mistakes_on_the_command_line(tmp_path, capsys, arguments, message):
+    config = write_config(tmp_path)
+    assert message in wrong(capsys, *(str(config) if a == "CONFIG" else a for a in arguments))
+
+
+def test_a_file_that_is_no_yaml(tmp_path, capsys):
+    (tmp_path / "bad.yaml").write_text("model: [")
+    assert "bad.yaml is not YAML" in wrong(capsys, "--config", tmp_path / "bad.yaml")
+
+
+def test_help_is_instant(capsys):
+    start = time.perf_counter()
+    code, out, err = fit(capsys, "--help")
+    assert time.perf_counter() - start < 0.1
+    assert code == 0
+    assert "avsep fit --config FILE.yaml" in out
+    assert err == ""
+
+
+# ---- several processes ----
+
+
+def test_two_processes_learn_what_one_with_twice_the_batch_learns(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder in (one, two):
+        folder.mkdir()
+    shared = {"trainer__max_epochs": 2, "data__init_args__epoch_items": 12}
+    FitCLI(["--config", str(write_config(one, **shared, data__init_args__batch_size=4))]).train(lambda text: None)
+    options = {"trainer__strategy": "ddp", "trainer__devices": 2, "trainer__num_nodes": 1}
+    config = write_config(two, **shared, **options, data__init_args__batch_size=2)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "avsep", "fit", "--config", str(config)],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=400,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    expected, found = (
+        torch.load(folder / "run" / "checkpoints" / "last.ckpt", weights_only=True) for folder in (one, two)
+    )
+    assert found["global_step"] == expected["global_step"] == 6
+    for name, weight in expected["state_dict"].items():
+        assert torch.allclose(found["state_dict"][name], weight, atol=1e-4), name
