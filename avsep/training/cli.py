@@ -124,7 +124,7 @@ class FitCLI(LightningCLI):
             resume = find_checkpoint(name, self.checkpoints)
             if resume is None:
                 say(f"nothing in {self.checkpoints} yet: beginning at step 0")
-        if rank_zero_only.rank in (None, 0):
+        if rank_zero_only.rank in (None, 0):  # type: ignore[attr-defined]
             self._clear(resume)
         if resume is not None:
             check_checkpoint(resume, self.model)

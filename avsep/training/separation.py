@@ -61,7 +61,7 @@ class SeparationTask(lightning.LightningModule):
     def separate(self, batch: Batch, run: Any = None) -> Tensor:
         """Estimates (batch, sources, time) in single precision."""
         inputs = [batch["mixture"]] + ([batch[self.model.conditioning]] if self.model.conditioning else [])
-        return (run or self.model)(*inputs).float()
+        return (self.model if run is None else run)(*inputs).float()
 
     def targets(self, batch: Batch, estimates: Tensor) -> tuple[Tensor, Tensor]:
         """Sources that the estimates stand against (batch, sources, time), and the mixture (batch, time)."""
@@ -77,7 +77,7 @@ class SeparationTask(lightning.LightningModule):
         self._seen = batch, losses.detach()
         loss = losses.mean()
         self.log("train_loss", loss, prog_bar=True, batch_size=len(losses))
-        if self.global_step % self.trainer.log_every_n_steps == 0:
+        if self.global_step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             gain = improvement(estimates, sources, mixture, self.fixed_order).nanmean()
             self.log("train_si_snri", gain, prog_bar=True, batch_size=len(losses))
         return loss
