@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torchaudio
 
 from avsep.embeddings.lip import LipEncoder
 from avsep.embeddings.voice import VoiceEncoder
@@ -66,6 +67,36 @@ def test_cumulative_norm_equals_a_loop_over_frames():
         assert torch.allclose(norm(x)[..., frame], expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+def test_prelu_and_depthwise_conv_have_the_gradients_of_their_definition(kernel):
+    prelu, conv = PReLU().double(), DepthwiseConv(3, kernel, 2, causal=False).double()
+    x = torch.randn(2, 3, 9, dtype=torch.float64, requires_grad=True)
+    parameters = [conv.weight, conv.bias, prelu.weight]
+    assert torch.autograd.gradcheck(lambda x, *_: prelu(conv(x)), (x, *parameters))
+
+
+def test_gradients_in_half_precision_are_close_to_those_in_single():
+    prelu, conv = PReLU(), DepthwiseConv(4, 3, 2, causal=True)
+    x, weight = torch.randn(2, 4, 300), torch.randn(2, 4, 300)
+    grads = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        loss = (prelu(conv(x.to(dtype))) * weight).sum()
+        grads[dtype] = torch.autograd.grad(loss, [conv.weight, conv.bias, prelu.weight])
+    for single, half in zip(*grads.values(), strict=True):
+        assert half.dtype == torch.float32
+        assert (half - single).norm() < 0.02 * single.norm()
+
+
+@pytest.mark.parametrize("frames", [1, 5, 6, 11])
+def test_depthwise_conv_reaches_beyond_a_short_signal(frames):
+    layer = DepthwiseConv(3, 3, 8, causal=False)
+    x = torch.randn(1, 3, frames)
+    expected = torch.nn.functional.conv1d(
+        x, layer.weight.permute(1, 2, 0), layer.bias[:, 0], padding=8, dilation=8, groups=3
+    )
+    assert torch.allclose(layer(x), expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("causal", [False, True])
 def test_depthwise_conv_equals_a_grouped_convolution(causal):
     layer = DepthwiseConv(5, 3, 4, causal)
@@ -75,9 +106,80 @@ def test_depthwise_conv_equals_a_grouped_convolution(causal):
     assert torch.allclose(layer(x), expected, atol=1e-6)
 
 
-def test_conv_tasnet_has_the_papers_size():
-    model = AudioOnly(2, 512, 16, 8, 128, 512, 128, 3, 8, 3)
-    assert model.parameter_count == pytest.approx(5.1e6, rel=0.02)
+def test_conv_tasnet_has_the_papers_size_and_receptive_field():
+    model = AudioOnly(2, 512, 16, 8, 128, 512, 128, 3, 8, 3, sample_rate=8000)
+    assert model.parameter_count == pytest.approx(5.1e6, rel=0.01)
+    assert model.separator.receptive_field * 8 / 8000 == pytest.approx(1.53, abs=0.005)
+
+
+def test_receptive_field_is_what_the_gradient_says():
+    net = TemporalConvNet(4, 3, 5, 2, 3, 3, 2, 1, norm="cLN").eval()
+    for block in net.modules():
+        if isinstance(block, torch.nn.Sequential) and len(block) == 6:
+            block[2] = block[5] = torch.nn.Identity()  # a norm hears everything
+    net.enter[0] = torch.nn.Identity()
+    frames = torch.rand(1, 4, 99, requires_grad=True)
+    net(frames)[..., 49].sum().backward()
+    heard = frames.grad[0].abs().sum(0).nonzero()[:, 0]
+    assert heard[-1] - heard[0] + 1 == net.receptive_field == 29
+
+
+def test_the_whole_causal_model_hears_no_further_ahead_than_one_kernel():
+    model = AudioOnly(**SMALL, skip=8, norm="cLN", causal=True).eval()
+    mixture = torch.randn(1, 4000)
+    changed = mixture.clone()
+    changed[:, 2000:] = 3 * torch.randn(1, 2000)
+    before, after = model(mixture), model(changed)
+    unmoved = 2000 - (40 - 1)
+    assert torch.equal(before[..., :unmoved], after[..., :unmoved])
+    assert not torch.allclose(before[..., unmoved : unmoved + 40], after[..., unmoved : unmoved + 40])
+
+
+def test_model_and_gradients_equal_torchaudios():
+    sizes = {"filters": 24, "bottleneck": 8, "hidden": 12, "blocks": 3, "repeats": 2}
+    ours = AudioOnly(**sizes, kernel=16, stride=8, skip=8)
+    theirs = torchaudio.models.ConvTasNet(2, 16, 24, 3, 8, 12, 3, 2)
+    with torch.no_grad():
+        theirs.encoder.weight.abs_()  # theirs lacks the ReLU, which then does nothing to a positive mixture
+        for p in theirs.mask_generator.conv_layers.parameters():
+            p.add_(0.1 * torch.randn_like(p))
+    ours.load_state_dict(from_torchaudio(theirs.state_dict()))
+    mixture = torch.rand(3, 1003)
+    outputs = [ours(mixture), theirs(mixture.unsqueeze(1))]
+    assert torch.allclose(*outputs, atol=1e-5)
+    target = torch.randn(3, 2, 1003)
+    for estimates in outputs:
+        (estimates - target).square().sum().backward()
+    expected = from_torchaudio({name: p.grad for name, p in theirs.named_parameters()})
+    for name, parameter in ours.named_parameters():
+        assert torch.allclose(parameter.grad, expected[name], rtol=1e-3, atol=1e-3 * expected[name].abs().max()), name
+
+
+def from_torchaudio(state):
+    """Tensors of torchaudio's ConvTasNet (weights, or gradients of them) under our names and in our shapes."""
+    outer = {"encoder": "encoder.conv", "decoder": "decoder.conv", "output_prelu": "separator.to_masks.0"}
+    outer |= {
+        "input_norm": "separator.enter.0",
+        "input_conv": "separator.enter.1",
+        "output_conv": "separator.to_masks.1",
+    }
+    ours = {}
+    for name, value in state.items():
+        *path, kind = name.removeprefix("mask_generator.").split(".")
+        if path[0] != "conv_layers":
+            ours[f"{outer[path[0]]}.{kind}"] = value
+        elif path[2] == "conv_layers":
+            if path[3] == "3":
+                value = value.permute(2, 0, 1) if kind == "weight" else value.unsqueeze(1)
+            ours[f"{block_name(path[1])}.body.{path[3]}.{kind}"] = value
+        elif path[2] == "skip_out":
+            residual = state.get(name.replace("skip_out", "res_out"), torch.zeros_like(value))
+            ours[f"{block_name(path[1])}.out.{kind}"] = torch.cat([residual, value])
+    return ours
+
+
+def block_name(number):
+    return f"separator.repeats_after.{int(number) // 3}.blocks.{int(number) % 3}"
 
 
 def test_resnet18_lip_encoder_has_the_literatures_size():

@@ -33,7 +33,8 @@ class CumulativeLayerNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         frame = x.float()
-        return self.normalise(frame, *(sums.cumsum(-1) for sums in self.sums(frame)), 0).to(x.dtype)
+        total, power = self.sums(frame)
+        return self.normalise(frame, total.cumsum(-1), power.cumsum(-1), before=0).to(x.dtype)
 
     @staticmethod
     def sums(frame: Tensor) -> tuple[Tensor, Tensor]:
@@ -42,7 +43,9 @@ class CumulativeLayerNorm(nn.Module):
 
     def normalise(self, frame: Tensor, total: Tensor, power: Tensor, before: int) -> Tensor:
         """By the sums up to each frame, `total` and `power`; `before` frames went by earlier."""
-        count = torch.arange(1, frame.shape[-1] + 1, device=frame.device, dtype=total.dtype).add(before) * frame.shape[1]
+        count = (
+            torch.arange(1, frame.shape[-1] + 1, device=frame.device, dtype=total.dtype).add(before) * frame.shape[1]
+        )
         mean, square = total / count, power / count
         scale = (square - mean.square()).clamp_min(0).add(EPS).rsqrt()
         normal = (frame - mean.to(frame.dtype).unsqueeze(1)) * scale.to(frame.dtype).unsqueeze(1)
@@ -74,9 +77,9 @@ class _PReLU(torch.autograd.Function):
         (grad,) = grads
         positive = torch.ops.aten.threshold_backward(grad, x, 0)
         # The slope's gradient is the sum of grad * x where x is negative: all of it less the positive part.
-        flat = x.flatten().float()
-        slope_grad = torch.dot(grad.flatten().float(), flat) - torch.dot(positive.flatten().float(), flat)
-        return positive.lerp_(grad, slope.to(x.dtype)), slope_grad.to(slope.dtype).view(1)
+        flat, all_grad, positive_grad = (t.flatten().to(slope.dtype) for t in (x, grad, positive))
+        slope_grad = torch.dot(all_grad, flat) - torch.dot(positive_grad, flat)
+        return positive.lerp_(grad, slope.to(x.dtype)), slope_grad.view(1)
 
 
 class DepthwiseConv(nn.Module):

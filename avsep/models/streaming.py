@@ -33,7 +33,7 @@ class StreamingSeparator:
             raise ValueError(
                 f"streaming needs a model with causal=True and norm='cLN'; this one has causal={causal}, norm={norm!r}"
             )
-        self.encoder, self.decoder, self.sources = model.encoder, model.decoder, model.sources
+        self.encoder, self.decoder = model.encoder, model.decoder
         shared = {id(parameter): parameter for parameter in model.parameters()}
         self._separator = _with_memory(copy.deepcopy(model.separator, shared)).eval()
         self.latency, self.stride = model.encoder.kernel, model.encoder.stride
@@ -41,7 +41,7 @@ class StreamingSeparator:
         like = next(model.parameters())
         # As the encoder pads: zeros before the first sample; what the decoder makes of them is no output.
         self._heard = like.new_zeros(batch, self._edge)
-        self._tail = like.new_zeros(batch, model.sources, self._edge)
+        self._tail = like.new_zeros(batch, model.separator.sources, self._edge)
         self._surplus = self._edge
         self._fed = self._given = 0
 

@@ -88,6 +88,8 @@ class TemporalConvNet(nn.Module):
         if not 0 <= fuse_after < repeats:
             raise ValueError(f"fuse_after is {fuse_after}; it must be 0 to repeats - 1 = {repeats - 1}")
         self.filters, self.sources, self.has_skip = filters, sources, skip > 0
+        # Frames that one mask can hear, but for what a norm brings from further away.
+        self.receptive_field = 1 + repeats * (kernel - 1) * (2**blocks - 1)
         self.enter = nn.Sequential(NORMS[norm](filters), nn.Conv1d(filters, bottleneck, 1))
         stack = [Repeat(bottleneck, hidden, skip, kernel, blocks, norm, causal) for _ in range(repeats)]
         self.repeats_before = nn.ModuleList(stack[:fuse_after])
