@@ -115,8 +115,8 @@ def make(out: Path, talkers: int, utterances: int, seconds: float, seed: int) ->
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, metavar="OUT_FOLDER")
-    parser.add_argument("--talkers", type=int, default=8, help="a quarter is held out (default: 8)")
-    parser.add_argument("--utterances", type=int, default=5, help="of each talker (default: 5)")
+    parser.add_argument("--talkers", type=int, default=16, help="a quarter is held out (default: 16)")
+    parser.add_argument("--utterances", type=int, default=3, help="of each talker (default: 3)")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of an utterance (default: 4)")
     parser.add_argument("--seed", type=int, default=0)
 

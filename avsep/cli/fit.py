@@ -75,15 +75,16 @@ def _fit(args: argparse.Namespace, terminal: Terminal) -> int:
         quiet_lightning()
     watched = sys.stderr.isatty() and not args.quiet
     cli = FitCLI(args.arguments, [Bar()] if watched else [EpochLines(terminal.say)])
+    say = terminal.say if cli.is_first else lambda text: None
     try:
-        cli.train(terminal.say)
+        cli.train(say)
     except torch.OutOfMemoryError as error:
         raise TrainingError(
             "the GPU's memory is full. Take a smaller batch_size with more --trainer.accumulate_grad_batches, shorter "
             "segments (seconds) or --trainer.precision bf16-mixed"
         ) from error
-    terminal.say(f"done at step {cli.trainer.global_step}; checkpoints in {cli.checkpoints}")
-    if cli.best and cli.trainer.is_global_zero:
+    say(f"done at step {cli.trainer.global_step}; checkpoints in {cli.checkpoints}")
+    if cli.best and cli.is_first:
         terminal.result(cli.best)
     return 0
 

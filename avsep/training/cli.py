@@ -124,7 +124,7 @@ class FitCLI(LightningCLI):
             resume = find_checkpoint(name, self.checkpoints)
             if resume is None:
                 say(f"nothing in {self.checkpoints} yet: beginning at step 0")
-        if rank_zero_only.rank in (None, 0):  # type: ignore[attr-defined]
+        if self.is_first:
             self._clear(resume)
         if resume is not None:
             check_checkpoint(resume, self.model)
@@ -132,6 +132,11 @@ class FitCLI(LightningCLI):
         weights = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         say(f"{self.name}: {weights:,} weights, on {self.trainer.strategy.root_device}")
         self.trainer.fit(self.model, datamodule=self.datamodule, ckpt_path=resume, weights_only=True)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that speaks and writes, of several."""
+        return rank_zero_only.rank in (None, 0)  # type: ignore[attr-defined]
 
     @property
     def best(self) -> str:
