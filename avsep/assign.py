@@ -7,6 +7,7 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import label
 
 from avsep.signals import FRAME_RATE
 from avsep.sync import CELL, WINDOW
@@ -21,7 +22,7 @@ UNSEEN = -1.0
 """Log odds that a source is the voice of a person whose lips are not to be seen. Little against it: a voice that goes
 on while the picture shows something else is mostly still the same person's, and a source keeps to one voice."""
 SHORTEST_UNSEEN = 1.0
-"""Seconds of speech from which somebody who is not to be seen gets a track."""
+"""Seconds of speech at a stretch from which somebody who is not to be seen gets a track."""
 NEW = CELL / WINDOW
 """Share of a cell's window that the window of the cell before did not hold: what it adds to the evidence."""
 
@@ -131,11 +132,15 @@ def unseen_voices(free: np.ndarray, dark: np.ndarray, activity: np.ndarray) -> n
     """Sources that speak while no lips are to be seen, each as a track of its own.
 
     free: (cells, sources), nobody's; dark: (cells,), without lips; activity: (cells, sources) -> (voices, cells,
-    sources), without those that speak for less than SHORTEST_UNSEEN.
+    sources), without stretches in which they speak for less than SHORTEST_UNSEEN: the moments between two shots.
     """
     open_cells = free & dark[:, None]
-    spoken = ((activity > 0.5) & open_cells).sum(axis=0) * CELL / FRAME_RATE
-    voices = np.flatnonzero(spoken >= SHORTEST_UNSEEN)
+    spoken = (activity > 0.5) & open_cells
+    for source in range(free.shape[1]):
+        stretch, count = label(open_cells[:, source])
+        seconds = np.bincount(stretch, spoken[:, source], count + 1) * CELL / FRAME_RATE
+        open_cells[:, source] &= seconds[stretch] >= SHORTEST_UNSEEN
+    voices = np.flatnonzero(open_cells.any(axis=0))
     tracks = np.zeros((len(voices), *free.shape), np.float32)
     tracks[np.arange(len(voices)), :, voices] = open_cells[:, voices].T
     return tracks
