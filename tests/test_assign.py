@@ -107,7 +107,7 @@ def test_a_voice_goes_on_with_its_person_through_a_short_absence():
 
 def test_a_voice_without_a_face_is_a_track_where_it_goes_on_for_a_while():
     odds = np.full((60, 1, 1), np.nan)
-    odds[10:30], odds[33:50] = -9.0, -9.0  # a face that does not speak; dark before, for a moment between, and after
+    odds[10:30], odds[32:50] = -9.0, -9.0  # a face that does not speak; dark before, for a moment between, and after
     owned = assign(odds, np.ones((60, 1)), 600)
     assert len(owned.gains) == 2
     voice = owned.gains[1, 0, 5::10]
