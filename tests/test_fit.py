@@ -6,6 +6,7 @@ import csv
 import functools
 import math
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ from tiny_training import TINY, TINY_LIP, write_config
 from avsep.cli.main import main
 from avsep.models.base import SeparationModel
 from avsep.training.cli import FitCLI
+from avsep.training.separation import SeparationTask
 
 EMA = {"class_path": "avsep.training.averaging.AveragedWeights", "init_args": {"decay": 0.5}}
 
@@ -332,3 +334,17 @@ def test_two_processes_learn_what_one_with_twice_the_batch_learns(tmp_path):
     assert found["global_step"] == expected["global_step"] == 6
     for name, weight in expected["state_dict"].items():
         assert torch.allclose(found["state_dict"][name], weight, atol=1e-4), name
+
+
+def test_ctrl_c_ends_with_its_exit_code(tmp_path, capsys, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    handler = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(SeparationTask, "validation_step", interrupt)
+    try:
+        code, _, err = fit(capsys, "--config", write_config(tmp_path))
+    finally:
+        signal.signal(signal.SIGINT, handler)  # Lightning ignores further ones
+    assert code == 130
+    assert "interrupted" in err.splitlines()[-1]
