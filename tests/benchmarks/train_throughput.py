@@ -4,9 +4,9 @@
 
 A step is forward, permutation-invariant SNR, backward and Adam, in single precision and without torch.compile. Each
 model runs in a process of its own and they take turns step by step, so that whatever else the machine does disturbs
-all alike. asteroid lives in an environment of its own, made with uv, or with venv and pip where there is no uv;
---environment keeps it for the next time. That our model computes what torchaudio's computes is tested in
-tests/test_models.py.
+all alike; the second ratio is that of the processors' time, which a busy machine blurs less. asteroid lives in an
+environment of its own, made with uv, or with venv and pip where there is no uv; --environment keeps it for the next
+time. That our model computes what torchaudio's computes is tested in tests/test_models.py.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import argparse
 import importlib.metadata
 import itertools
 import json
+import math
 import os
 import shutil
 import statistics
@@ -57,25 +58,30 @@ def main() -> None:
         python = dict.fromkeys(args.models, sys.executable)
         if "asteroid" in python:
             python["asteroid"] = asteroid_python(args.environment or Path(folder, "asteroid"))
-        print(f"{'':18} {'threads':>7}" + "".join(f"{name:>12}" for name in python) + f"{'ratio':>8}")
+        print(f"{'':18} {'threads':>7}" + "".join(f"{name:>12}" for name in python) + f"{'ratio':>8} {'(cpu)':>8}")
         for (frames, sizes), threads in itertools.product(FRAMES.items(), args.threads):
             workers = {
                 name: Worker(python[name], name, threads, args.batch, args.seconds, SIZES | sizes) for name in python
             }
             times = take_turns(workers, args.rounds)
-            rates = {name: args.batch * args.seconds / statistics.median(taken) for name, taken in times.items()}
-            others = [rate for name, rate in rates.items() if name != "avsep"]
-            ratio = f"{rates['avsep'] / max(others):8.2f}" if "avsep" in rates and others else ""
-            print(f"{frames:18} {threads:7}" + "".join(f"{rate:12.2f}" for rate in rates.values()) + ratio, flush=True)
+            audio = args.batch * args.seconds
+            wall, cpu = ({name: audio / statistics.median(t[i] for t in times[name]) for name in times} for i in (0, 1))
+            ratios = "".join(f"{ratio:8.2f} " for ratio in (lead(wall), lead(cpu)))
+            print(f"{frames:18} {threads:7}" + "".join(f"{rate:12.2f}" for rate in wall.values()) + ratios, flush=True)
             counts = {name: worker.parameters for name, worker in workers.items()}
     print(f"ratio: ours to the faster of the others; parameters: {counts}")
 
 
-def take_turns(workers: dict[str, Worker], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each timed step, after one to warm up."""
+def lead(rates: dict[str, float]) -> float:
+    """Our rate to that of the fastest other."""
+    return rates.get("avsep", math.nan) / max((rates[name] for name in rates if name != "avsep"), default=math.nan)
+
+
+def take_turns(workers: dict[str, Worker], rounds: int) -> dict[str, list[tuple[float, float]]]:
+    """Seconds of each timed step on the clock and of the processors, after one to warm up."""
     for worker in workers.values():
         worker.step()
-    times: dict[str, list[float]] = {name: [] for name in workers}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in workers}
     for _ in range(rounds):
         for name, worker in workers.items():
             times[name].append(worker.step())
@@ -98,10 +104,11 @@ class Worker:
         )
         self.parameters = int(self._answer())
 
-    def step(self) -> float:
+    def step(self) -> tuple[float, float]:
         assert self.process.stdin
         print("step", file=self.process.stdin, flush=True)
-        return float(self._answer())
+        wall, cpu = map(float, self._answer().split())
+        return wall, cpu
 
     def close(self) -> None:
         self.process.communicate()
@@ -115,7 +122,8 @@ class Worker:
 
 
 def work(model: str, threads: int, batch: int, seconds: float, sizes: dict) -> None:
-    """A worker's side: the number of parameters, then for each line read the seconds a step took."""
+    """A worker's side: the number of parameters, then for each line read the seconds of a step, on the clock and of the
+    processors."""
     import torch
 
     torch.set_num_threads(threads)
@@ -128,11 +136,11 @@ def work(model: str, threads: int, batch: int, seconds: float, sizes: dict) -> N
         mixture = mixture.unsqueeze(1)
     print(sum(p.numel() for p in net.parameters()), flush=True)
     for _ in sys.stdin:
-        begin = time.perf_counter()
+        begin, begin_cpu = time.perf_counter(), time.process_time()
         optimizer.zero_grad()
         pit_loss(net(mixture), sources).backward()
         optimizer.step()
-        print(time.perf_counter() - begin, flush=True)
+        print(time.perf_counter() - begin, time.process_time() - begin_cpu, flush=True)
 
 
 def build(model, sample_rate, filters, kernel, stride, bottleneck, hidden, skip, block_kernel, blocks, repeats):
