@@ -27,7 +27,16 @@ def test_a_corpus_becomes_a_table(tmp_path: Path) -> None:
     run(tmp_path, "avsep", "fit", "--config", config, *limits)
     checkpoint = next(tmp_path.rglob("last.ckpt"))
     run(tmp_path, "avsep", "export", str(checkpoint), "-o", "mine.safetensors")
-    evaluate = ("data/lists/dev.tsv", "--model", "./mine.safetensors", "--oracle", "IRM", "--metrics", "si_sdr", "--json")
+    evaluate = (
+        "data/lists/dev.tsv",
+        "--model",
+        "./mine.safetensors",
+        "--oracle",
+        "IRM",
+        "--metrics",
+        "si_sdr",
+        "--json",
+    )
     found = json.loads(run(tmp_path, "avsep", "evaluate", *evaluate, "-o", "table"))
     assert found
     with (tmp_path / "table" / "results.csv").open() as file:
