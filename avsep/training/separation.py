@@ -16,6 +16,8 @@ from avsep.models.base import SeparationModel
 from avsep.training.gain import improvement
 from avsep.training.guard import stop_unless_finite, stop_unless_finite_gradient
 from avsep.training.schedules import Plateau, Schedule
+from avsep.training.start import StartFrom
+from avsep.training.start import start as start_from
 
 Batch = dict[str, Any]
 
@@ -28,8 +30,8 @@ class SeparationTask(lightning.LightningModule):
     model with a condition (lips) gives the sources in the order of the faces, one without in any order.
 
     loss: one of avsep.losses (estimates, sources, mixture (batch, time)) -> (batch,); by default SNR with a floor, in
-    that order or under the best permutation. schedule: `Plateau` by default. compile: let torch.compile fuse
-    the model (needs a C++ compiler on a CPU).
+    that order or under the best permutation. schedule: `Plateau` by default. start: parts of trained models to
+    begin with. compile: let torch.compile fuse the model (needs a C++ compiler on a CPU).
     """
 
     monitor = "si_snri"
@@ -42,10 +44,12 @@ class SeparationTask(lightning.LightningModule):
         learning_rate: float = 1e-3,
         weight_decay: float = 0.0,
         schedule: Schedule | None = None,
+        start: list[StartFrom] | None = None,
         compile: bool = False,
     ) -> None:
         super().__init__()
         self.model = model
+        start_from(model, start or [])
         self.fixed_order = model.conditioning is not None
         self.loss = loss or (FixedOrder() if self.fixed_order else PermutationInvariant())
         self.learning_rate, self.weight_decay = learning_rate, weight_decay

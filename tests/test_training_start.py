@@ -1,0 +1,44 @@
+"""A model that begins with parts of trained ones has their weights in the right places."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from avsep.checkpoint import save_model
+from avsep.errors import WeightsError
+from avsep.models.audio_only import AudioOnly
+from avsep.models.audio_visual import AudioVisual
+from avsep.training.start import StartFrom, start
+
+SIZES = {"filters": 8, "kernel": 8, "stride": 4, "bottleneck": 4, "hidden": 6, "blocks": 2, "repeats": 3}
+LIPS = {"channels": 4, "widths": [2, 2, 2, 2], "temporal_channels": 4, "temporal_blocks": 1, "size": 32}
+PARTS = {"encoder": "encoder", "separator": "separator"}
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> tuple[str, AudioOnly]:
+    model = AudioOnly(sources=2, **SIZES)
+    save_model(tmp_path / "ear.safetensors", model, "ear", "MIT", {})
+    return str(tmp_path / "ear.safetensors"), model
+
+
+def test_repeats_are_counted_through_the_point_of_fusion(trained):
+    weights, ear = trained
+    model = AudioVisual(fuse_after=1, lip=LIPS, **SIZES)
+    taken = start(model, [StartFrom(weights, PARTS)])
+    ears, own = ear.separator.state_dict(), model.separator.state_dict()
+    places = {"before.0": "after.0", "after.0": "after.1", "after.1": "after.2"}
+    for ours, theirs in places.items():
+        for key in (k for k in own if k.startswith(f"repeats_{ours}.")):
+            expected = ears[key.replace(f"repeats_{ours}.", f"repeats_{theirs}.")]
+            torch.testing.assert_close(own[key], expected, atol=2e-3, rtol=2e-3)  # kept in half precision
+    torch.testing.assert_close(model.encoder.conv.weight, ear.encoder.conv.weight, atol=2e-3, rtol=2e-3)
+    assert not any(key.startswith(("lip_encoder", "fusion", "separator.to_masks.1")) for key in taken)
+
+
+def test_a_part_that_fits_nowhere_is_refused(trained):
+    weights, _ = trained
+    model = AudioVisual(fuse_after=1, lip=LIPS, **(SIZES | {"filters": 16, "bottleneck": 5, "hidden": 7}))
+    with pytest.raises(WeightsError, match=r"nothing of 'encoder' in .* fits 'lip_encoder'"):
+        start(model, [StartFrom(weights, {"encoder": "lip_encoder"})])
