@@ -275,6 +275,8 @@ def test_signals_leave_nothing_half_written(tmp_path: Path, number: int, code: i
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell's background jobs ignore Ctrl-C, and what they start does, too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     try:
         while not list(tmp_path.glob("separated/.*")):  # the hidden folder: it is at work now

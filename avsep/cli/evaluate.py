@@ -115,8 +115,6 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
         raise UsageError("--match face needs folders: a list of estimates says itself whose they are")
     trials, match, system = _trials(args)
     scoring = Scoring(groups, oracles, args.match or match, args.mask_threshold)
-    for note in notes:
-        terminal.say(note)
 
     started = time.perf_counter()
     with workspace(args.output, args.overwrite) as folder:
@@ -125,7 +123,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
         outcome.notes[:0] = notes
         summary = _write(folder, outcome, trials, scoring, args, system)
         summary_seconds = time.perf_counter() - started
-    for note in outcome.notes[len(notes) :]:
+    for note in outcome.notes:
         terminal.say(note)
     terminal.detail(f"{len(trials)} mixtures in {summary_seconds:.1f} s")
     if args.json:
