@@ -19,8 +19,8 @@ USUAL = 0.3
 """Movement that is as likely of a mouth that speaks as of one that does not: of real talkers nine in ten move more,
 of silent faces that smile, chew and look around one in twenty."""
 SLOPE = 4.0
-"""Log odds for speaking a factor e of movement; less than the 8.5 measured on few faces, as some people hardly open their
-mouths."""
+"""Log odds for speaking a factor e of movement; less than the 8.5 measured on few faces, as some people hardly open
+their mouths."""
 LEAST, MOST = -6.0, 1.2
 """Bounds of the log odds: a head that turns or walks moves a mouth too, so much movement proves little."""
 
