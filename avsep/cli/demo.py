@@ -29,14 +29,7 @@ def register(commands) -> None:
         help="separate the bundled clip",
         description=DESCRIPTION,
     )
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        default=DEFAULT_OUTPUT,
-        metavar="DIR",
-        help="where the folder goes (default: separated)",
-    )
+    options.add_output(parser, DEFAULT_OUTPUT)
     parser.add_argument("--no-video", action="store_true", help="write no mp4 per person (faster)")
     options.add_machine(parser)
     options.add_messages(parser)

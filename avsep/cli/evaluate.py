@@ -44,14 +44,7 @@ def register(commands) -> None:
     parser.add_argument(
         "--model", metavar="NAME", help="separate with this bundled model or weights file instead of ESTIMATES"
     )
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        default=DEFAULT_OUTPUT,
-        metavar="DIR",
-        help="where the results go (default: evaluation)",
-    )
+    options.add_output(parser, DEFAULT_OUTPUT, "the results go")
     parser.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run")
     parser.add_argument("--no-pictures", action="store_true", help="write no pictures")
     measures = parser.add_argument_group("measures")

@@ -18,14 +18,7 @@ DIR/<clip's name>/ gets a thumbnail of each and people.json. Separates nothing."
 def register(commands) -> None:
     parser = commands.add_parser("faces", help="list the people, separate nothing", description=DESCRIPTION)
     parser.add_argument("clip", type=Path, metavar="CLIP", help="video file with sound")
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        default=DEFAULT_OUTPUT,
-        metavar="DIR",
-        help="where the folder goes (default: faces)",
-    )
+    options.add_output(parser, DEFAULT_OUTPUT)
     parser.add_argument("--overwrite", action="store_true", help="replace output of an earlier run")
     options.add_span(parser)
     options.add_machine(parser)

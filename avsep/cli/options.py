@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 from avsep.errors import UsageError
@@ -19,6 +20,13 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"avsep: error: {message}. Run '{self.prog} --help' for the usage\n")
+
+
+def add_output(parser: argparse.ArgumentParser, default: Path, what: str = "the folder goes") -> None:
+    """Which folder is written to: -o, --output. what: the words of the help between "where" and the default."""
+    parser.add_argument(
+        "-o", "--output", type=Path, default=default, metavar="DIR", help=f"where {what} (default: {default})"
+    )
 
 
 def add_span(parser: argparse.ArgumentParser) -> None:

@@ -28,14 +28,7 @@ is separated, and it says so."""
 def register(commands) -> None:
     parser = commands.add_parser("separate", help="one clean track per person", description=DESCRIPTION)
     parser.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help="video or audio file")
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        default=DEFAULT_OUTPUT,
-        metavar="DIR",
-        help="where the folders go (default: separated)",
-    )
+    options.add_output(parser, DEFAULT_OUTPUT, "the folders go")
     parser.add_argument("--overwrite", action="store_true", help="replace output of an earlier run")
     parser.add_argument("--no-video", action="store_true", help="write no mp4 per person (faster)")
     parser.add_argument(
