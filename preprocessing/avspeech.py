@@ -30,6 +30,7 @@ from pathlib import Path
 
 from avsep.data.manifest import Utterance
 from avsep.errors import InputError, UsageError
+from avsep.files import write_lines
 from preprocessing.corpus import wrong_layout
 from preprocessing.faces_corpus import (
     DEV_SHARE,
@@ -43,7 +44,7 @@ from preprocessing.faces_corpus import (
     make_corpus,
     train_or_dev,
 )
-from preprocessing.jobs import command, write_lines
+from preprocessing.jobs import command
 
 PARTS = ("train", "test")
 

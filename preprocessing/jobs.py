@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from avsep.errors import AvsepError
+from avsep.files import write_lines
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -112,23 +113,6 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-def write_whole(file: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a file under a hidden name and give it its own name at the end: all or nothing."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays: writers choose the format by it.
-    partial = file.with_name(f".{os.getpid()}.partial.{file.name}")
-    try:
-        write(partial)
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def write_lines(file: Path, lines: Sequence[str]) -> None:
-    """A text file, all or nothing."""
-    write_whole(file, lambda partial: partial.write_text("\n".join(lines) + "\n", encoding="utf-8"))
 
 
 def add_workers(parser: argparse.ArgumentParser, default: int | None = None) -> None:

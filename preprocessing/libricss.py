@@ -27,8 +27,9 @@ import soundfile
 
 from avsep.data.manifest import Utterance, write_manifest
 from avsep.errors import InputError
+from avsep.files import write_lines, write_whole
 from preprocessing.corpus import add_folders, read_table, wrong_layout
-from preprocessing.jobs import command, run_jobs, write_lines, write_whole
+from preprocessing.jobs import command, run_jobs
 
 CONDITIONS = ("0L", "0S", "OV10", "OV20", "OV30", "OV40")
 COLUMNS = ("start_time", "end_time", "speaker", "utterance_id", "transcription")

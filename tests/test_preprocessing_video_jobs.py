@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from avsep.errors import AvsepError, InputError, UsageError
-from preprocessing.jobs import add_workers, command, run_jobs, write_whole
+from avsep.files import write_whole
+from preprocessing.jobs import add_workers, command, run_jobs
 
 
 def work(job: str) -> str:

@@ -22,6 +22,7 @@ from torch.utils.data import Dataset
 
 from avsep.data.sound import pictures_in, read_lips, read_sound
 from avsep.errors import InputError
+from avsep.files import write_lines
 from avsep.signals import FRAME_RATE, SAMPLE_RATE
 
 COLUMNS = ("mixture", "seconds", "role", "speaker", "audio", "lips", "start_seconds", "gain")
@@ -65,10 +66,7 @@ def write_list(path: Path, specs: Iterable[MixtureSpec]) -> None:
             lines.append(
                 "\t".join((spec.id, repr(float(spec.seconds)), part.role, part.speaker, audio, lips, *numbers))
             )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_lines(path, lines)
 
 
 def read_list(path: Path | str) -> list[MixtureSpec]:

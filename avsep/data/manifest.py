@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from avsep.errors import InputError
+from avsep.files import write_lines
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,7 @@ def write_manifest(path: Path, rows: Iterable[Utterance]) -> None:
     for row in rows:
         paths = ("" if p is None else os.path.relpath(p, path.parent) for p in (row.audio, row.lips, row.face))
         lines.append("\t".join((row.id, *paths, row.speaker, row.split, f"{row.seconds:.3f}")))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_lines(path, lines)
 
 
 def read_manifest(path: Path | str, split: str | None = None, speakers: Sequence[str] | None = None) -> list[Utterance]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from avsep.errors import TrainingError
+from avsep.files import write_whole
 
 NAMES_SHOWN = 5
 """Longer lists of items are cut; the saved file has them all."""
@@ -70,11 +71,9 @@ def cause(batch: dict[str, Any], guilty: list[int], names: list[str], model: nn.
 
 def save_batch(batch: dict[str, Any], losses: Tensor, step: int, folder: Path) -> Path:
     """The batch and its losses as a file of torch.save (plain tensors and text); whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
     rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
     file = folder / f"not_finite_step{step}_rank{rank}.pt"
-    partial = file.with_name(f".{file.name}.partial")
     kept = {k: v.detach().cpu() if isinstance(v, Tensor) else v for k, v in batch.items()}
-    torch.save({"batch": kept, "losses": losses.detach().cpu(), "step": step}, partial)
-    partial.replace(file)
+    content = {"batch": kept, "losses": losses.detach().cpu(), "step": step}
+    write_whole(file, lambda partial: torch.save(content, partial))
     return file
