@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and the paths that a file tells of others."""
 
 from __future__ import annotations
 
@@ -22,3 +22,9 @@ def write_whole(file: Path, write: Callable[[Path], object]) -> None:
 def write_lines(file: Path, lines: Sequence[str]) -> None:
     """A text file, all or nothing."""
     write_whole(file, lambda partial: partial.write_text("\n".join(lines) + "\n", encoding="utf-8"))
+
+
+def path_from(folder: Path, file: Path) -> str:
+    """`file` as seen from `folder`, for a list that lies there. Where a folder on the way is a link, ".." leads out of
+    the folder it points to, so links of both are followed first; `file` itself may be one and keeps its name."""
+    return os.path.relpath(file.parent.resolve() / file.name, folder.resolve())

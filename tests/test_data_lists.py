@@ -43,6 +43,15 @@ def test_a_list_reads_back_as_it_was_written(tmp_path: Path, specs: list[Mixture
     assert str(tmp_path) not in (tmp_path / "lists" / "dev.tsv").read_text()
 
 
+def test_a_list_in_a_folder_that_is_a_link_finds_its_files(tmp_path: Path, specs: list[MixtureSpec]) -> None:
+    (tmp_path / "big" / "disk").mkdir(parents=True)
+    (tmp_path / "data").symlink_to(tmp_path / "big" / "disk")
+    write_list(tmp_path / "data" / "dev.tsv", specs)
+    assert [p.audio.resolve() for s in read_list(tmp_path / "data" / "dev.tsv") for p in s.parts] == [
+        p.audio for s in specs for p in s.parts
+    ]
+
+
 def test_a_mixture_is_the_sum_of_its_parts(tmp_path: Path, specs: list[MixtureSpec]) -> None:
     mixture, sources = render(specs[0])
     whole = [sf.read(tmp_path / f"{n}.wav", dtype="float32")[0] for n in range(3)]

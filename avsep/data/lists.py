@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import functools
 import math
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from torch.utils.data import Dataset
 
 from avsep.data.sound import pictures_in, read_lips, read_sound
 from avsep.errors import InputError
-from avsep.files import write_lines
+from avsep.files import path_from, write_lines
 from avsep.signals import FRAME_RATE, SAMPLE_RATE
 
 COLUMNS = ("mixture", "seconds", "role", "speaker", "audio", "lips", "start_seconds", "gain")
@@ -60,7 +59,7 @@ def write_list(path: Path, specs: Iterable[MixtureSpec]) -> None:
     lines = ["\t".join(COLUMNS)]
     for spec in specs:
         for part in spec.parts:
-            audio, lips = ("" if p is None else os.path.relpath(p, path.parent) for p in (part.audio, part.lips))
+            audio, lips = ("" if p is None else path_from(path.parent, p) for p in (part.audio, part.lips))
             # repr of a float reads back as the same float: a list that is read and written does not drift.
             numbers = repr(float(part.start_seconds)), repr(float(part.gain))
             lines.append(

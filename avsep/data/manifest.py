@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from avsep.errors import InputError
-from avsep.files import write_lines
+from avsep.files import path_from, write_lines
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ def write_manifest(path: Path, rows: Iterable[Utterance]) -> None:
     """Write tab-separated rows, paths relative to the manifest's folder; whole or not at all."""
     lines = ["\t".join(COLUMNS)]
     for row in rows:
-        paths = ("" if p is None else os.path.relpath(p, path.parent) for p in (row.audio, row.lips, row.face))
+        paths = ("" if p is None else path_from(path.parent, p) for p in (row.audio, row.lips, row.face))
         lines.append("\t".join((row.id, *paths, row.speaker, row.split, f"{row.seconds:.3f}")))
     write_lines(path, lines)
 
