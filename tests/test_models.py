@@ -49,35 +49,35 @@ def test_louder_in_is_louder_out():
 
 def test_causal_separator_does_not_see_the_future():
     net = TemporalConvNet(16, 8, 12, 8, 3, 3, 2, 2, norm="cLN", causal=True).eval()
-    frames = torch.rand(1, 16, 60)
+    frames = torch.rand(1, 60, 16)
     changed = frames.clone()
-    changed[..., 40:] = torch.rand(1, 16, 20)
+    changed[:, 40:] = torch.rand(1, 20, 16)
     before, after = net(frames), net(changed)
-    assert torch.allclose(before[..., :40], after[..., :40], atol=1e-6)
-    assert not torch.allclose(before[..., 40:], after[..., 40:])
+    assert torch.allclose(before[:, :40], after[:, :40], atol=1e-6)
+    assert not torch.allclose(before[:, 40:], after[:, 40:])
 
 
 def test_cumulative_norm_equals_a_loop_over_frames():
     norm = CumulativeLayerNorm(3)
-    x = torch.randn(2, 3, 7)
+    x = torch.randn(2, 7, 3)
     for frame in range(7):
-        past = x[..., : frame + 1]
+        past = x[:, : frame + 1]
         mean, var = past.mean((1, 2)), past.var((1, 2), unbiased=False)
-        expected = (x[..., frame] - mean[:, None]) / (var[:, None] + 1e-8).sqrt()
-        assert torch.allclose(norm(x)[..., frame], expected, atol=1e-5)
+        expected = (x[:, frame] - mean[:, None]) / (var[:, None] + 1e-8).sqrt()
+        assert torch.allclose(norm(x)[:, frame], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("kernel", [1, 3, 5])
 def test_prelu_and_depthwise_conv_have_the_gradients_of_their_definition(kernel):
     prelu, conv = PReLU().double(), DepthwiseConv(3, kernel, 2, causal=False).double()
-    x = torch.randn(2, 3, 9, dtype=torch.float64, requires_grad=True)
+    x = torch.randn(2, 9, 3, dtype=torch.float64, requires_grad=True)
     parameters = [conv.weight, conv.bias, prelu.weight]
     assert torch.autograd.gradcheck(lambda x, *_: prelu(conv(x)), (x, *parameters))
 
 
 def test_gradients_in_half_precision_are_close_to_those_in_single():
     prelu, conv = PReLU(), DepthwiseConv(4, 3, 2, causal=True)
-    x, weight = torch.randn(2, 4, 300), torch.randn(2, 4, 300)
+    x, weight = torch.randn(2, 300, 4), torch.randn(2, 300, 4)
     grads = {}
     for dtype in (torch.float32, torch.bfloat16):
         loss = (prelu(conv(x.to(dtype))) * weight).sum()
@@ -90,20 +90,20 @@ def test_gradients_in_half_precision_are_close_to_those_in_single():
 @pytest.mark.parametrize("frames", [1, 5, 6, 11])
 def test_depthwise_conv_reaches_beyond_a_short_signal(frames):
     layer = DepthwiseConv(3, 3, 8, causal=False)
-    x = torch.randn(1, 3, frames)
+    x = torch.randn(1, frames, 3)
     expected = torch.nn.functional.conv1d(
-        x, layer.weight.permute(1, 2, 0), layer.bias[:, 0], padding=8, dilation=8, groups=3
+        x.transpose(1, 2), layer.weight.t().unsqueeze(1), layer.bias, padding=8, dilation=8, groups=3
     )
-    assert torch.allclose(layer(x), expected, atol=1e-6)
+    assert torch.allclose(layer(x), expected.transpose(1, 2), atol=1e-6)
 
 
 @pytest.mark.parametrize("causal", [False, True])
 def test_depthwise_conv_equals_a_grouped_convolution(causal):
     layer = DepthwiseConv(5, 3, 4, causal)
-    x = torch.randn(2, 5, 30)
-    padded = torch.nn.functional.pad(x, (8, 0) if causal else (4, 4))
-    expected = torch.nn.functional.conv1d(padded, layer.weight.permute(1, 2, 0), layer.bias[:, 0], dilation=4, groups=5)
-    assert torch.allclose(layer(x), expected, atol=1e-6)
+    x = torch.randn(2, 30, 5)
+    padded = torch.nn.functional.pad(x.transpose(1, 2), (8, 0) if causal else (4, 4))
+    expected = torch.nn.functional.conv1d(padded, layer.weight.t().unsqueeze(1), layer.bias, dilation=4, groups=5)
+    assert torch.allclose(layer(x), expected.transpose(1, 2), atol=1e-6)
 
 
 def test_conv_tasnet_has_the_papers_size_and_receptive_field():
@@ -118,9 +118,9 @@ def test_receptive_field_is_what_the_gradient_says():
         if isinstance(block, torch.nn.Sequential) and len(block) == 6:
             block[2] = block[5] = torch.nn.Identity()  # a norm hears everything
     net.enter[0] = torch.nn.Identity()
-    frames = torch.rand(1, 4, 99, requires_grad=True)
-    net(frames)[..., 49].sum().backward()
-    heard = frames.grad[0].abs().sum(0).nonzero()[:, 0]
+    frames = torch.rand(1, 99, 4, requires_grad=True)
+    net(frames)[:, 49].sum().backward()
+    heard = frames.grad[0].abs().sum(1).nonzero()[:, 0]
     assert heard[-1] - heard[0] + 1 == net.receptive_field == 29
 
 
@@ -170,7 +170,7 @@ def from_torchaudio(state):
             ours[f"{outer[path[0]]}.{kind}"] = value
         elif path[2] == "conv_layers":
             if path[3] == "3":
-                value = value.permute(2, 0, 1) if kind == "weight" else value.unsqueeze(1)
+                value = value.squeeze(1).t() if kind == "weight" else value
             ours[f"{block_name(path[1])}.body.{path[3]}.{kind}"] = value
         elif path[2] == "skip_out":
             residual = state.get(name.replace("skip_out", "res_out"), torch.zeros_like(value))

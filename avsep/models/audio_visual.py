@@ -55,8 +55,8 @@ class AudioVisual(SeparationModel):
         batch, faces = lips.shape[:2]
         frames = self.encoder(mixture)
         heard, skips = self.separator.before(frames)
-        seen = self.lip_encoder(lips.flatten(0, 1)).transpose(1, 2)
+        seen = self.lip_encoder(lips.flatten(0, 1))
         heard = heard.repeat_interleave(faces, 0)
         skips = skips.repeat_interleave(faces, 0) if skips.dim() else skips
-        masks = self.separator.after(self.fusion(heard, seen), skips).unflatten(0, (batch, faces)).squeeze(2)
+        masks = self.separator.after(self.fusion(heard, seen), skips).unflatten(0, (batch, faces)).squeeze(3)
         return self.decoder(masks * frames.unsqueeze(1), mixture.shape[-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -10,11 +11,17 @@ class Decoder(nn.Module):
 
     def __init__(self, filters: int, kernel: int, stride: int) -> None:
         super().__init__()
-        self.edge = kernel - stride
+        self.kernel, self.stride = kernel, stride
         self.conv = nn.ConvTranspose1d(filters, 1, kernel, stride, bias=False)
 
     def forward(self, frames: Tensor, time: int) -> Tensor:
-        """(batch, sources, filters, frames) -> (batch, sources, time)."""
-        batch, sources = frames.shape[:2]
-        waveform = self.conv(frames.flatten(0, 1)).squeeze(1)
-        return waveform[:, self.edge : self.edge + time].unflatten(0, (batch, sources))
+        """(batch, sources, frames, filters) -> (batch, sources, time)."""
+        edge = self.kernel - self.stride
+        return self.overlap_add(frames)[..., edge : edge + time]
+
+    def overlap_add(self, frames: Tensor) -> Tensor:
+        """With the padding: (batch, sources, frames, filters) -> (batch, sources, (frames - 1) * S + K)."""
+        windows = F.linear(frames, self.conv.weight.squeeze(1).t())
+        hops = windows.unflatten(3, (-1, self.stride)).unbind(3)
+        last = len(hops) - 1
+        return sum(F.pad(hop, (0, 0, i, last - i)) for i, hop in enumerate(hops)).flatten(2)

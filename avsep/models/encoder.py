@@ -22,8 +22,13 @@ class Encoder(nn.Module):
         self.conv = nn.Conv1d(1, filters, kernel, stride, bias=False)
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """(batch, time) -> (batch, filters, frames)."""
-        time = waveform.shape[-1]
+        """(batch, time) -> (batch, frames, filters)."""
         edge = self.kernel - self.stride
-        tail = -time % self.stride
-        return torch.relu(self.conv(F.pad(waveform, (edge, edge + tail)).unsqueeze(1)))
+        return self.filter(F.pad(waveform, (edge, edge + -waveform.shape[-1] % self.stride)))
+
+    def filter(self, waveform: Tensor) -> Tensor:
+        """Without the padding: (batch, time) -> (batch, (time - K) / S + 1, filters)."""
+        hops = waveform.unflatten(1, (-1, self.stride))
+        frames = hops.shape[1] - self.kernel // self.stride + 1
+        windows = torch.cat([hops[:, i : i + frames] for i in range(self.kernel // self.stride)], dim=2)
+        return torch.relu(F.linear(windows, self.conv.weight.squeeze(1)))

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from avsep.models.layers import PointwiseConv
+
 
 class ConcatFusion(nn.Module):
     """Video features at the audio's frame rate, concatenated on channels, projected back by a 1x1 convolution
@@ -13,10 +15,10 @@ class ConcatFusion(nn.Module):
 
     def __init__(self, audio_channels: int, video_channels: int) -> None:
         super().__init__()
-        self.project = nn.Conv1d(audio_channels + video_channels, audio_channels, 1)
+        self.project = PointwiseConv(audio_channels + video_channels, audio_channels)
 
     def forward(self, audio: Tensor, video: Tensor) -> Tensor:
-        """audio (batch, audio_channels, frames), video (batch, video_channels, pictures) of the same stretch of time ->
-        (batch, audio_channels, frames)."""
-        video = F.interpolate(video, size=audio.shape[-1], mode="linear", align_corners=False)
-        return self.project(torch.cat([audio, video], dim=1))
+        """audio (batch, frames, audio_channels), video (batch, pictures, video_channels) of the same stretch of time ->
+        (batch, frames, audio_channels)."""
+        video = F.interpolate(video.transpose(1, 2), size=audio.shape[1], mode="linear", align_corners=False)
+        return self.project(torch.cat([audio, video.transpose(1, 2)], dim=2))

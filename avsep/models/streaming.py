@@ -67,9 +67,9 @@ class StreamingSeparator:
         self._heard = heard[:, ready:]
         if not count:
             return self._tail[..., :0]
-        frames = torch.relu(self.encoder.conv(heard[:, : ready + self._edge].unsqueeze(1)))
-        masked = self._separator(frames) * frames.unsqueeze(1)
-        waveform = self.decoder.conv(masked.flatten(0, 1)).unflatten(0, masked.shape[:2]).squeeze(2)
+        frames = self.encoder.filter(heard[:, : ready + self._edge])
+        masked = self._separator(frames) * frames.unsqueeze(2)
+        waveform = self.decoder.overlap_add(masked.transpose(1, 2))
         waveform = waveform + F.pad(self._tail, (0, ready))
         self._tail = waveform[..., ready:]
         skip = min(self._surplus, ready)
@@ -91,8 +91,8 @@ class _RunningNorm(nn.Module):
         if self.sums is not None:
             sums = [s + before for s, before in zip(sums, self.sums, strict=True)]
         normal = self.norm.normalise(x, sums[0], sums[1], self.count)
-        self.sums = tuple(s[..., -1:] for s in sums)
-        self.count += x.shape[-1]
+        self.sums = tuple(s[:, -1:] for s in sums)
+        self.count += x.shape[1]
         return normal
 
 
@@ -106,10 +106,10 @@ class _RunningConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         reach = -min(self.conv.offsets)
-        past = x.new_zeros(*x.shape[:-1], reach) if self.past is None else self.past
-        x = torch.cat([past, x], dim=-1)
-        self.past = x[..., x.shape[-1] - reach :]
-        return self.conv(x)[..., reach:]
+        past = x.new_zeros(len(x), reach, x.shape[2]) if self.past is None else self.past
+        x = torch.cat([past, x], dim=1)
+        self.past = x[:, x.shape[1] - reach :]
+        return self.conv(x)[:, reach:]
 
 
 def _with_memory(module: nn.Module) -> nn.Module:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from avsep.models.layers import NORMS, DepthwiseConv, PReLU
+from avsep.models.layers import NORMS, DepthwiseConv, PointwiseConv, PReLU
 
 
 class ConvBlock(nn.Module):
@@ -23,7 +23,7 @@ class ConvBlock(nn.Module):
         super().__init__()
         self.bottleneck = bottleneck
         self.body = nn.Sequential(
-            nn.Conv1d(bottleneck, hidden, 1),
+            PointwiseConv(bottleneck, hidden),
             PReLU(),
             NORMS[norm](hidden),
             DepthwiseConv(hidden, kernel, dilation, causal),
@@ -31,11 +31,11 @@ class ConvBlock(nn.Module):
             NORMS[norm](hidden),
         )
         # One convolution for both outputs: one pass over memory instead of two.
-        self.out = nn.Conv1d(hidden, bottleneck + skip, 1)
+        self.out = PointwiseConv(hidden, bottleneck + skip)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, bottleneck, frames) -> residual output of that shape, (batch, skip, frames)."""
-        residual, skip = self.out(self.body(x)).tensor_split([self.bottleneck], dim=1)
+        """(batch, frames, bottleneck) -> residual output of that shape, (batch, frames, skip)."""
+        residual, skip = self.out(self.body(x)).tensor_split([self.bottleneck], dim=2)
         return x + residual, skip
 
 
@@ -51,7 +51,7 @@ class Repeat(nn.Module):
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, bottleneck, frames) -> the same shape, and the sum of the skips (batch, skip, frames)."""
+        """(batch, frames, bottleneck) -> the same shape, and the sum of the skips (batch, frames, skip)."""
         skips: Tensor | float = 0.0
         for block in self.blocks:
             x, skip = block(x)
@@ -90,24 +90,24 @@ class TemporalConvNet(nn.Module):
         self.filters, self.sources, self.has_skip = filters, sources, skip > 0
         # Frames that one mask can hear, but for what a norm brings from further away.
         self.receptive_field = 1 + repeats * (kernel - 1) * (2**blocks - 1)
-        self.enter = nn.Sequential(NORMS[norm](filters), nn.Conv1d(filters, bottleneck, 1))
+        self.enter = nn.Sequential(NORMS[norm](filters), PointwiseConv(filters, bottleneck))
         stack = [Repeat(bottleneck, hidden, skip, kernel, blocks, norm, causal) for _ in range(repeats)]
         self.repeats_before = nn.ModuleList(stack[:fuse_after])
         self.repeats_after = nn.ModuleList(stack[fuse_after:])
-        self.to_masks = nn.Sequential(PReLU(), nn.Conv1d(skip or bottleneck, sources * filters, 1), nn.Sigmoid())
+        self.to_masks = nn.Sequential(PReLU(), PointwiseConv(skip or bottleneck, sources * filters), nn.Sigmoid())
 
     def before(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Encoder frames (batch, filters, frames) -> features (batch, bottleneck, frames), skips so far."""
+        """Encoder frames (batch, frames, filters) -> features (batch, frames, bottleneck), skips so far."""
         x = self.enter(frames)
         return self._run(self.repeats_before, x, x.new_zeros(()))
 
     def after(self, x: Tensor, skips: Tensor) -> Tensor:
-        """Features and skips -> masks (batch, sources, filters, frames) in 0..1."""
+        """Features and skips -> masks (batch, frames, sources, filters) in 0..1."""
         x, skips = self._run(self.repeats_after, x, skips)
-        return self.to_masks(skips if self.has_skip else x).unflatten(1, (self.sources, self.filters))
+        return self.to_masks(skips if self.has_skip else x).unflatten(2, (self.sources, self.filters))
 
     def forward(self, frames: Tensor) -> Tensor:
-        """(batch, filters, frames) -> masks (batch, sources, filters, frames) in 0..1."""
+        """(batch, frames, filters) -> masks (batch, frames, sources, filters) in 0..1."""
         return self.after(*self.before(frames))
 
     @staticmethod
