@@ -15,7 +15,8 @@ from __future__ import annotations
 import argparse
 import functools
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,11 +129,22 @@ class Film:
 def choose(
     portraits: list[Portrait], recordings: list[Sound], count: int | None = None, seed: int = 0
 ) -> Iterator[Film]:
-    """The clips of a run (default: one a recording): recordings in turn, portraits at random."""
+    """The clips of a run (default: one a recording): speakers in turn, portraits at random."""
+    recordings = speakers_in_turn(recordings)
     for number in range(len(recordings) if count is None else count):
         rng = np.random.default_rng([seed, number])
         portrait = portraits[int(rng.integers(len(portraits)))]
         yield Film(number, rng, portrait, recordings[number % len(recordings)])
+
+
+def speakers_in_turn(recordings: Iterable[Sound]) -> list[Sound]:
+    """Every speaker's first recording, then every speaker's second, and so on: few clips still have many voices."""
+    said: Counter[str] = Counter()
+    ranked = []
+    for recording in recordings:
+        ranked.append((said[recording.speaker], recording))
+        said[recording.speaker] += 1
+    return [recording for _, recording in sorted(ranked, key=lambda pair: pair[0])]
 
 
 def make_film(film: Film, folder: Path, *, seconds: float | None = None, lips: bool = True) -> Utterance | None:
@@ -188,7 +200,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the mp4 files go")
     parser.add_argument("--seed", type=int, default=0, help="of all random choices (default: %(default)s)")
-    parser.add_argument("--count", type=int, help="clips to make (default: one a recording)")
+    parser.add_argument("--count", type=int, help="clips to make, speakers in turn (default: one a recording)")
     parser.add_argument("--seconds", type=float, help="longest clip; the rest of a recording is cut off")
     parser.add_argument("--videos-only", action="store_true", help="no lips, no manifest.tsv")
     add_workers(parser)

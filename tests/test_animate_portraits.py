@@ -14,7 +14,7 @@ from avsep.data.manifest import read_manifest
 from avsep.errors import InputError, UsageError
 from avsep.signals import FRAME_RATE, SAMPLE_RATE
 from preprocessing import animate_portraits, make_demo
-from preprocessing.animate_portraits import Portrait, animate_all, put_in_frame
+from preprocessing.animate_portraits import Portrait, animate_all, choose, put_in_frame
 from preprocessing.corpus import Sound
 from preprocessing.portraits import stock
 from preprocessing.portraits.motion import Motion, animate, frames_for, mouth_motion
@@ -233,6 +233,11 @@ def test_recordings_of_a_manifest_keep_speaker_and_split(tmp_path: Path) -> None
     for given in (tmp_path / "speech", table):
         (sound,) = animate_portraits.find_recordings([given])
         assert (sound.speaker, sound.split, sound.file.name) == ("anna", "dev", "a.wav")
+
+
+def test_few_clips_have_many_speakers(portrait: Portrait) -> None:
+    recordings = [Sound(f"{who}{n}", Path(f"{who}{n}.flac"), who, "train") for who in "ab" for n in range(3)]
+    assert [film.recording.id for film in choose([portrait], recordings, 4)] == ["a0", "b0", "a1", "b1"]
 
 
 def test_a_failure_leaves_no_partial_file(tmp_path: Path, portrait: Portrait, monkeypatch: pytest.MonkeyPatch) -> None:

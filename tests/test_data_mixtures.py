@@ -50,6 +50,16 @@ def same(a: Item, b: Item) -> bool:
     )
 
 
+def test_a_small_corpus_is_drawn_from_as_often_as_its_share_says(tmp_path: Path) -> None:
+    paths = [str(make_corpus(tmp_path / str(n), who, seconds=0.3)) for n, who in enumerate((("bob",), tuple(TONES)))]
+    corpus = Corpus(paths, shares=[3.0, 1.0])
+    assert dict(zip(corpus.names, corpus.chances, strict=True)) == {"0/bob": 0.75} | {
+        f"1/{name}": 0.25 / len(TONES) for name in TONES
+    }
+    with pytest.raises(UsageError, match=r"shares is \[1\]; it must be one number above 0 for each of 2 corpora"):
+        Corpus(paths, shares=[1])
+
+
 def test_plain_mixture_is_the_sum_of_two_speakers(manifest: str) -> None:
     data = Mixtures(manifest, Recipe(seconds=1.0, level_db=6.0))
     for n in range(8):

@@ -10,7 +10,7 @@ from avsep.models.audio_only import AudioOnly
 from avsep.models.audio_visual import AudioVisual
 from avsep.models.decoder import Decoder
 from avsep.models.encoder import Encoder
-from avsep.models.layers import CumulativeLayerNorm, DepthwiseConv, PReLU
+from avsep.models.layers import CumulativeLayerNorm, DepthwiseConv, GlobalLayerNorm, PReLU
 from avsep.models.separators.conv_tasnet import TemporalConvNet
 from avsep.models.synchrony import Synchrony, correlation
 
@@ -53,8 +53,8 @@ def test_causal_separator_does_not_see_the_future():
     changed = frames.clone()
     changed[:, 40:] = torch.rand(1, 20, 16)
     before, after = net(frames), net(changed)
-    assert torch.allclose(before[:, :40], after[:, :40], atol=1e-6)
-    assert not torch.allclose(before[:, 40:], after[:, 40:])
+    assert torch.allclose(before[:, :, :40], after[:, :, :40], atol=1e-6)
+    assert not torch.allclose(before[:, :, 40:], after[:, :, 40:])
 
 
 def test_cumulative_norm_equals_a_loop_over_frames():
@@ -65,6 +65,16 @@ def test_cumulative_norm_equals_a_loop_over_frames():
         mean, var = past.mean((1, 2)), past.var((1, 2), unbiased=False)
         expected = (x[:, frame] - mean[:, None]) / (var[:, None] + 1e-8).sqrt()
         assert torch.allclose(norm(x)[:, frame], expected, atol=1e-5)
+
+
+def test_global_norm_equals_group_norm_and_has_its_gradients():
+    norm = GlobalLayerNorm(3).double()
+    torch.nn.init.normal_(norm.weight)
+    torch.nn.init.normal_(norm.bias)
+    x = 5 + torch.randn(2, 7, 3, dtype=torch.float64, requires_grad=True)
+    expected = torch.nn.functional.group_norm(x.transpose(1, 2), 1, norm.weight, norm.bias, 1e-8).transpose(1, 2)
+    assert torch.allclose(norm(x), expected)
+    assert torch.autograd.gradcheck(lambda x, *_: norm(x), (x, norm.weight, norm.bias))
 
 
 @pytest.mark.parametrize("kernel", [1, 3, 5])
@@ -119,7 +129,7 @@ def test_receptive_field_is_what_the_gradient_says():
             block[2] = block[5] = torch.nn.Identity()  # a norm hears everything
     net.enter[0] = torch.nn.Identity()
     frames = torch.rand(1, 99, 4, requires_grad=True)
-    net(frames)[:, 49].sum().backward()
+    net(frames)[:, :, 49].sum().backward()
     heard = frames.grad[0].abs().sum(1).nonzero()[:, 0]
     assert heard[-1] - heard[0] + 1 == net.receptive_field == 29
 

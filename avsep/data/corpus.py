@@ -12,7 +12,7 @@ from scipy.signal import resample_poly
 
 from avsep.data.manifest import read_manifest
 from avsep.data.sound import pictures_in, read_lips, read_sound
-from avsep.errors import InputError
+from avsep.errors import InputError, UsageError
 from avsep.signals import FRAME_RATE, LIP_SIZE, SAMPLE_RATE
 
 
@@ -34,10 +34,14 @@ Utterance = TypeVar("Utterance", bound=Timed)
 
 
 class Voices(Generic[Utterance]):
-    """What a mixture draws from: speakers (`names`, in alphabetical order), and stretches of their utterances."""
+    """What a mixture draws from: speakers (`names`, in alphabetical order), and stretches of their utterances.
+
+    chances: of each name to be drawn first, summing to 1; None where all have the same.
+    """
 
     entries: dict[str, list[Utterance]]
     names: list[str]
+    chances: np.ndarray | None = None
     sample_rate: int
 
     def sound(self, entry: Utterance, offset: int, count: int) -> np.ndarray:
@@ -83,8 +87,11 @@ class Corpus(Voices[Entry]):
     path: manifest.tsv of a module of preprocessing/ (or its folder), or the folder that preprocessing.pack_audio wrote
     (SPLIT.npy and SPLIT.tsv, which is quicker: no decoding); several of them are joined. split: "train", "dev" or
     "test"; speakers: only these. faces: only utterances with lips. sample_rate: of the sound that is drawn, in Hz.
+    shares: how often each of several corpora is drawn from, relative to each other; its speakers all the same within
+    it. By default all speakers are drawn the same.
 
-    Raises InputError that names the manifest (and its row) for files that are gone and for an empty split.
+    Raises InputError that names the manifest (and its row) for files that are gone and for an empty split, UsageError
+    for shares that do not fit the corpora.
     """
 
     def __init__(
@@ -94,6 +101,7 @@ class Corpus(Voices[Entry]):
         speakers: Sequence[str] | None = None,
         faces: bool = False,
         sample_rate: int = SAMPLE_RATE,
+        shares: Sequence[float] | None = None,
     ) -> None:
         self.sample_rate = sample_rate
         self.entries: dict[str, list[Entry]] = {}
@@ -111,6 +119,17 @@ class Corpus(Voices[Entry]):
             what = "utterances with lips" if faces else "utterances"
             whose = "" if speakers is None else f" of the speakers {', '.join(speakers)}"
             raise InputError(f"{', '.join(map(str, paths))}: no {what}{whose} in split {split!r}")
+        if shares is not None:
+            self.chances = self._chances(paths, shares)
+
+    def _chances(self, paths: Sequence[str | Path], shares: Sequence[float]) -> np.ndarray:
+        if len(shares) != len(paths) or min(shares) <= 0:
+            raise UsageError(
+                f"shares is {list(shares)}; it must be one number above 0 for each of {len(paths)} corpora"
+            )
+        origin = np.array([int(name.split("/")[0]) if len(paths) > 1 else 0 for name in self.names])
+        chances = np.array(shares, float)[origin] / np.bincount(origin)[origin]
+        return chances / chances.sum()
 
     def sound(self, entry: Entry, offset: int, count: int) -> np.ndarray:
         if entry.start is not None:

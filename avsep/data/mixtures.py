@@ -73,7 +73,7 @@ class Recipe:
         the first microphone; lips (faces, pictures, 96, 96) in 0..1, of the first sources, if faces are shown."""
         self.prepare()
         slots, shown = self.speakers[1], self.faces.shown if self.faces else 0
-        names = rng.choice(len(voices.names), slots, replace=False)
+        names = rng.choice(len(voices.names), slots, replace=False, p=voices.chances)
         loud = np.ones((slots, self.length), bool)
         loud[rng.integers(self.speakers[0], slots + 1) :] = False
         if self.activity is not None:
@@ -193,7 +193,8 @@ class Mixtures(Dataset):
     """Mixtures of a corpus without end: item n, for any n from 0 on, is drawn from (seed, n).
 
     voices: manifest.tsv, packed folder, or several of them (see `Corpus`); split, speakers: the part of it that is
-    drawn from. items: the length of the data set, where somebody asks for one (validation).
+    drawn from. items: the length of the data set, where somebody asks for one (validation). shares: how often each of
+    several is drawn from, as in `Corpus`.
     """
 
     def __init__(
@@ -204,9 +205,10 @@ class Mixtures(Dataset):
         speakers: list[str] | None = None,
         items: int = 1000,
         seed: int = 0,
+        shares: list[float] | None = None,
     ) -> None:
         self.recipe, self.items, self.seed = recipe, items, seed
-        self.voices = Corpus(voices, split, speakers, recipe.faces is not None, recipe.sample_rate)
+        self.voices = Corpus(voices, split, speakers, recipe.faces is not None, recipe.sample_rate, shares)
         if len(self.voices.names) < recipe.speakers[1]:
             raise InputError(
                 f"{voices}: {len(self.voices.names)} speakers in split {split!r}, but a mixture has up to "

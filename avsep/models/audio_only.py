@@ -45,4 +45,4 @@ class AudioOnly(SeparationModel):
         """(batch, time) -> estimates (batch, sources, time)."""
         frames = self.encoder(mixture)
         masks = self.separator(frames)
-        return self.decoder((masks * frames.unsqueeze(2)).transpose(1, 2), mixture.shape[-1])
+        return self.decoder(masks * frames.unsqueeze(1), mixture.shape[-1])

@@ -58,5 +58,5 @@ class AudioVisual(SeparationModel):
         seen = self.lip_encoder(lips.flatten(0, 1))
         heard = heard.repeat_interleave(faces, 0)
         skips = skips.repeat_interleave(faces, 0) if skips.dim() else skips
-        masks = self.separator.after(self.fusion(heard, seen), skips).unflatten(0, (batch, faces)).squeeze(3)
+        masks = self.separator.after(self.fusion(heard, seen), skips).unflatten(0, (batch, faces)).squeeze(2)
         return self.decoder(masks * frames.unsqueeze(1), mixture.shape[-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -24,4 +25,4 @@ class Decoder(nn.Module):
         windows = F.linear(frames, self.conv.weight.squeeze(1).t())
         hops = windows.unflatten(3, (-1, self.stride)).unbind(3)
         last = len(hops) - 1
-        return sum(F.pad(hop, (0, 0, i, last - i)) for i, hop in enumerate(hops)).flatten(2)
+        return torch.stack([F.pad(hop, (0, 0, i, last - i)) for i, hop in enumerate(hops)]).sum(0).flatten(2)

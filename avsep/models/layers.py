@@ -1,9 +1,9 @@
 """Layers of a temporal convolutional network: (batch, frames, channels) in, (batch, frames, channels) out.
 
 Channels lie side by side in memory because that is what a processor's matrix kernels want: PyTorch's Conv1d on
-(batch, channels, frames) reorders its input on a CPU and takes up to five times as long. PyTorch's own PReLU, group norm
-and dilated depth-wise convolution take longer than the matrix products between them, most of it going backward; here
-they are the same arithmetic in few passes over memory.
+(batch, channels, frames) reorders its input on a CPU and takes up to five times as long. PyTorch's own PReLU, group
+norm and dilated depth-wise convolution take longer than the matrix products between them, most of it going backward;
+here they are the same arithmetic in few passes over memory.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class _GlobalNorm(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         count = x[0].numel()
         mean = x.sum((1, 2), dtype=weight.dtype) / count
-        power = torch.stack([torch.dot(row, row) for row in x.flatten(1)]).to(weight.dtype) / count
+        power = torch.linalg.vector_norm(x, dim=(1, 2), dtype=weight.dtype).square() / count
         scale = (power - mean.square()).clamp_min(0).add(EPS).rsqrt()
         ctx.save_for_backward(x, weight, mean, scale)
         gain = scale[:, None, None] * weight

@@ -68,8 +68,8 @@ class StreamingSeparator:
         if not count:
             return self._tail[..., :0]
         frames = self.encoder.filter(heard[:, : ready + self._edge])
-        masked = self._separator(frames) * frames.unsqueeze(2)
-        waveform = self.decoder.overlap_add(masked.transpose(1, 2))
+        masked = self._separator(frames) * frames.unsqueeze(1)
+        waveform = self.decoder.overlap_add(masked)
         waveform = waveform + F.pad(self._tail, (0, ready))
         self._tail = waveform[..., ready:]
         skip = min(self._surplus, ready)

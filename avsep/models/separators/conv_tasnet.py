@@ -102,12 +102,13 @@ class TemporalConvNet(nn.Module):
         return self._run(self.repeats_before, x, x.new_zeros(()))
 
     def after(self, x: Tensor, skips: Tensor) -> Tensor:
-        """Features and skips -> masks (batch, frames, sources, filters) in 0..1."""
+        """Features and skips -> masks (batch, sources, frames, filters) in 0..1."""
         x, skips = self._run(self.repeats_after, x, skips)
-        return self.to_masks(skips if self.has_skip else x).unflatten(2, (self.sources, self.filters))
+        masks = self.to_masks(skips if self.has_skip else x)
+        return masks.unflatten(2, (self.sources, self.filters)).transpose(1, 2)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """(batch, frames, filters) -> masks (batch, frames, sources, filters) in 0..1."""
+        """(batch, frames, filters) -> masks (batch, sources, frames, filters) in 0..1."""
         return self.after(*self.before(frames))
 
     @staticmethod
