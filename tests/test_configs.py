@@ -63,7 +63,7 @@ def small(node: Any, smoke: Path) -> Any:
         if isinstance(out.get(key), str):
             out[key] = str(smoke / "manifest.tsv")
         elif isinstance(out.get(key), list):
-            out[key] = [str(smoke / "manifest.tsv")]
+            out[key] = [str(smoke / "manifest.tsv") for _ in out[key]]
     out.pop("start", None)  # trained parts have other sizes
     if "held_out" in out:
         out["held_out"] = ["talker00", "talker02"]

@@ -3,7 +3,11 @@ is forgiven."""
 
 from __future__ import annotations
 
+import functools
+import importlib.metadata
+import runpy
 import warnings
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,17 +44,22 @@ def input_sdr(references: np.ndarray, mixture: np.ndarray) -> np.ndarray:
 def isr(references: np.ndarray, estimates: np.ndarray) -> np.ndarray:
     """Image-to-spatial-distortion ratio in dB over the whole signal, by museval (BSS Eval 4): (sources, channels,
     time) each, none silent -> (sources,)."""
-    import museval.metrics
-
     with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
         warnings.simplefilter("ignore")
-        _, ratios, *_ = museval.metrics.bss_eval(
+        _, ratios, *_ = museval_metrics()["bss_eval"](
             references.swapaxes(1, 2).astype(np.float64),
             estimates.swapaxes(1, 2).astype(np.float64),
             window=np.inf,
             filters_len=FILTER,
         )
     return ratios[:, 0]
+
+
+@functools.cache
+def museval_metrics() -> dict[str, Any]:
+    """The names of museval/metrics.py alone: the package around it stops at import where the ffmpeg program is not
+    installed, which its measures do not use."""
+    return runpy.run_path(str(importlib.metadata.distribution("museval").locate_file("museval/metrics.py")))
 
 
 def _double(signals: np.ndarray) -> Tensor:
