@@ -174,6 +174,7 @@ def from_torchaudio(state):
         "output_conv": "separator.to_masks.1",
     }
     ours = {}
+    state = {name: value[..., 0] if value.shape[2:] == (1,) else value for name, value in state.items()}
     for name, value in state.items():
         *path, kind = name.removeprefix("mask_generator.").split(".")
         if path[0] != "conv_layers":

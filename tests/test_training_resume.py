@@ -104,13 +104,14 @@ def test_stopped_training_learns_from_the_same_items(whole, tmp_path):
     [
         {"trainer__accumulate_grad_batches": 2, "data__init_args__epoch_items": 24},
         {"trainer__callbacks": [EMA]},
+        {"model__init_args__stepping__class_path": "avsep.training.optimizers.MuonForMatrices"},
         {
             "trainer__val_check_interval": 2,
             "model__init_args__schedule__class_path": "avsep.training.schedules.Plateau",
         },
         LIPS,
     ],
-    ids=["accumulation", "averaged weights", "validation within epochs", "lips"],
+    ids=["accumulation", "averaged weights", "Muon", "validation within epochs", "lips"],
 )
 def test_exact_with(tmp_path, changes):
     changes = changes | {"trainer__max_epochs": 2}

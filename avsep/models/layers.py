@@ -18,17 +18,14 @@ from torch import Tensor, nn
 EPS = 1e-8
 
 
-class PointwiseConv(nn.Conv1d):
+class PointwiseConv(nn.Linear):
     """1x1 convolution: the same matrix for every frame."""
-
-    def __init__(self, entering: int, leaving: int) -> None:
-        super().__init__(entering, leaving, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         # As an image of one row whose channels come last: oneDNN's convolutions beat nn.Linear's matrix product, which
         # knows no AVX-512 on AMD.
         image = x.transpose(1, 2).unsqueeze(2)
-        return F.conv2d(image, self.weight.unsqueeze(3), self.bias).squeeze(2).transpose(1, 2)
+        return F.conv2d(image, self.weight[..., None, None], self.bias).squeeze(2).transpose(1, 2)
 
 
 class GlobalLayerNorm(nn.Module):

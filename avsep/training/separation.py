@@ -15,6 +15,7 @@ from avsep.losses import FixedOrder, PermutationInvariant
 from avsep.models.base import SeparationModel
 from avsep.training.gain import improvement
 from avsep.training.guard import stop_unless_finite, stop_unless_finite_gradient
+from avsep.training.optimizers import AdamForAll, Stepping
 from avsep.training.schedules import Plateau, Schedule
 from avsep.training.start import StartFrom
 from avsep.training.start import start as start_from
@@ -30,8 +31,9 @@ class SeparationTask(lightning.LightningModule):
     model with a condition (lips) gives the sources in the order of the faces, one without in any order.
 
     loss: one of avsep.losses (estimates, sources, mixture (batch, time)) -> (batch,); by default SNR with a floor, in
-    that order or under the best permutation. schedule: `Plateau` by default. start: parts of trained models to
-    begin with. compile: let torch.compile fuse the model (needs a C++ compiler on a CPU).
+    that order or under the best permutation. stepping: `AdamForAll` by default. schedule: `Plateau` by default.
+    start: parts of trained models to begin with. compile: let torch.compile fuse the model (needs a C++ compiler on a
+    CPU).
     """
 
     monitor = "si_snri"
@@ -43,6 +45,7 @@ class SeparationTask(lightning.LightningModule):
         loss: nn.Module | None = None,
         learning_rate: float = 1e-3,
         weight_decay: float = 0.0,
+        stepping: Stepping | None = None,
         schedule: Schedule | None = None,
         start: list[StartFrom] | None = None,
         compile: bool = False,
@@ -53,7 +56,7 @@ class SeparationTask(lightning.LightningModule):
         self.fixed_order = model.conditioning is not None
         self.loss = loss or (FixedOrder() if self.fixed_order else PermutationInvariant())
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
-        self.schedule = schedule or Plateau()
+        self.stepping, self.schedule = stepping or AdamForAll(), schedule or Plateau()
         # Kept out of the module's children: the weights of a checkpoint have one name, compiled or not.
         object.__setattr__(self, "_run", torch.compile(model) if compile else model)
         self._seen: tuple[Batch, Tensor] | None = None
@@ -113,7 +116,7 @@ class SeparationTask(lightning.LightningModule):
             self.schedule.validated(self.lr_schedulers(), float(value))
 
     def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.Adam(self.parameters(), self.learning_rate, weight_decay=self.weight_decay)
+        optimizer = self.stepping.optimizer(self.parameters(), self.learning_rate, self.weight_decay)
         entry = self.schedule.configure(optimizer, self.monitor, self.trainer.max_steps)
         return {"optimizer": optimizer, "lr_scheduler": entry}
 
