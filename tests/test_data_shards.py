@@ -68,6 +68,20 @@ def test_workers_share_the_shards(shards: Path) -> None:
     assert sorted(name for batch in batches for name in batch["name"]) == ["0/0/0", "0/0/1", "0/1/0", "0/1/1"]
 
 
+@pytest.mark.parametrize(("workers", "had"), [(0, 3), (1, 1), (2, 1), (2, 2), (2, 5)])
+def test_a_stream_goes_on_in_the_middle_of_an_epoch(shards: Path, workers: int, had: int) -> None:
+    def epochs(had: int) -> list[list[str]]:
+        data = StreamedMixtures(str(shards), Recipe(seconds=0.2), items=14, pool=4, seed=3)
+        assert data.epoch_batches(2, workers) == 6 + (workers < 2)
+        data.go_on(0, had, 2)
+        loader = DataLoader(data, 2, num_workers=workers, drop_last=True, persistent_workers=workers > 0)
+        return [[f"{batch['name']} {batch['mixture'].sum():.6f}" for batch in loader] for _ in range(2)]
+
+    whole, rest = epochs(0), epochs(had)
+    assert len(whole[0]) == 6 + (workers < 2)
+    assert rest == [whole[0][had:], whole[1]]
+
+
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_streams_that_cannot_be_are_named(shards: Path, tmp_path: Path) -> None:
     recipe = Recipe(seconds=0.2)

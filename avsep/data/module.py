@@ -42,7 +42,9 @@ class SeparationData(lightning.LightningDataModule):
             # A stream has an order of its own, and its epoch ends where the set says so. Workers that stay know how
             # often they went through it; those of a run that goes on are told.
             if isinstance(self.train_set, StreamedMixtures) and self.trainer is not None:
-                self.train_set.epoch = self.trainer.current_epoch
+                done = self.trainer.global_step * self.trainer.accumulate_grad_batches
+                whole = self.train_set.epoch_batches(self.batch_size, self.workers, self.trainer.world_size)
+                self.train_set.go_on(*divmod(done, max(1, whole)), self.batch_size)
             return DataLoader(
                 self.train_set,
                 self.batch_size,

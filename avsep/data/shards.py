@@ -6,8 +6,8 @@ store or a web server; utterances go through a pool, and mixtures are made from 
 
 The format is webdataset's rather than litdata's: plain tar files, which any tool can write, list and check, which need
 no index and no service, and whose reader adds one small package; litdata has a binary format of its own. What litdata
-does better, resuming in the middle of an epoch, stays with the corpora on disk here: `Mixtures` resumes exactly, a
-stream starts its epoch again.
+does better is to jump into the middle of an epoch: a stream that goes on there reads again what it read before, without
+mixing it.
 """
 
 from __future__ import annotations
@@ -89,17 +89,28 @@ class StreamedMixtures(IterableDataset):
         super().__init__()
         self.urls = find_shards(shards)
         self.shards, self.recipe, self.items, self.pool, self.fresh = shards, recipe, items, pool, fresh
-        self.seed, self.epoch = seed, 0
+        self.seed = seed
+        self.go_on(0)
         recipe.prepare()
 
+    def go_on(self, epoch: int, batches: int = 0, batch_size: int = 1) -> None:
+        """Begin with this epoch, behind the `batches` of it that every process has had already."""
+        self.epoch, self._batches, self._batch_size = epoch, batches, batch_size
+
+    def epoch_batches(self, batch_size: int, workers: int, processes: int = 1) -> int:
+        """Whole batches that each process gets in an epoch."""
+        readers = max(1, workers)
+        return self.items // (readers * processes) // batch_size * readers
+
     def __iter__(self) -> Iterator[Item]:
-        share, shares = _share()
+        share, shares, had = self._share()
         if len(self.urls) < shares:
             raise InputError(
                 f"{self.shards}: {len(self.urls)} shards for {shares} readers (workers x processes). Make more and "
                 f"smaller ones (preprocessing.make_shards --utterances), or set fewer workers"
             )
-        epoch, self.epoch = self.epoch, self.epoch + 1
+        epoch = self.epoch
+        self.go_on(epoch + 1)
         stream = self._utterances(epoch, share, shares)
         pool = Pool(self.pool, self.recipe.sample_rate)
         for _ in range(self.pool):
@@ -111,9 +122,25 @@ class StreamedMixtures(IterableDataset):
                     f"{self.shards}: {len(pool.names)} speakers among {self.pool} utterances in a row, but a mixture "
                     f"has up to {self.recipe.speakers[1]}. Raise pool, or shuffle anew (preprocessing.make_shards)"
                 )
-            yield self.recipe.mix(pool, rng, f"{epoch}/{share}/{number}")
+            if number >= had:
+                yield self.recipe.mix(pool, rng, f"{epoch}/{share}/{number}")
             for _ in range(self.fresh):
                 pool.add(next(stream))
+
+    def _share(self) -> tuple[int, int, int]:
+        """Which reader this is, of how many (the workers of all processes), and how many items it has given already.
+
+        Batches come from the workers in turn, beginning with the first, which therefore takes up the share of the one
+        whose turn it was.
+        """
+        worker = get_worker_info()
+        number, workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        rank, world = 0, 1
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
+        number = (number + self._batches) % workers
+        given = -(-(self._batches - number) // workers) * self._batch_size
+        return rank * workers + number, world * workers, given
 
     def _utterances(self, epoch: int, share: int, shares: int) -> Iterator[Streamed]:
         """This reader's share of the shards, in another order each time round, without end."""
@@ -176,13 +203,3 @@ def decode(sample: dict[str, Any], url: str, sample_rate: int) -> Streamed:
         raise InputError(
             f"{url}, {sample.get('__key__')}: no utterance (flac, json and perhaps npz): {error}"
         ) from error
-
-
-def _share() -> tuple[int, int]:
-    """Which reader this is, of how many: the workers of all processes."""
-    worker = get_worker_info()
-    number, workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
-    rank, world = 0, 1
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
-    return rank * workers + number, world * workers
