@@ -1,6 +1,6 @@
-"""Draws SI-SNRi in validation over training steps from the metrics.csv of one run, however often it was resumed.
+"""Draws SI-SNRi in validation over training steps, a line for each run, however often it was resumed.
 
-    python docs/draw_learning_curve.py OUT.png RUN/logs/*/metrics.csv
+    python docs/draw_learning_curve.py OUT.png LABEL=RUN [LABEL=RUN ...]
 
 Needs matplotlib (pip install "avsep[train]").
 """
@@ -16,25 +16,28 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-COLUMNS = ("si_snri", "si_sdr_i")
-"""Today's name and the one of the first runs."""
 
-
-def main(target: Path, tables: list[Path]) -> None:
-    points: dict[int, float] = {}
-    for table in tables:
-        with table.open() as file:
-            for row in csv.DictReader(file):
-                value = next((row[name] for name in COLUMNS if row.get(name)), "")
-                if value:
-                    points[int(row["step"]) + 1] = float(value)
-    steps = sorted(points)
+def main(target: Path, runs: dict[str, Path]) -> None:
     figure, axes = plt.subplots(figsize=(6, 3.2), layout="constrained")
-    axes.plot(steps, [points[step] for step in steps], marker="o", color="#1b9e77")
-    axes.set(xlabel="step", ylabel="SI-SNRi of held-out speakers (dB)")
+    for label, run in runs.items():
+        points = validations(run)
+        axes.plot(points.keys(), points.values(), marker="o", markersize=3, label=label)
+    axes.set(xlabel="step", ylabel="SI-SNRi in validation (dB)")
     axes.grid(alpha=0.3)
+    axes.legend()
     figure.savefig(target, dpi=130)
 
 
+def validations(run: Path) -> dict[int, float]:
+    """Steps and SI-SNRi of a run's folder; what a restart did again counts as it came out last."""
+    points: dict[int, float] = {}
+    for table in sorted(run.glob("logs/version_*/metrics.csv"), key=lambda path: path.stat().st_mtime):
+        with table.open() as file:
+            points |= {
+                int(row["step"]) + 1: float(row["si_snri"]) for row in csv.DictReader(file) if row.get("si_snri")
+            }
+    return dict(sorted(points.items()))
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]])
+    main(Path(sys.argv[1]), {label: Path(run) for label, run in (part.split("=", 1) for part in sys.argv[2:])})

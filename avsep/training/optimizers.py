@@ -30,9 +30,10 @@ class AdamForAll(Stepping):
 class MuonForMatrices(Stepping):
     """Muon (Jordan et al., 2024) for all matrices, that is, for 1x1 convolutions, and Adam for the rest.
 
-    A matrix moves by its momentum made orthogonal, so that no direction is left behind; with Conv-TasNet that is worth
-    about twice the steps early in a training. factor: the matrices' learning rate against the rest's. Muon's step
-    is scaled to the size of Adam's (Liu et al., Muon is scalable for LLM training, 2025).
+    A matrix moves by its momentum made orthogonal, so that no direction is left behind. In 500 steps from nothing, the
+    sizes of the bundled weights came to 2.1 dB of SI-SNRi with it and to 1.5 dB with Adam (one run each). factor: the
+    matrices' learning rate against the rest's. Muon's step is scaled to the size of Adam's (Liu et al., Muon is
+    scalable for LLM training, 2025).
     """
 
     def __init__(self, factor: float = 2.0) -> None:
