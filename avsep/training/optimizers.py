@@ -43,13 +43,13 @@ class MuonForMatrices(Stepping):
         if not hasattr(torch.optim, "Muon"):
             raise UsageError(f"MuonForMatrices: torch {torch.__version__} has no Muon; it comes with torch 2.9")
         chosen = [p for p in parameters if p.requires_grad]
-        matrices, rest = [p for p in chosen if p.dim() == 2], [p for p in chosen if p.dim() != 2]
-        if not matrices or not rest:
-            return Adam(chosen, rate, weight_decay=decay) if rest else self._muon(matrices, rate, decay)
-        return Joint([self._muon(matrices, rate, decay), Adam(rest, rate, weight_decay=decay)])
-
-    def _muon(self, matrices: list[Parameter], rate: float, decay: float) -> Optimizer:
-        return torch.optim.Muon(matrices, self.factor * rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
+        parts: list[Optimizer] = []
+        if matrices := [p for p in chosen if p.dim() == 2]:
+            muon = torch.optim.Muon(matrices, self.factor * rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
+            parts.append(muon)
+        if rest := [p for p in chosen if p.dim() != 2]:
+            parts.append(Adam(rest, rate, weight_decay=decay))
+        return Joint(parts)
 
 
 class Joint(Optimizer):
