@@ -111,9 +111,14 @@ def make_corpus(clips: Sequence[Clip], out: Path, work: Callable[[Clip], Utteran
     if twice:
         raise InputError(f"{len(twice)} clips are listed twice, the first is {twice[0]}. Remove one of each")
     rows = run_jobs(clips, work, out, name=lambda clip: clip.id, workers=workers)
-    write_manifest(out / "manifest.tsv", rows)
-    print(f"{out / 'manifest.tsv'}: {len(rows)} clips, {len(clips) - len(rows)} skipped (see skipped.tsv)")
+    write_clips(out, rows, len(clips) - len(rows))
     return len(rows)
+
+
+def write_clips(out: Path, rows: Sequence[Utterance], skipped: int) -> None:
+    """Write out/manifest.tsv and say what came out."""
+    write_manifest(out / "manifest.tsv", rows)
+    print(f"{out / 'manifest.tsv'}: {len(rows)} clips, {skipped} skipped (see skipped.tsv)")
 
 
 def faces_command(

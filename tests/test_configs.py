@@ -33,6 +33,7 @@ SMALL = {
     "width": 4,
     "size": 24,
     "seconds": 1.0,
+    "speakers": [1, 2],
     "batch_size": 2,
     "epoch_items": 2,
     "items": 2,

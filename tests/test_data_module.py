@@ -139,6 +139,23 @@ def test_windows_of_talking_faces(tmp_path: Path) -> None:
         TalkingData(str(bare)).setup("fit")
 
 
+def test_windows_of_several_corpora_are_drawn_by_their_shares(tmp_path: Path) -> None:
+    folders = [tmp_path / "few", tmp_path / "many"]
+    for folder, speakers in zip(folders, (("ada", "bob"), ("cyd", "dan")), strict=True):
+        make_corpus(folder, speakers, seconds=3.0, lips=True)
+        for file in folder.glob("*.npz"):
+            _with_sound(file, 3.0)
+    paths = [str(folder) for folder in folders]
+    data = TalkingData(paths, held_out=["bob"], shares=[3.0, 1.0], workers=0)
+    data.setup("fit")
+    # One speaker of the first corpus is left, and has its whole share.
+    assert [group[0][0] for group in data.train_set.groups] == ["ada", "cyd", "dan"]
+    assert data.train_set.weights == pytest.approx([3 / 4, 1 / 8, 1 / 8])
+    assert {group[0][0] for group in data.dev_set.groups} == {"bob"}
+    with pytest.raises(UsageError, match=r"shares is \[1.0\]; it must be one number above 0 for each of 2 corpora"):
+        TalkingData(paths, shares=[1.0]).setup("fit")
+
+
 def _with_sound(file: Path, seconds: float) -> None:
     import numpy as np
 

@@ -11,8 +11,10 @@ from avsep.models.audio_visual import AudioVisual
 from avsep.models.decoder import Decoder
 from avsep.models.encoder import Encoder
 from avsep.models.layers import CumulativeLayerNorm, DepthwiseConv, GlobalLayerNorm, PReLU
+from avsep.models.refined import Refined
 from avsep.models.separators.conv_tasnet import TemporalConvNet
 from avsep.models.synchrony import Synchrony, correlation
+from avsep.models.synchrony_ensemble import join
 
 SMALL = {"filters": 16, "bottleneck": 8, "hidden": 12, "blocks": 2, "repeats": 2}
 LIP = {"channels": 8, "widths": (4, 4, 8, 8), "temporal_channels": 8, "temporal_blocks": 1, "size": 32}
@@ -262,3 +264,47 @@ def test_synchrony_takes_lips_and_sound():
     score = model(torch.rand(2, 25, 96, 96), torch.randn(2, 16000))
     assert score.shape == (2,)
     assert score.abs().max() <= 1
+
+
+SYNCHRONY = {"lip": LIP, "voice": {"channels": 8, "width": 8, "temporal_blocks": 1}}
+
+
+def test_an_ensemble_has_the_mean_correlation_of_its_members():
+    members = [Synchrony(**SYNCHRONY).eval() for _ in range(3)]
+    # One that shouts is to have no more of a say.
+    members[1].lips.temporal[-1].weight.data *= 50
+    lips, sound = torch.rand(2, 30, 96, 96), torch.randn(2, 30 * 640)
+    joined = join(members, lips, sound)
+    assert joined.lips.channels == 24
+    with torch.no_grad():
+        mean = torch.stack([member(lips, sound) for member in members]).mean(0)
+        assert torch.allclose(joined(lips, sound), mean, atol=0.1)
+        powers = joined.lips(lips).unflatten(2, (3, 8)).var(1).sum(-1).mean(0)
+    assert torch.allclose(powers, powers.mean().expand(3), rtol=1e-3)
+
+
+def refined() -> Refined:
+    return Refined({"sources": 2} | SMALL, SYNCHRONY, **SMALL)
+
+
+def test_refined_trains_neither_its_listener_nor_its_synchrony():
+    model = refined().train()
+    kept = {k: v.clone() for k, v in model.state_dict().items() if k.startswith(("listener.", "synchrony."))}
+    estimates = model(torch.randn(2, 6400), torch.rand(2, 2, 10, 96, 96))
+    assert estimates.shape == (2, 2, 6400)
+    estimates.square().mean().backward()
+    assert model.add_own.weight.grad is not None
+    assert all(p.grad is None for name, p in model.named_parameters() if name.startswith(("listener.", "synchrony.")))
+    assert all(torch.equal(model.state_dict()[k], v) for k, v in kept.items())
+
+
+def test_refined_hears_the_estimate_that_goes_with_the_lips(monkeypatch):
+    model = refined().eval()
+    sounds, lips = torch.randn(1, 2, 6400), torch.rand(1, 1, 10, 96, 96)
+    monkeypatch.setattr(model.listener, "forward", lambda mixture: sounds)
+    seen = model.synchrony.lips(lips[0])
+    # The voice of the second estimate is what the lips show.
+    monkeypatch.setattr(model.synchrony.voice, "forward", lambda x: torch.cat([-seen, seen]))
+    own, features = model.choose(sounds.sum(1), lips)
+    assert torch.allclose(own[0], sounds[0, 1], atol=1e-4)
+    assert features[0, :, -1] == pytest.approx(1.0, abs=1e-3)

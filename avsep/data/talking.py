@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from avsep.data.manifest import read_manifest
 from avsep.data.mixtures import carry, scale_to
 from avsep.data.order import training_loader, validation_loader
 from avsep.data.rooms import DecayRooms
-from avsep.errors import InputError
+from avsep.errors import InputError, UsageError
 from avsep.signals import HOP, SAMPLE_RATE
 
 
@@ -26,15 +27,16 @@ class TalkingFaces:
     """All clips of a corpus in memory. `clips`: list of (speaker, lips (pictures, 96, 96) uint8, audio (time,) float32
     starting with the first picture).
 
-    manifest: manifest.tsv of a module of preprocessing/ that cuts out lips, or the folder it lies in.
+    manifest: manifest.tsv of a module of preprocessing/ that cuts out lips, or the folder it lies in. held_out:
+    speakers for validation; of the others only the clips of split train are read.
     """
 
-    def __init__(self, manifest: Path | str) -> None:
+    def __init__(self, manifest: Path | str, held_out: Collection[str] = ()) -> None:
         path = Path(manifest)
         path = path / "manifest.tsv" if path.is_dir() else path
         self.clips: list[tuple[str, np.ndarray, np.ndarray]] = []
         for row in read_manifest(path):
-            if row.lips is None:
+            if row.lips is None or (row.split != "train" and row.speaker not in held_out):
                 continue
             with np.load(row.lips) as data:
                 first, lips = int(data["first"]), data["lips"]
@@ -66,15 +68,17 @@ class TalkingWindows(Dataset):
     """Item n, drawn from (seed, n): lips (pictures, 96, 96) in 0..1, audio of the same stretch, and the same clip's
     audio moved by 0.4 to 1 s (shifted), as a hard negative.
 
-    A speaker is drawn by the root of its clips, the biggest one in no more than the share `largest` of items.
+    corpora: the speakers of each, with their clips; shares: how often each is drawn from, relative to each other. A
+    speaker is drawn by the root of its clips, the biggest one in no more than the share `largest` of its corpus.
     """
 
     def __init__(
         self,
-        faces: TalkingFaces,
-        groups: list[str],
+        corpora: Sequence[TalkingFaces],
         interference: Corpus | None,
         items: int,
+        speakers: Collection[str],
+        shares: Sequence[float] | None = None,
         pictures: int = 50,
         largest: float = 0.5,
         augment: bool = True,
@@ -82,23 +86,27 @@ class TalkingWindows(Dataset):
     ) -> None:
         self.items, self.pictures, self.augment, self.seed = items, pictures, augment, seed
         self.interference = interference
-        self.by_group = {g: [c for c in faces.clips if c[0] == g and len(c[1]) > pictures + 12] for g in groups}
-        self.by_group = {g: clips for g, clips in self.by_group.items() if clips}
-        if not self.by_group:
-            raise InputError(f"no clip of more than {pictures + 12} pictures of {', '.join(groups) or 'no speaker'}")
-        sizes = np.array([len(c) for c in self.by_group.values()], float)
-        weights = np.sqrt(sizes)
-        top = weights.argmax()
-        if len(weights) > 1:
-            weights[top] = min(weights[top], largest / (1 - largest) * (weights.sum() - weights[top]))
-        self.names, self.weights = list(self.by_group), weights / weights.sum()
+        self.groups: list[list[tuple[str, np.ndarray, np.ndarray]]] = []
+        chances: list[np.ndarray] = []
+        for faces, share in zip(corpora, shares or [1.0] * len(corpora), strict=True):
+            groups: dict[str, list] = {}
+            for clip in faces.clips:
+                if clip[0] in speakers and len(clip[1]) > pictures + 12:
+                    groups.setdefault(clip[0], []).append(clip)
+            if groups:
+                chances.append(share * _chances([len(clips) for clips in groups.values()], largest))
+                self.groups += groups.values()
+        if not self.groups:
+            some = ", ".join(sorted(speakers)[:8]) or "no speaker"
+            raise InputError(f"no clip of more than {pictures + 12} pictures of {some}")
+        self.weights = np.concatenate(chances) / sum(part.sum() for part in chances)
 
     def __len__(self) -> int:
         return self.items
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         rng = np.random.default_rng((self.seed, index))
-        clips = self.by_group[self.names[rng.choice(len(self.names), p=self.weights)]]
+        clips = self.groups[rng.choice(len(self.groups), p=self.weights)]
         _, lips, audio = clips[rng.integers(len(clips))]
         last = len(lips) - self.pictures
         start = int(rng.integers(last + 1))
@@ -128,18 +136,32 @@ class TalkingWindows(Dataset):
         return x + rng.standard_normal(len(x), dtype=np.float32) * np.float32(deviation)
 
 
+def _chances(clips: Sequence[int], largest: float) -> np.ndarray:
+    """By the root of the number of clips, summing to 1."""
+    weights = np.sqrt(np.array(clips, float))
+    top = weights.argmax()
+    if len(weights) > 1:
+        weights[top] = min(weights[top], largest / (1 - largest) * (weights.sum() - weights[top]))
+    return weights / weights.sum()
+
+
 class TalkingData(lightning.LightningDataModule):
-    """Windows for training and, from the groups held out, for validation."""
+    """Windows for training and, of the speakers held out, for validation.
+
+    faces: manifest or folder of mouths, or several of them; shares: how often each is drawn from, relative to each
+    other. Of all but the speakers held out, the clips of split train are used.
+    """
 
     def __init__(
         self,
-        faces: str,
+        faces: str | list[str],
         speech: str | None = None,
         held_out: list[str] | None = None,
         batch_size: int = 24,
         epoch_items: int = 2400,
         workers: int = 1,
         seed: int = 0,
+        shares: list[float] | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -147,14 +169,15 @@ class TalkingData(lightning.LightningDataModule):
 
     def setup(self, stage: str) -> None:
         o = self.options
-        faces = TalkingFaces(o.faces)
         held = set(o.held_out or [])
-        groups = sorted({c[0] for c in faces.clips})
+        paths = [o.faces] if isinstance(o.faces, str) else o.faces
+        if o.shares is not None and (len(o.shares) != len(paths) or min(o.shares) <= 0):
+            raise UsageError(f"shares is {o.shares}; it must be one number above 0 for each of {len(paths)} corpora")
+        corpora = [TalkingFaces(path, held) for path in paths]
+        train = {clip[0] for faces in corpora for clip in faces.clips} - held
         speech = Corpus(o.speech, "train") if o.speech else None
-        self.train_set = TalkingWindows(faces, [g for g in groups if g not in held], speech, o.epoch_items, seed=o.seed)
-        self.dev_set = (
-            TalkingWindows(faces, sorted(held), None, 8 * o.batch_size, augment=False, seed=99) if held else None
-        )
+        self.train_set = TalkingWindows(corpora, speech, o.epoch_items, train, o.shares, seed=o.seed)
+        self.dev_set = TalkingWindows(corpora, None, 8 * o.batch_size, held, augment=False, seed=99) if held else None
 
     def train_dataloader(self) -> DataLoader:
         o = self.options

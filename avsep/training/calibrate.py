@@ -62,7 +62,9 @@ def main() -> None:
         sys.exit(f"calibrate: error: {error}")
     model, options = trained.model, trained.config["data"]["init_args"]
     speech = Corpus(options["speech"], "dev")
-    windows = TalkingWindows(TalkingFaces(options["faces"]), options["held_out"], speech, 10_000, seed=7)
+    held, paths = options["held_out"], options["faces"]
+    corpora = [TalkingFaces(path, held) for path in ([paths] if isinstance(paths, str) else paths)]
+    windows = TalkingWindows(corpora, speech, 10_000, held, seed=7)
     assert isinstance(model, Synchrony)
     own, other = correlations(model, windows)
     slope, bias = fit_logistic(own, other)

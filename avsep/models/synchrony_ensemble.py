@@ -1,0 +1,62 @@
+"""Several synchrony networks asked as one: what one training learnt amiss, the others seldom did too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from avsep.embeddings.lip import LipEncoder
+from avsep.embeddings.voice import VoiceEncoder
+from avsep.models.synchrony import Synchrony
+
+
+class SideBySide(nn.Module):
+    """Encoders that look at the same thing, their embeddings one behind the other.
+
+    scale: (encoders,) factors that give all embeddings the same power, so that each has the same say.
+    """
+
+    def __init__(self, encoders: Sequence[nn.Module], channels: int) -> None:
+        super().__init__()
+        self.encoders, self.channels = nn.ModuleList(encoders), channels
+        self.scale: Tensor
+        self.register_buffer("scale", torch.ones(len(encoders)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Whatever the encoders take -> (batch, pictures, channels of all)."""
+        return torch.cat([scale * encoder(x) for scale, encoder in zip(self.scale, self.encoders, strict=True)], -1)
+
+
+class SynchronyEnsemble(Synchrony):
+    """As `Synchrony`, with the embeddings of all members side by side: its correlation is the mean of theirs.
+
+    members: arguments of each member's `LipEncoder` and `VoiceEncoder`, as {"lip": ..., "voice": ...}.
+    """
+
+    def __init__(self, members: list[dict]) -> None:
+        nn.Module.__init__(self)
+        lips = [LipEncoder(**member["lip"]) for member in members]
+        channels = sum(encoder.channels for encoder in lips)
+        # Of the same use as the encoder of one.
+        self.lips = SideBySide(lips, channels)  # type: ignore[assignment]
+        self.voice = SideBySide([VoiceEncoder(**m["voice"]) for m in members], channels)  # type: ignore[assignment]
+        self.slope = nn.Parameter(torch.tensor(12.0))
+        self.bias = nn.Parameter(torch.tensor(0.0))
+
+
+@torch.inference_mode()
+def join(members: Sequence[Synchrony], lips: Tensor, waveform: Tensor) -> SynchronyEnsemble:
+    """One model of several trained ones. lips (batch, pictures, height, width) and waveform (batch, pictures * 640):
+    examples to take the power of the embeddings from."""
+    joined = SynchronyEnsemble([{name: m.init_args[name] for name in ("lip", "voice")} for m in members]).eval()
+    for name, examples in (("lips", lips), ("voice", waveform)):
+        side: Any = getattr(joined, name)
+        for number, member in enumerate(members):
+            trained = getattr(member.eval(), name)
+            side.encoders[number].load_state_dict(trained.state_dict())
+            embedding = trained(examples)
+            side.scale[number] = 1 / (embedding - embedding.mean(1, keepdim=True)).square().sum(-1).mean().sqrt()
+    return joined

@@ -1,0 +1,179 @@
+"""Which part of the training makes lips and voices find each other? The same short training, one thing changed a row.
+
+    python tests/benchmarks/ablation.py RUNS [--steps 500] [--only GRID] [-- OPTIONS OF avsep fit]
+
+Reads data/grid, data/reanimated, data/portraits and data/speech (README, "Working on it"), trains every row that has
+no weights in RUNS yet, and scores all rows on mixtures of a held-out GRID talker, whose lips are shown, and a dev voice
+of data/speech, who is not seen: SI-SDRi of the talker's voice with a 95 % interval. Rows that train nothing let the
+lips choose between the two estimates of audio-2spk. Every row is scored with lips in step, and with lips up to three
+pictures off, as they come and put right by what sync finds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from bench import ROOT, machine
+
+from avsep.checkpoint import load_model
+from avsep.data.corpus import Corpus
+from avsep.data.manifest import read_manifest
+from avsep.data.sound import read_lips, read_sound
+from avsep.dsp.remask import remask
+from avsep.metrics import si_sdr
+from avsep.models.base import SeparationModel
+from avsep.models.synchrony import Synchrony, correlation
+from avsep.signals import HOP, SAMPLE_RATE
+
+PICTURES = 70
+LAGS = range(-5, 6)
+
+GRID, REANIMATED, PORTRAITS = (f"data/{name}/manifest.tsv" for name in ("grid", "reanimated", "portraits"))
+
+
+def corpora(*paths: str) -> list[str]:
+    """What makes `avsep fit` train on these, each as often as the others."""
+    key = "--data.init_args.train.init_args"
+    return [f"{key}.voices=[{', '.join(paths)}]", f"{key}.shares=[{', '.join(['1.0'] * len(paths))}]"]
+
+
+ALL = corpora(GRID, REANIMATED, PORTRAITS)
+LISTENER = "{weights: audio-2spk, parts: {encoder: encoder, separator: separator, decoder: decoder}}"
+LIPS = "{weights: sync, parts: {lips.encoders.0: lip_encoder}}"
+ROWS = {
+    "lips of GRID": ("audio_visual_small", corpora(GRID)),
+    "GRID and re-animated GRID": ("audio_visual_small", corpora(GRID, REANIMATED)),
+    "GRID and animated portraits": ("audio_visual_small", corpora(GRID, PORTRAITS)),
+    "GRID, re-animated and animated": ("audio_visual_small", ALL),
+    "the same without audio-2spk to begin with": ("audio_visual_small", [*ALL, f"--model.init_args.start=[{LIPS}]"]),
+    "the same without sync to begin with": ("audio_visual_small", [*ALL, f"--model.init_args.start=[{LISTENER}]"]),
+    "both: audio-2spk's estimate and the lips": ("refined", ALL),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """A mixture of two: mixture and target (time,), lips (PICTURES + 2 * 5, 96, 96) with five pictures more on either
+    side, late: pictures by which the lips of the second kind of test are late."""
+
+    mixture: np.ndarray
+    target: np.ndarray
+    lips: np.ndarray
+    late: int
+
+    def seen(self, late: int) -> torch.Tensor:
+        """(PICTURES, 96, 96) in 0..1."""
+        first = 5 - late
+        return torch.from_numpy(self.lips[first : first + PICTURES]).float() / 255
+
+
+def make_items(count: int, seed: int = 77) -> list[Item]:
+    """Fixed mixtures of the talkers of data/grid that no training sees."""
+    rng = np.random.default_rng(seed)
+    talkers = [row for row in read_manifest(ROOT / GRID) if row.split != "train" and row.lips is not None]
+    voices = Corpus(ROOT / "data/speech", "dev")
+    items = []
+    for number in range(count):
+        row = talkers[number % len(talkers)]
+        target = read_sound(row.audio, 0.0, PICTURES * HOP)
+        other = voices.draw(rng, voices.names[rng.integers(len(voices.names))], PICTURES * HOP).sound
+        target, other = (x * 0.05 / (np.sqrt(np.mean(x**2)) + 1e-9) for x in (target, other))
+        other = other * np.float32(10 ** (rng.uniform(-2.5, 2.5) / 20))
+        assert row.lips is not None
+        lips = read_lips(row.lips, 0.0, PICTURES + 5)
+        items.append(Item(target + other, target, np.concatenate([lips[:1]] * 5 + [lips]), int(rng.integers(-3, 4))))
+    return items
+
+
+def lag_and_choice(sync: Synchrony, lips: torch.Tensor, estimates: np.ndarray, lags: range) -> tuple[int, int]:
+    """The lag (pictures the sound is late) and the estimate at which they go together best."""
+    seen, heard = sync.lips(lips[None]), sync.voice(torch.from_numpy(estimates))
+    scores = {}
+    for lag in lags:
+        a, b = max(0, -lag), PICTURES - max(0, lag)
+        together = correlation(seen[:, a:b], heard[:, a + lag : b + lag])
+        # Small offsets are likelier, as sync.lag_belief has it.
+        scores |= {(lag, i): float(value) - 0.0025 * lag**2 for i, value in enumerate(together)}
+    return max(scores, key=lambda pair: scores[pair])
+
+
+@torch.inference_mode()
+def score(items: list[Item], model: SeparationModel | None) -> dict[str, list[float]]:
+    """SI-SDRi of every item in each kind of test; without a model, of the estimate that the lips choose."""
+    listener, sync = load_model("audio-2spk")[0], load_model("sync")[0]
+    assert isinstance(sync, Synchrony)
+    gains: dict[str, list[float]] = {}
+    for item in items:
+        mixture = torch.from_numpy(item.mixture)[None]
+        estimates = remask(listener(mixture)[0].numpy(), item.mixture)
+        before = si_sdr(item.mixture, item.target).item()
+        for kind, late, corrected in (("in step", 0, False), ("off", item.late, False), ("put right", item.late, True)):
+            lips = item.seen(late)
+            lag, choice = lag_and_choice(sync, lips, estimates, LAGS if corrected else range(1))
+            if model is None:
+                estimate = estimates[choice]
+            else:
+                lips = item.seen(int(np.clip(late + lag, -5, 5)) if corrected else late)
+                estimate = model(mixture, lips[None, None])[0, 0].numpy()
+            gains.setdefault(kind, []).append(si_sdr(estimate, item.target).item() - before)
+        if model is None:
+            best = max(si_sdr(estimate, item.target).item() for estimate in estimates)
+            gains.setdefault("the better of the two estimates", []).append(best - before)
+    return gains
+
+
+def train(runs: Path, name: str, config: str, options: list[str]) -> Path:
+    """Weights of a row, trained if they are not there yet."""
+    slug = "".join(c if c.isalnum() else "_" for c in name)
+    weights = runs / f"{slug}.safetensors"
+    if not weights.is_file():
+        folder = runs / slug
+        fit = ["fit", "--config", f"configs/{config}.yaml", f"--trainer.default_root_dir={folder}", "--ckpt_path=last"]
+        subprocess.run([sys.executable, "-m", "avsep", *fit, *options], cwd=ROOT, check=True)
+        export = ["export", str(folder / "checkpoints" / "last.ckpt"), "-o", str(weights)]
+        subprocess.run([sys.executable, "-m", "avsep", *export], cwd=ROOT, check=True)
+    return weights
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--items", type=int, default=80)
+    parser.add_argument("--only", nargs="+", metavar="ROW", help="rows whose names begin like this")
+    parser.add_argument("fit", nargs="*", metavar="OPTION", help="more for avsep fit, after --")
+    args = parser.parse_args()
+
+    runs = args.runs.resolve()
+    common = [f"--trainer.max_steps={args.steps}", "--trainer.limit_val_batches=0", *args.fit]
+    chosen = {k: v for k, v in ROWS.items() if not args.only or any(k.startswith(begin) for begin in args.only)}
+    trained = {name: train(runs, name, config, options + common) for name, (config, options) in chosen.items()}
+    items = make_items(args.items)
+    print(machine())
+    print(f"{len(items)} mixtures of {PICTURES * HOP / SAMPLE_RATE} s, {args.steps} steps a row")
+    print("| | in step | up to 3 pictures off | the same, put right |\n|---|---|---|---|")
+    gains = score(items, None)
+    print(f"| by sound, the better estimate | {interval(gains.pop('the better of the two estimates'))} | | |")
+    print(f"| by sound, the lips choose | {' | '.join(map(interval, gains.values()))} |", flush=True)
+    for name, weights in trained.items():
+        model = load_model(weights)[0]
+        assert isinstance(model, SeparationModel)
+        print(f"| {name} | {' | '.join(map(interval, score(items, model).values()))} |", flush=True)
+
+
+def interval(gains: list[float]) -> str:
+    """Mean with a 95 % bootstrap interval."""
+    values = np.array(gains)
+    means = np.random.default_rng(0).choice(values, (2000, len(values))).mean(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return f"{values.mean():.1f} dB ({low:.1f} to {high:.1f})"
+
+
+if __name__ == "__main__":
+    main()
