@@ -20,6 +20,8 @@ from avsep.spool import Spool
 from avsep.timing import Stopwatch
 
 DEFAULT_MODEL = "audio-2spk"
+MANY_MODEL = "audio-3spk"
+"""For more voices at a time than DEFAULT_MODEL separates."""
 SYNCHRONY_MODEL = "sync"
 
 
@@ -42,6 +44,11 @@ class Options:
     av_offset: float | None = None
 
 
+def default_model(voices: int | None) -> str:
+    """The bundled weights that are made for so many voices."""
+    return MANY_MODEL if voices is not None and voices > 2 else DEFAULT_MODEL
+
+
 def resolve_device(device: str) -> str:
     """ "auto", "cpu" or "cuda" -> the device to use. Raises UsageError for anything else, or CUDA where there is
     none."""
@@ -58,8 +65,8 @@ def resolve_device(device: str) -> str:
 class Separator:
     """Separates clips; the models are loaded once, when they are first needed.
 
-    model: name of bundled separation weights or path of a weights file. device: "auto", "cpu" or "cuda". threads: of
-    the CPU.
+    model: name of bundled separation weights or path of a weights file; by default the bundled weights for the number
+    of voices. device: "auto", "cpu" or "cuda". threads: of the CPU.
     """
 
     def __init__(self, model: str | Path | None = None, *, device: str = "auto", threads: int | None = None) -> None:
@@ -68,6 +75,7 @@ class Separator:
         self.device = resolve_device(device)
         if threads is not None:
             torch.set_num_threads(threads)
+        self.given = model is not None
         self.card: Card = read_card(find_weights(model or DEFAULT_MODEL))
         self._models: dict[str, Any] = {}
 
@@ -117,6 +125,10 @@ class Separator:
         with workspace(Path(output) / clip.path.stem, options.overwrite) as folder:
             return _Run(self, clip, options, folder, progress).list_people()
 
+    def card_for(self, voices: int | None) -> Card:
+        """What separates so many voices: the model that was asked for, else bundled weights."""
+        return self.card if self.given else read_card(find_weights(default_model(voices)))
+
     def _model(self, name: str) -> Any:
         if name not in self._models:
             self._models[name] = load_model(name, self.device)[0]
@@ -132,6 +144,7 @@ class _Run:
         from avsep.separation import silent
 
         self.separator, self.clip, self.options, self.folder = separator, clip, options, folder
+        self.card = separator.card
         self.progress = progress or silent
         self.watch = Stopwatch()
         self.warnings: list[str] = []
@@ -141,12 +154,13 @@ class _Run:
         assert self.folder is not None
         people = self.find_people()
         mixture = self.listen()
-        model = self.separator._model(self.separator.card.path)
+        self.card = self.separator.card_for(len(people) or self.options.speakers)
+        model = self.separator._model(self.card.path)
         if people and model.conditioning == "lips":
             voices = self.fused(model, mixture, people)
         elif model.conditioning == "lips":
             raise UsageError(
-                f"model {self.separator.card.name!r} needs faces and {self.clip.path} shows none. "
+                f"model {self.card.name!r} needs faces and {self.clip.path} shows none. "
                 f"Use --model {DEFAULT_MODEL}, which separates by sound alone."
             )
         elif people:
@@ -205,7 +219,7 @@ class _Run:
         wanted = self.options.speakers
         if wanted is not None and wanted > model.sources:
             raise UsageError(
-                f"--speakers is {wanted}; model {self.separator.card.name!r} separates up to {model.sources} voices. "
+                f"--speakers is {wanted}; model {self.card.name!r} separates up to {model.sources} voices. "
                 f"Give 1 to {model.sources}, or another model (avsep models lists them)."
             )
         with self.watch.step("separation"):
@@ -301,7 +315,7 @@ class _Run:
         self.warnings += [f"{names[a]} and {names[b]} are nearly the same sound" for a, b in same]
         result = manifest.separation(
             clip=self.clip,
-            card=self.separator.card,
+            card=self.card,
             options=asdict(self.options),
             people=people,
             voices=voices,

@@ -101,9 +101,9 @@ def _check_clips(args: argparse.Namespace, terminal: Terminal, results: Results)
 
 def _plan(args: argparse.Namespace, jobs: list[Job], terminal: Terminal, results: Results) -> int:
     from avsep.checkpoint import find_weights, read_card
-    from avsep.pipeline import DEFAULT_MODEL
+    from avsep.pipeline import default_model
 
-    model = read_card(find_weights(args.model or DEFAULT_MODEL)).name
+    model = read_card(find_weights(args.model or default_model(args.speakers))).name
     for job in jobs:
         if args.json:
             plan = asdict(job.info) | {"path": str(job.clip), "output": str(job.target), "model": model}

@@ -1,15 +1,19 @@
-"""How much a correlation of lips and voice tells: fits slope and bias of `Synchrony` on held-out faces.
+"""One synchrony network of one or several trainings, with log odds that fit: slope and bias of `Synchrony`.
 
-    python -m avsep.training.calibrate CHECKPOINT CONFIG
+    python -m avsep.training.calibrate CONFIG CHECKPOINT [CHECKPOINT ...] [-o sync.safetensors --lineage sync.json]
 
-Windows of the configuration's held-out groups, augmented as in training, give correlations of faces with their own
-voice and with the same voice at another time; a logistic regression turns them into log odds. Prints JSON.
+Several are joined (avsep/models/synchrony_ensemble.py). Windows of the speakers that CONFIG holds out, augmented as in
+training, give correlations of faces with their own voice and with the same voice at another time; a logistic
+regression turns them into log odds. Prints JSON. With -o the model is written, with the slope and bias that the
+lineage's "values" set, else with those found here.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +21,11 @@ import numpy as np
 import torch
 from scipy.optimize import minimize
 
-from avsep.errors import AvsepError
+from avsep.checkpoint import save_model
+from avsep.errors import AvsepError, WeightsError
 from avsep.export.trained import read_trained
 from avsep.models.synchrony import Synchrony
+from avsep.models.synchrony_ensemble import join
 
 
 def fit_logistic(own: np.ndarray, other: np.ndarray) -> tuple[float, float]:
@@ -50,22 +56,29 @@ def correlations(model: Synchrony, data: Any, batches: int = 10) -> tuple[np.nda
     return torch.cat(own).numpy(), torch.cat(other).numpy()
 
 
-def main() -> None:
+def read_models(checkpoints: Sequence[Path], config: Path) -> tuple[list[Synchrony], dict[str, Any]]:
+    """The networks and the arguments of their data. Raises WeightsError for other models."""
+    trained = [read_trained(checkpoint, config) for checkpoint in checkpoints]
+    for one, checkpoint in zip(trained, checkpoints, strict=True):
+        if not isinstance(one.model, Synchrony):
+            raise WeightsError(f"{checkpoint} holds a {type(one.model).__name__}; only a Synchrony can be calibrated.")
+    return [one.model for one in trained if isinstance(one.model, Synchrony)], trained[0].config["data"]["init_args"]
+
+
+def run(options: argparse.Namespace) -> None:
     from avsep.data.corpus import Corpus
     from avsep.data.talking import TalkingFaces, TalkingWindows
+    from avsep.export.weights import About, read_about
 
-    if len(sys.argv) != 3:
-        sys.exit(__doc__)
-    try:
-        trained = read_trained(Path(sys.argv[1]), Path(sys.argv[2]))
-    except AvsepError as error:
-        sys.exit(f"calibrate: error: {error}")
-    model, options = trained.model, trained.config["data"]["init_args"]
-    speech = Corpus(options["speech"], "dev")
-    held, paths = options["held_out"], options["faces"]
-    corpora = [TalkingFaces(path, held) for path in ([paths] if isinstance(paths, str) else paths)]
-    windows = TalkingWindows(corpora, speech, 10_000, held, seed=7)
-    assert isinstance(model, Synchrony)
+    about = read_about(options.lineage) if options.lineage else About()
+    models, data = read_models(options.checkpoints, options.config)
+    paths = [data["faces"]] if isinstance(data["faces"], str) else data["faces"]
+    corpora = [TalkingFaces(path, data["held_out"]) for path in paths]
+    windows = TalkingWindows(corpora, Corpus(data["speech"], "dev"), 10_000, data["held_out"], seed=7)
+    model = models[0]
+    if len(models) > 1:
+        examples = [windows[number] for number in range(48)]
+        model = join(models, *(torch.stack([item[key] for item in examples]) for key in ("lips", "audio")))
     own, other = correlations(model, windows)
     slope, bias = fit_logistic(own, other)
     percent = [5, 50, 95]
@@ -81,7 +94,29 @@ def main() -> None:
             }
         )
     )
+    if options.output:
+        model.slope.data.fill_(about.values.get("slope", slope))
+        model.bias.data.fill_(about.values.get("bias", bias))
+        save_model(options.output, model, options.output.stem, about.licence, about.lineage, about.scores)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m avsep.training.calibrate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("config", type=Path, metavar="CONFIG", help="the YAML they were trained with")
+    parser.add_argument("checkpoints", type=Path, nargs="+", metavar="CHECKPOINT")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="weights file to write")
+    parser.add_argument("--lineage", type=Path, metavar="JSON", help="licence, lineage, scores and values of that file")
+    try:
+        run(parser.parse_args(arguments))
+    except AvsepError as error:
+        print(f"calibrate: error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
