@@ -307,4 +307,6 @@ def test_refined_hears_the_estimate_that_goes_with_the_lips(monkeypatch):
     monkeypatch.setattr(model.synchrony.voice, "forward", lambda x: torch.cat([-seen, seen]))
     own, features = model.choose(sounds.sum(1), lips)
     assert torch.allclose(own[0], sounds[0, 1], atol=1e-4)
+    # Nothing is learnt yet that would change it.
+    assert torch.allclose(model(sounds.sum(1), lips)[0, 0], sounds[0, 1], atol=1e-4)
     assert features[0, :, -1] == pytest.approx(1.0, abs=1e-3)

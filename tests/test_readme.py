@@ -43,7 +43,7 @@ def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.skipif(not DEMO_CLIP.exists(), reason="the demo clip is not made yet")
 def test_marked_blocks_run(tmp_path: Path) -> None:
     shutil.copy(DEMO_CLIP, tmp_path / "talk.mp4")
-    assert [kind for kind, _ in BLOCKS] == ["sh", "sh", "python"]
+    assert [kind for kind, _ in BLOCKS] == ["sh", "sh", "python", "python"]
     for kind, code in BLOCKS:
         command = ["bash", "-e", "-c", code] if kind == "sh" else [sys.executable, "-c", code]
         done = run(command, tmp_path)

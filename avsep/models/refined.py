@@ -17,8 +17,10 @@ from avsep.signals import FRAME_RATE, SAMPLE_RATE
 
 
 class Refined(SeparationModel):
-    """One estimate for each face given, from the mixture, the lips and the estimate of a frozen `listener` that goes
-    best with the lips, as a frozen `synchrony` tells.
+    """One estimate for each face given: that of a frozen `listener` which goes best with the lips, as a frozen
+    `synchrony` tells, and what a separator that sees the lips would add to it or take away.
+
+    Before any training it answers what the listener does, sorted by the lips.
 
     listener: arguments of `AudioOnly`; synchrony: of `Synchrony`, both trained before and never trained here. The other
     sizes are those of `AudioVisual`.
@@ -54,6 +56,9 @@ class Refined(SeparationModel):
         self.fusion = ConcatFusion(bottleneck, self.synchrony.lips.channels + 1)
         self.add_own = PointwiseConv(filters, bottleneck)
         self.decoder = Decoder(filters, kernel, stride)
+        to_masks = self.separator.to_masks[1]
+        for parameter in to_masks.parameters():
+            torch.nn.init.zeros_(parameter)
 
     def train(self, mode: bool = True) -> Refined:
         # Batch norms of what is frozen keep what they learnt.
@@ -89,5 +94,6 @@ class Refined(SeparationModel):
         heard = heard.repeat_interleave(faces, 0)
         skips = skips.repeat_interleave(faces, 0) if skips.dim() else skips
         x = self.fusion(heard, seen) + self.add_own(self.encoder(own))
-        masks = self.separator.after(x, skips).unflatten(0, (batch, faces)).squeeze(2)
-        return self.decoder(masks * frames.unsqueeze(1), mixture.shape[-1])
+        # A mask of one half leaves the estimate as it is.
+        changes = 2 * self.separator.after(x, skips).unflatten(0, (batch, faces)).squeeze(2) - 1
+        return own.unflatten(0, (batch, faces)) + self.decoder(changes * frames.unsqueeze(1), mixture.shape[-1])
