@@ -21,7 +21,10 @@ from avsep.timing import Stopwatch
 
 DEFAULT_MODEL = "audio-2spk"
 MANY_MODEL = "audio-3spk"
-"""For more voices at a time than DEFAULT_MODEL separates."""
+"""For more voices at a time than DEFAULT_MODEL separates. It also leaves a voice that is alone in one piece, and so
+tells how many there are."""
+MANY = 3
+"""Voices that MANY_MODEL separates."""
 SYNCHRONY_MODEL = "sync"
 
 
@@ -44,9 +47,12 @@ class Options:
     av_offset: float | None = None
 
 
-def default_model(voices: int | None) -> str:
-    """The bundled weights that are made for so many voices."""
-    return MANY_MODEL if voices is not None and voices > 2 else DEFAULT_MODEL
+def default_models(voices: int | None) -> list[str]:
+    """The bundled weights for so many voices; several where the number is not known, the first of which tells whether
+    the next ones are better."""
+    if voices is None:
+        return [MANY_MODEL, DEFAULT_MODEL]
+    return [MANY_MODEL if voices > 2 else DEFAULT_MODEL]
 
 
 def resolve_device(device: str) -> str:
@@ -96,7 +102,7 @@ class Separator:
 
         clip = probe(path, audio_stream=options.audio_stream, start=options.start, end=options.end)
         # Loading is not part of the run that is timed.
-        for name in (self.card.path, SYNCHRONY_MODEL):
+        for name in (self.card.path, SYNCHRONY_MODEL, *(() if self.given else (MANY_MODEL,))):
             self._model(name)
         if not isinstance(self._model(self.card.path), SeparationModel):
             raise WeightsError(
@@ -125,9 +131,9 @@ class Separator:
         with workspace(Path(output) / clip.path.stem, options.overwrite) as folder:
             return _Run(self, clip, options, folder, progress).list_people()
 
-    def card_for(self, voices: int | None) -> Card:
-        """What separates so many voices: the model that was asked for, else bundled weights."""
-        return self.card if self.given else read_card(find_weights(default_model(voices)))
+    def cards_for(self, voices: int | None) -> list[Card]:
+        """What separates so many voices: the model that was asked for, else those of `default_models`."""
+        return [self.card] if self.given else [read_card(find_weights(name)) for name in default_models(voices)]
 
     def _model(self, name: str) -> Any:
         if name not in self._models:
@@ -154,7 +160,6 @@ class _Run:
         assert self.folder is not None
         people = self.find_people()
         mixture = self.listen()
-        self.card = self.separator.card_for(len(people) or self.options.speakers)
         model = self.separator._model(self.card.path)
         if people and model.conditioning == "lips":
             voices = self.fused(model, mixture, people)
@@ -164,9 +169,9 @@ class _Run:
                 f"Use --model {DEFAULT_MODEL}, which separates by sound alone."
             )
         elif people:
-            voices = self.assigned(model, mixture, people)
+            voices = self.assigned(mixture, people)
         else:
-            voices = self.by_sound(model, mixture)
+            voices = self.by_sound(mixture)
         return self.write(people, voices)
 
     def list_people(self) -> dict[str, Any]:
@@ -211,26 +216,40 @@ class _Run:
                 mixture.append(block)
         return mixture
 
-    def by_sound(self, model: Any, mixture: Spool) -> Voices:
-        """No faces: as many tracks as there are voices."""
+    def split(self, mixture: Spool, wanted: int | None, most: int) -> tuple[Spool, np.ndarray, np.ndarray]:
+        """The sources that are heard, by sound alone, with the weights for as many as there are at a time (`wanted`, or
+        estimated to be up to `most`): spool of (sources,), speech (sources, pictures) and activity (cells, sources)."""
         from avsep.separation import separate_sound
-        from avsep.talk import activity, count_voices, listen
+        from avsep.talk import activity, listen, voices_at_once
+
+        cards = self.separator.cards_for(wanted)
+        for self.card in cards:
+            model = self.separator._model(self.card.path)
+            if wanted is not None and wanted > model.sources:
+                raise UsageError(
+                    f"--speakers is {wanted}; model {self.card.name!r} separates up to {model.sources} voices. "
+                    f"Give 1 to {model.sources}, or another model (avsep models lists them)."
+                )
+            with self.watch.step("separation"):
+                sources = separate_sound(model, mixture, self.folder, self.separator.device, self.progress)
+            with self.watch.step("speech"):
+                speech, level = listen(sources, self.progress)
+            active = activity(speech, level)
+            if min(voices_at_once(active), most) != 2:
+                break
+        return sources, speech, active
+
+    def by_sound(self, mixture: Spool) -> Voices:
+        """No faces: as many tracks as there are voices."""
+        from avsep.talk import count_voices
 
         wanted = self.options.speakers
-        if wanted is not None and wanted > model.sources:
-            raise UsageError(
-                f"--speakers is {wanted}; model {self.card.name!r} separates up to {model.sources} voices. "
-                f"Give 1 to {model.sources}, or another model (avsep models lists them)."
-            )
-        with self.watch.step("separation"):
-            sources = separate_sound(model, mixture, self.folder, self.separator.device, self.progress)
-        with self.watch.step("speech"):
-            speech, level = listen(sources, self.progress)
-        active = activity(speech, level)
+        sources, speech, active = self.split(mixture, wanted, most=MANY)
+        total = len(speech)
         count = wanted or count_voices(active)
         pictures = speech.shape[1]
         order = np.argsort(-active.sum(axis=0), kind="stable")
-        gains = np.zeros((count, model.sources, pictures), np.float32)
+        gains = np.zeros((count, total, pictures), np.float32)
         for track in range(count):
             gains[track, order[track]] = 1
         # With fewer voices than sources, what the model split off goes back to the last voice.
@@ -238,24 +257,19 @@ class _Run:
         spoken = np.einsum("pst,st->pt", gains, speech).clip(0, 1)
         return Voices(sources, gains, spoken, np.full(count, np.nan))
 
-    def assigned(self, model: Any, mixture: Spool, people: Sequence[Person]) -> Voices:
+    def assigned(self, mixture: Spool, people: Sequence[Person]) -> Voices:
         """Separate by sound, then let the lips choose."""
         from avsep.assign import assign
-        from avsep.separation import separate_sound
         from avsep.sync import embed_lips, embed_voices, score_people
-        from avsep.talk import activity, gate, listen, too_little
+        from avsep.talk import gate, too_little
 
         device = self.separator.device
-        with self.watch.step("separation"):
-            sources = separate_sound(model, mixture, self.folder, device, self.progress)
-        with self.watch.step("speech"):
-            speech, level = listen(sources, self.progress)
+        sources, speech, active = self.split(mixture, None, most=max(2, len(people)))
         synchrony = self.separator._model(SYNCHRONY_MODEL)
         with self.watch.step("lips"):
             tracks = [track for person in people for track in person.tracks]
             lips = {id(t): e for t, e in zip(tracks, embed_lips(synchrony, tracks, device, self.progress), strict=True)}
         with self.watch.step("synchrony"):
-            active = activity(speech, level)
             heard = embed_voices(synchrony, sources, device)
             scores = score_people(people, lips, heard, active, self.options.av_offset)
             odds = synchrony.slope.item() * scores.correlation + synchrony.bias.item() + scores.moving[:, :, None]

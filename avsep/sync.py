@@ -28,6 +28,8 @@ LAGS = np.arange(-7, 8)
 """Offsets tried, in pictures: sound later than picture by this many."""
 POOR = 0.15
 """Quality of mouth crops below which lips count as not to be seen."""
+STILL = 1e-4
+"""Share of an embedding's power that must be movement, for a correlation to mean anything."""
 STEEP, TYPICAL = 13.0, 0.2
 """Slope of the log odds over correlation, and the correlation at which own and foreign voice are equally likely."""
 USUAL = 5.0
@@ -114,9 +116,14 @@ def track_correlation(lips: np.ndarray, voices: np.ndarray, first: int, lag: int
     seen_sum, heard_sum = _window_sums(seen, start, stop), _window_sums(heard, start, stop)
     product = _window_sums(np.einsum("tc,tsc->ts", seen, heard), start, stop)
     covariance = product - np.einsum("wc,wsc->ws", seen_sum, heard_sum) / count
-    seen_power = _window_sums((seen**2).sum(1), start, stop)[:, None] - (seen_sum**2).sum(1)[:, None] / count
-    heard_power = _window_sums((heard**2).sum(2), start, stop) - (heard_sum**2).sum(2) / count
-    return cells, covariance / np.sqrt(np.maximum(seen_power * heard_power, 1e-6))
+    seen_total = _window_sums((seen**2).sum(1), start, stop)[:, None]
+    heard_total = _window_sums((heard**2).sum(2), start, stop)
+    seen_power = seen_total - (seen_sum**2).sum(1)[:, None] / count
+    heard_power = heard_total - (heard_sum**2).sum(2) / count
+    # The embedding of silence, or of a still picture, does not move: what is left of its power is rounding.
+    moves = (seen_power > STILL * seen_total) & (heard_power > STILL * heard_total)
+    power = np.where(moves, seen_power * heard_power, 1.0)
+    return cells, np.where(moves, covariance / np.sqrt(power), 0.0).clip(-1, 1)
 
 
 def score_people(

@@ -42,7 +42,9 @@ def fake_pipeline(on_separate: Callable[[Path], None] = lambda clip: None, mode:
             people = [{"id": "speaker_00", "box": [10, 20, 30, 40], "appearances": SPAN, "thumbnail": "speaker_00.jpg"}]
             return _write(Path(output) / Path(path).stem, "people.json", {"people": people, "warnings": []})
 
-    module.__dict__.update(Separator=Separator, Options=Options, default_model=lambda voices: "small-av", calls=calls)
+    module.__dict__.update(
+        Separator=Separator, Options=Options, default_models=lambda voices: ["small-av"], calls=calls
+    )
     return module
 
 

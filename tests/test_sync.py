@@ -107,3 +107,15 @@ def test_an_offset_that_is_hardly_known_promises_little():
     known = score_people([person], lips, voices, np.ones((50, 1)), 0.0).correlation
     unknown = score_people([person], lips, voices, np.ones((50, 1)), None).correlation
     assert 0 < np.nanmax(unknown) < np.nanmax(known)
+
+
+def test_an_embedding_that_does_not_move_correlates_with_nothing():
+    lips, silence = signal(0), np.full((PICTURES, 1, signal(0).shape[1]), 7.3, np.float16)
+    silence[0] += np.float16(0.01)
+    voices = np.concatenate([signal(0)[:, None].astype(np.float16), silence], axis=1)
+    with np.errstate(all="raise"):
+        _, found = track_correlation(lips, voices, 0, 0)
+    assert found[:, 0].min() > 0.99
+    assert (found[:, 1] == 0).all()
+    _, still = track_correlation(silence[:, 0], voices, 0, 0)
+    assert (still == 0).all()

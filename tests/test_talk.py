@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from avsep.talk import activity, by_cell, count_voices, gate, spans, too_little
+from avsep.talk import activity, by_cell, count_voices, gate, spans, too_little, voices_at_once
 
 
 def pulses(*edges: tuple[float, float], seconds: float = 10.0, height: float = 0.9) -> np.ndarray:
@@ -62,3 +62,22 @@ def test_the_gate_keeps_speech_and_its_edges_and_closes_softly():
     assert not open_[: 3 * 25].any()
     assert not open_[7 * 25 :].any()
     assert abs(np.diff(open_)).max() < 0.2
+
+
+@pytest.mark.parametrize(
+    ("together", "expected"),
+    [
+        ([0] * 50, 0),
+        ([1] * 50, 1),
+        ([1] * 99 + [2], 1),
+        ([1] * 90 + [2] * 10, 2),
+        ([2] * 9 + [3], 2),
+        ([3] * 8 + [0], 3),
+    ],
+)
+def test_voices_that_speak_together_are_counted(together, expected):
+    active = (np.arange(3) < np.array(together)[:, None]).astype(float)
+    assert voices_at_once(active) == expected
+    # Who takes turns does not speak together.
+    turns = np.eye(3)[np.arange(len(together)) % 3] * (np.array(together) > 0)[:, None]
+    assert voices_at_once(turns) == min(expected, 1)

@@ -101,9 +101,11 @@ def _check_clips(args: argparse.Namespace, terminal: Terminal, results: Results)
 
 def _plan(args: argparse.Namespace, jobs: list[Job], terminal: Terminal, results: Results) -> int:
     from avsep.checkpoint import find_weights, read_card
-    from avsep.pipeline import default_model
+    from avsep.pipeline import default_models
 
-    model = read_card(find_weights(args.model or default_model(args.speakers))).name
+    # Without a number, the voices that are heard decide.
+    names = [args.model] if args.model else default_models(args.speakers)
+    model = " or ".join(read_card(find_weights(name)).name for name in names)
     for job in jobs:
         if args.json:
             plan = asdict(job.info) | {"path": str(job.clip), "output": str(job.target), "model": model}
