@@ -14,6 +14,7 @@ from avsep.checkpoint import save_model
 from avsep.cli.demo import CLIP, score
 from avsep.errors import UsageError, WeightsError
 from avsep.media.decode import probe, read_audio
+from avsep.metrics import si_sdr
 from avsep.models.audio_visual import AudioVisual
 
 CLIPS = Path(__file__).parents[1].parent / "shared" / "clips"
@@ -150,6 +151,15 @@ def test_three_voices_have_weights_of_their_own(separator, two_voices, tmp_path)
     given = Separator("audio-2spk", device="cpu")
     with pytest.raises(UsageError, match=r"--speakers is 3; model 'audio-2spk' separates up to 2 voices"):
         given.separate(two_voices, tmp_path / "given", Options(speakers=3))
+
+
+def test_one_voice_alone_comes_back_whole(separator, tmp_path):
+    path = tmp_path / "alone.wav"
+    voice = sound(CLIP.parent / "left.flac")[0]
+    sf.write(path, voice, 16_000, subtype="FLOAT")
+    manifest = separator.separate(path, tmp_path / "out")
+    assert (manifest["model"], len(manifest["speakers"])) == ("audio-3spk", 1)
+    assert si_sdr(sound(tmp_path / "out" / "alone" / "speaker_00.wav")[0], voice) > 25
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(8_000, 1), (44_100, 2), (48_000, 6)])
