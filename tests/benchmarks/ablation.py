@@ -45,7 +45,7 @@ def corpora(*paths: str) -> list[str]:
 
 ALL = corpora(GRID, REANIMATED, PORTRAITS)
 LISTENER = "{weights: audio-2spk, parts: {encoder: encoder, separator: separator, decoder: decoder}}"
-LIPS = "{weights: sync, parts: {lips.encoders.0: lip_encoder}}"
+LIPS = "{weights: sync, parts: {lips: lip_encoder}}"
 ROWS = {
     "lips of GRID": ("audio_visual_small", corpora(GRID)),
     "GRID and re-animated GRID": ("audio_visual_small", corpora(GRID, REANIMATED)),
