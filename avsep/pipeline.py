@@ -23,8 +23,6 @@ DEFAULT_MODEL = "audio-2spk"
 MANY_MODEL = "audio-3spk"
 """For more voices at a time than DEFAULT_MODEL separates. It also leaves a voice that is alone in one piece, and so
 tells how many there are."""
-MANY = 3
-"""Voices that MANY_MODEL separates."""
 SYNCHRONY_MODEL = "sync"
 
 
@@ -216,14 +214,14 @@ class _Run:
                 mixture.append(block)
         return mixture
 
-    def split(self, mixture: Spool, wanted: int | None, most: int) -> tuple[Spool, np.ndarray, np.ndarray]:
+    def split(self, mixture: Spool, wanted: int | None, most: float = math.inf) -> tuple[Spool, np.ndarray, np.ndarray]:
         """The sources that are heard, by sound alone, with the weights for as many as there are at a time (`wanted`, or
         estimated to be up to `most`): spool of (sources,), speech (sources, pictures) and activity (cells, sources)."""
         from avsep.separation import separate_sound
         from avsep.talk import activity, listen, voices_at_once
 
-        cards = self.separator.cards_for(wanted)
-        for self.card in cards:
+        for card in self.separator.cards_for(wanted):
+            self.card = card
             model = self.separator._model(self.card.path)
             if wanted is not None and wanted > model.sources:
                 raise UsageError(
@@ -244,7 +242,7 @@ class _Run:
         from avsep.talk import count_voices
 
         wanted = self.options.speakers
-        sources, speech, active = self.split(mixture, wanted, most=MANY)
+        sources, speech, active = self.split(mixture, wanted)
         total = len(speech)
         count = wanted or count_voices(active)
         pictures = speech.shape[1]

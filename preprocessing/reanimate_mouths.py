@@ -26,7 +26,7 @@ import torch
 import torchaudio
 
 from avsep.data.manifest import Utterance, read_manifest
-from avsep.data.sound import read_sound
+from avsep.data.sound import read_sound, read_talking
 from avsep.errors import InputError, UsageError
 from avsep.files import write_whole
 from avsep.signals import HOP, SAMPLE_RATE
@@ -81,10 +81,7 @@ def load_talker(files: tuple[Path, ...]) -> Talker:
     """The pictures of a talker's clips. Raises InputError when there are none with sound."""
     lips, sound, ends = [], [], []
     for file in files:
-        with np.load(file) as data:
-            first = int(data["first"])
-            audio = data["audio"][max(0, first) * HOP :].astype(np.float32) / 32768
-            seen = data["lips"][max(0, -first) :]
+        seen, audio = read_talking(file)
         heard = features(audio)
         count = min(len(seen), len(heard))
         lips.append(seen[:count])
@@ -151,7 +148,7 @@ def assign_talkers(faces: Path, recordings: list[Sound], count: int | None, seed
         talkers = files[recording.split]
         chances = np.sqrt([len(clips) for clips in talkers.values()])
         rng = np.random.default_rng([seed, number])
-        talker = sorted(talkers)[rng.choice(len(talkers), p=chances / chances.sum())]
+        talker = list(talkers)[rng.choice(len(talkers), p=chances / chances.sum())]
         name = f"{number:06d}_{talker.replace('/', '-')}_{recording.file.stem}"
         jobs.append(Speech(name, recording, tuple(talkers[talker])))
     return jobs

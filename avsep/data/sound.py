@@ -11,7 +11,7 @@ import soundfile as sf
 from scipy.signal import resample_poly
 
 from avsep.errors import InputError
-from avsep.signals import FRAME_RATE, LIP_SIZE, SAMPLE_RATE
+from avsep.signals import FRAME_RATE, HOP, LIP_SIZE, SAMPLE_RATE
 
 MARGIN_SECONDS = 0.02
 """Read before and after a stretch that is resampled, so that the filter's ends fall outside."""
@@ -82,6 +82,14 @@ def read_lips(path: Path, start_seconds: float, pictures: int) -> np.ndarray:
         ) from error
     out[first - begin : last - begin] = rows.reshape(-1, LIP_SIZE, LIP_SIZE)
     return out
+
+
+def read_talking(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Lips (pictures, 96, 96) uint8 and sound (time,) float32 of a whole file of preprocessing/extract_lips.py, both
+    from the first moment that has either on."""
+    with np.load(path) as data:
+        first = int(data["first"])
+        return data["lips"][max(0, -first) :], data["audio"][max(0, first) * HOP :].astype(np.float32) / 32768
 
 
 def pictures_in(length: int, sample_rate: int = SAMPLE_RATE) -> int:

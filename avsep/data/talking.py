@@ -19,6 +19,7 @@ from avsep.data.manifest import read_manifest
 from avsep.data.mixtures import carry, scale_to
 from avsep.data.order import training_loader, validation_loader
 from avsep.data.rooms import DecayRooms
+from avsep.data.sound import read_talking
 from avsep.errors import InputError, UsageError
 from avsep.signals import HOP, SAMPLE_RATE
 
@@ -38,10 +39,7 @@ class TalkingFaces:
         for row in read_manifest(path):
             if row.lips is None or (row.split != "train" and row.speaker not in held_out):
                 continue
-            with np.load(row.lips) as data:
-                first, lips = int(data["first"]), data["lips"]
-                audio = data["audio"][max(0, first) * HOP :].astype(np.float32) / 32768
-            lips = lips[max(0, -first) :]
+            lips, audio = read_talking(row.lips)
             pictures = min(len(lips), -(-len(audio) // HOP))
             audio = np.pad(audio, (0, max(0, pictures * HOP - len(audio))))
             self.clips.append((row.speaker, lips[:pictures], audio[: pictures * HOP]))
@@ -62,6 +60,11 @@ LIPS: tuple[LipAugment, ...] = (
 )
 ROOMS = DecayRooms(share=0.6)
 FILTERS: tuple[Filter, ...] = (Equaliser(share=0.6), BandLimit(share=0.25))
+
+
+def read_faces(paths: str | Sequence[str], held_out: Collection[str]) -> list[TalkingFaces]:
+    """One corpus, or several."""
+    return [TalkingFaces(path, held_out) for path in ([paths] if isinstance(paths, str) else paths)]
 
 
 class TalkingWindows(Dataset):
@@ -170,10 +173,9 @@ class TalkingData(lightning.LightningDataModule):
     def setup(self, stage: str) -> None:
         o = self.options
         held = set(o.held_out or [])
-        paths = [o.faces] if isinstance(o.faces, str) else o.faces
-        if o.shares is not None and (len(o.shares) != len(paths) or min(o.shares) <= 0):
-            raise UsageError(f"shares is {o.shares}; it must be one number above 0 for each of {len(paths)} corpora")
-        corpora = [TalkingFaces(path, held) for path in paths]
+        corpora = read_faces(o.faces, held)
+        if o.shares is not None and (len(o.shares) != len(corpora) or min(o.shares) <= 0):
+            raise UsageError(f"shares is {o.shares}; it must be one number above 0 for each of {len(corpora)} corpora")
         train = {clip[0] for faces in corpora for clip in faces.clips} - held
         speech = Corpus(o.speech, "train") if o.speech else None
         self.train_set = TalkingWindows(corpora, speech, o.epoch_items, train, o.shares, seed=o.seed)

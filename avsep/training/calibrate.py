@@ -67,13 +67,12 @@ def read_models(checkpoints: Sequence[Path], config: Path) -> tuple[list[Synchro
 
 def run(options: argparse.Namespace) -> None:
     from avsep.data.corpus import Corpus
-    from avsep.data.talking import TalkingFaces, TalkingWindows
+    from avsep.data.talking import TalkingWindows, read_faces
     from avsep.export.weights import About, read_about
 
     about = read_about(options.lineage) if options.lineage else About()
     models, data = read_models(options.checkpoints, options.config)
-    paths = [data["faces"]] if isinstance(data["faces"], str) else data["faces"]
-    corpora = [TalkingFaces(path, data["held_out"]) for path in paths]
+    corpora = read_faces(data["faces"], data["held_out"])
     windows = TalkingWindows(corpora, Corpus(data["speech"], "dev"), 10_000, data["held_out"], seed=7)
     model = models[0]
     if len(models) > 1:
