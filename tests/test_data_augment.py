@@ -237,6 +237,9 @@ def test_warp_without_range_is_the_identity_and_scale_shrinks_the_mouth(lips: np
     assert np.array_equal(still(lips, rng), lips)
     small = Warp(degrees=0, scale=(2, 2), shift=0, drift=0)(lips, rng)
     assert (small[0] > 150).sum() == pytest.approx((lips[0] > 150).sum() / 4, rel=0.25)
+    narrow = Warp(degrees=0, scale=(1, 1), squeeze=(0.5, 0.5), shift=0, drift=0)(lips, rng)
+    assert (narrow[0] > 150).any(axis=0).sum() == pytest.approx((lips[0] > 150).any(axis=0).sum() / 2, rel=0.25)
+    assert (narrow[0] > 150).any(axis=1).sum() == pytest.approx((lips[0] > 150).any(axis=1).sum(), abs=1)
 
 
 def test_brightness_follows_its_table_and_slope(lips: np.ndarray) -> None:

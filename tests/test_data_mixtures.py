@@ -182,6 +182,21 @@ def test_silent_and_absent_faces_have_a_silent_target(manifest: str) -> None:
     assert (absent["mixture"] - absent["sources"].sum(0)).abs().max() > 0.01
 
 
+def test_voices_without_a_face_may_come_from_elsewhere(tmp_path: Path, manifest: str) -> None:
+    faces, plain = Faces(1, silent=0.0, absent=0.0), make_corpus(tmp_path / "plain", ("dan",))
+    seen = Mixtures(manifest, Recipe(seconds=0.6, faces=faces), speakers=["ada", "bob"], unseen=str(plain))
+    for number in range(6):
+        item = seen[number]
+        assert item["lips"].shape[0] == 1
+        own = loudest_hz(item["sources"][0].numpy())
+        assert min(abs(own - TONES["ada"]), abs(own - TONES["bob"])) < 9
+        assert loudest_hz(item["sources"][1].numpy()) == pytest.approx(TONES["dan"], abs=9)
+    with pytest.raises(UsageError, match=r"unseen is .*, but no faces are shown"):
+        Mixtures(manifest, Recipe(), unseen=str(plain))
+    with pytest.raises(InputError, match=r"1 speakers in split 'train', but a mixture has up to 2"):
+        Mixtures(manifest, Recipe(speakers=(3, 3), faces=faces), unseen=str(plain))
+
+
 def test_microphones_make_a_mixture_of_channels(manifest: str, sounds: str) -> None:
     room = ImageRooms(share=1.0, rooms=1, order=2, microphones=3)
     item = Mixtures(manifest, Recipe(seconds=0.3, room=room, noise=Noise(sounds, share=1.0), damage=[Codec(1.0)]))[0]

@@ -57,19 +57,20 @@ class Crop(LipAugment):
 class Warp(LipAugment):
     """Turned, scaled and moved, and slowly drifting: what an alignment of faces gets wrong.
 
-    degrees: to either side. scale: 2 shows the mouth at half its size. shift and drift (over the whole item): shares
-    of the picture's side, in any direction.
+    degrees: to either side. scale: 2 shows the mouth at half its size. squeeze: width to height, below 1 as of a head
+    that is turned away. shift and drift (over the whole item): shares of the picture's side, in any direction.
     """
 
     share: float = 1.0
     degrees: float = 10.0
     scale: Range = (0.87, 1.05)
+    squeeze: Range = (1.0, 1.0)
     shift: float = 0.05
     drift: float = 0.02
 
     def __post_init__(self) -> None:
         check(self, (0.0, 90.0), "degrees", "shift", "drift")
-        check(self, (0.1, 10.0), "scale")
+        check(self, (0.1, 10.0), "scale", "squeeze")
 
     def __call__(self, lips: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         if rng.random() >= self.share:
@@ -77,7 +78,9 @@ class Warp(LipAugment):
         pictures, height, width = lips.shape
         angle = np.deg2rad(rng.uniform(-self.degrees, self.degrees))
         scale = rng.uniform(*self.scale)
+        # Maps the warped picture back onto the given one: what is narrower there spans more of the latter.
         turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        turn[:, 0] /= rng.uniform(*self.squeeze)
         middle = np.array([width - 1, height - 1]) / 2
         shift = rng.uniform(-self.shift, self.shift, 2) * (width, height)
         drift = rng.uniform(-self.drift, self.drift, 2) * (width, height)

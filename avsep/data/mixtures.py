@@ -68,12 +68,17 @@ class Recipe:
         if self.room is not None:
             self.room.prepare(self.speakers[1] + 1, self.sample_rate)
 
-    def mix(self, voices: Voices, rng: np.random.Generator, name: str) -> Item:
+    def mix(self, voices: Voices, rng: np.random.Generator, name: str, unseen: Voices | None = None) -> Item:
         """One item: mixture (time,), or (channels, time) in a room with several microphones; sources (sources, time) at
-        the first microphone; lips (faces, pictures, 96, 96) in 0..1, of the first sources, if faces are shown."""
+        the first microphone; lips (faces, pictures, 96, 96) in 0..1, of the first sources, if faces are shown.
+
+        unseen: where voices without a face come from, if not from `voices`.
+        """
         self.prepare()
         slots, shown = self.speakers[1], self.faces.shown if self.faces else 0
-        names = rng.choice(len(voices.names), slots, replace=False, p=voices.chances)
+        cast = _cast(voices, slots if unseen is None else shown, rng)
+        if unseen is not None:
+            cast += _cast(unseen, slots - shown, rng)
         loud = np.ones((slots, self.length), bool)
         loud[rng.integers(self.speakers[0], slots + 1) :] = False
         if self.activity is not None:
@@ -92,7 +97,7 @@ class Recipe:
             heard = bool(loud[slot].any())
             if not heard and slot >= shown:
                 continue
-            sound, pictures = self._speak(voices, rng, voices.names[names[slot]], slot < shown)
+            sound, pictures = self._speak(*cast[slot], rng, slot < shown)
             level = base + rng.uniform(-self.level_db, self.level_db) / 2
             absent = self.faces is not None and slot < shown and fates[slot] >= 1 - self.faces.absent
             if heard:
@@ -122,7 +127,7 @@ class Recipe:
         return item
 
     def _speak(
-        self, voices: Voices, rng: np.random.Generator, name: str, faces: bool
+        self, voices: Voices, name: str, rng: np.random.Generator, faces: bool
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """(length,) of one speaker and, with faces, its (pictures, 96, 96) uint8."""
         if self.speed is None:
@@ -154,6 +159,12 @@ class Recipe:
         sound = sounds.draw(rng, name, self.length).sound
         image = carry(sound, (), None if response is None else response[-1], rng, self.sample_rate)[0]
         return image * scale_to(image[0], base - rng.uniform(*noise.below_db), self.length)
+
+
+def _cast(voices: Voices, count: int, rng: np.random.Generator) -> list[tuple[Voices, str]]:
+    """Different speakers, each with the corpus it is of."""
+    numbers = rng.choice(len(voices.names), count, replace=False, p=voices.chances)
+    return [(voices, voices.names[number]) for number in numbers]
 
 
 def carry(
@@ -194,7 +205,8 @@ class Mixtures(Dataset):
 
     voices: manifest.tsv, packed folder, or several of them (see `Corpus`); split, speakers: the part of it that is
     drawn from. items: the length of the data set, where somebody asks for one (validation). shares: how often each of
-    several is drawn from, as in `Corpus`.
+    several is drawn from, as in `Corpus`. unseen: where the voices beyond the faces shown come from, of the same split
+    (default: from `voices`, and then of people who have a face too).
     """
 
     def __init__(
@@ -206,18 +218,29 @@ class Mixtures(Dataset):
         items: int = 1000,
         seed: int = 0,
         shares: list[float] | None = None,
+        unseen: str | list[str] | None = None,
     ) -> None:
         self.recipe, self.items, self.seed = recipe, items, seed
         self.voices = Corpus(voices, split, speakers, recipe.faces is not None, recipe.sample_rate, shares)
-        if len(self.voices.names) < recipe.speakers[1]:
-            raise InputError(
-                f"{voices}: {len(self.voices.names)} speakers in split {split!r}, but a mixture has up to "
-                f"{recipe.speakers[1]}"
-            )
+        needed: list[tuple[Corpus, object, int]] = [(self.voices, voices, recipe.speakers[1])]
+        self.unseen: Corpus | None = None
+        if unseen is not None:
+            if recipe.faces is None:
+                raise UsageError(
+                    f"unseen is {unseen!r}, but no faces are shown; give the recipe faces, or leave it out"
+                )
+            self.unseen = Corpus(unseen, split, sample_rate=recipe.sample_rate)
+            shown = recipe.faces.shown
+            needed = [(self.voices, voices, shown), (self.unseen, unseen, recipe.speakers[1] - shown)]
+        for corpus, where, count in needed:
+            if len(corpus.names) < count:
+                raise InputError(
+                    f"{where}: {len(corpus.names)} speakers in split {split!r}, but a mixture has up to {count}"
+                )
         recipe.prepare()
 
     def __len__(self) -> int:
         return self.items
 
     def __getitem__(self, index: int) -> Item:
-        return self.recipe.mix(self.voices, np.random.default_rng((self.seed, index)), str(index))
+        return self.recipe.mix(self.voices, np.random.default_rng((self.seed, index)), str(index), self.unseen)

@@ -52,11 +52,13 @@ class TalkingFaces:
 # Wider than a separator needs: lips and voice are to be told apart by their movement alone.
 LIPS: tuple[LipAugment, ...] = (
     Flip(),
-    Warp(degrees=10, scale=(0.75, 1.1), shift=0.07, drift=0.03),
+    Warp(degrees=10, scale=(0.75, 1.1), squeeze=(0.65, 1.1), shift=0.07, drift=0.03),
     Brightness(gamma=(0.5, 1.9), contrast=(0.6, 1.4)),
     Blur(share=0.4),
     Grain(share=1.0, deviation=(0.0, 0.06)),
     Occlusion(share=0.2, side=(0.08, 0.33), seconds=(2.0, 2.0)),
+    # A hand before the whole mouth, for a while: the embedding is to become small then, not to jump.
+    Occlusion(share=0.2, side=(0.5, 1.0), seconds=(0.2, 1.0)),
 )
 ROOMS = DecayRooms(share=0.6)
 FILTERS: tuple[Filter, ...] = (Equaliser(share=0.6), BandLimit(share=0.25))
@@ -130,11 +132,12 @@ class TalkingWindows(Dataset):
         x = carry(audio, FILTERS, None if response is None else response[0], rng)[0][0]
         level = rng.uniform(-35, -15)
         x = x * scale_to(x, level, len(x))
-        if self.interference is not None and rng.random() < 0.5:
-            # What a separator leaves of the other voice.
-            name = self.interference.names[rng.integers(len(self.interference.names))]
-            other = self.interference.draw(rng, name, len(x)).sound
-            x = x + other * scale_to(other, level - rng.uniform(3, 25), len(x))
+        if self.interference is not None:
+            # What a separator leaves of the other voices.
+            for _ in range(rng.choice(3, p=(0.45, 0.4, 0.15))):
+                name = self.interference.names[rng.integers(len(self.interference.names))]
+                other = self.interference.draw(rng, name, len(x)).sound
+                x = x + other * scale_to(other, level - rng.uniform(2, 25), len(x))
         deviation = np.sqrt(np.mean(x**2)) * 10 ** (-rng.uniform(5, 40) / 20)
         return x + rng.standard_normal(len(x), dtype=np.float32) * np.float32(deviation)
 
