@@ -24,7 +24,7 @@ WINDOW = 50
 """Pictures a correlation is taken over: two seconds around the cell."""
 SHORTEST = 20
 """Pictures of a window that must show the face."""
-LAGS = np.arange(-7, 8)
+LAGS = np.arange(-10, 11)
 """Offsets tried, in pictures: sound later than picture by this many."""
 POOR = 0.15
 """Quality of mouth crops below which lips count as not to be seen."""

@@ -24,8 +24,9 @@ class StartFrom:
 def start(model: Model, origins: Sequence[StartFrom]) -> list[str]:
     """Copy what fits into `model` and return the names of the tensors that were set.
 
-    Repeats of a temporal convolutional network are counted through, wherever lips join. A tensor of another shape (the
-    masks of another number of sources) keeps its random start. Raises WeightsError where a whole part finds nothing.
+    Repeats of a temporal convolutional network are counted through, wherever lips join. A tensor of another shape keeps
+    its random start; but of masks that are named as a part of their own, those of the first sources are taken. Raises
+    WeightsError where a whole part finds nothing.
     """
     own = model.state_dict()
     taken: list[str] = []
@@ -33,16 +34,27 @@ def start(model: Model, origins: Sequence[StartFrom]) -> list[str]:
         trained = load_model(origin.weights)[0].state_dict()
         for theirs, ours in origin.parts.items():
             source, target = _part(trained, theirs), _part(own, ours)
-            fitting = [key for key in target if key in source and source[key][1].shape == target[key][1].shape]
+            cut = ours.endswith("to_masks")
+            fitting = [key for key in target if key in source and _fits(source[key][1], target[key][1], cut)]
             if not fitting:
                 raise WeightsError(
                     f"nothing of {theirs!r} in {origin.weights} fits {ours!r} of {model.class_path}. "
                     "Name modules of the same kind and size (avsep models NAME shows how it was built)."
                 )
             for key in fitting:
-                target[key][1].copy_(source[key][1])
-                taken.append(target[key][0])
+                (name, own_tensor), (_, learnt) = target[key], source[key]
+                if own_tensor.shape == learnt.shape:
+                    own_tensor.copy_(learnt)
+                else:
+                    rows = min(len(own_tensor), len(learnt))
+                    own_tensor[:rows].copy_(learnt[:rows])
+                taken.append(name)
     return taken
+
+
+def _fits(theirs: Tensor, ours: Tensor, cut: bool) -> bool:
+    """Whether a tensor, or with `cut` its first rows, may be copied."""
+    return theirs.shape == ours.shape or (cut and theirs.shape[1:] == ours.shape[1:])
 
 
 def _part(state: Mapping[str, Tensor], name: str) -> dict[str, tuple[str, Tensor]]:

@@ -1,12 +1,15 @@
 """Which part of the training makes lips and voices find each other? The same short training, one thing changed a row.
 
-    python tests/benchmarks/ablation.py RUNS [--steps 500] [--only GRID] [-- OPTIONS OF avsep fit]
+    python tests/benchmarks/ablation.py RUNS [--sync FILE] [--steps 300] [--only GRID] [-- OPTIONS OF avsep fit]
 
 Reads data/grid, data/reanimated, data/portraits and data/speech (README, "Working on it"), trains every row that has
 no weights in RUNS yet, and scores all rows on mixtures of a held-out GRID talker, whose lips are shown, and a dev voice
 of data/speech, who is not seen: SI-SDRi of the talker's voice with a 95 % interval. Rows that train nothing let the
 lips choose between the two estimates of audio-2spk. Every row is scored with lips in step, and with lips up to three
 pictures off, as they come and put right by what sync finds.
+
+FILE is one training of configs/sync.yaml that saw none of those talkers (the bundled weights have seen some). With
+--fold FILE, a training that did not see the talkers of STRANGERS either, two more rows tell what cross-fitting gives.
 """
 
 from __future__ import annotations
@@ -37,24 +40,47 @@ LAGS = range(-5, 6)
 GRID, REANIMATED, PORTRAITS = (f"data/{name}/manifest.tsv" for name in ("grid", "reanimated", "portraits"))
 
 
+STRANGERS, KNOWN = "[bbaf2n, brbk7n, lbax4n]", "[lbbc2a, lrwp9a, sbia1a]"
+"""Talkers that the fold's training has not seen, and as many that it has."""
+
+
 def corpora(*paths: str) -> list[str]:
     """What makes `avsep fit` train on these, each as often as the others."""
     key = "--data.init_args.train.init_args"
     return [f"{key}.voices=[{', '.join(paths)}]", f"{key}.shares=[{', '.join(['1.0'] * len(paths))}]"]
 
 
-ALL = corpora(GRID, REANIMATED, PORTRAITS)
-LISTENER = "{weights: audio-2spk, parts: {encoder: encoder, separator: separator, decoder: decoder}}"
-LIPS = "{weights: sync, parts: {lips: lip_encoder}}"
-ROWS = {
-    "lips of GRID": ("audio_visual_small", corpora(GRID)),
-    "GRID and re-animated GRID": ("audio_visual_small", corpora(GRID, REANIMATED)),
-    "GRID and animated portraits": ("audio_visual_small", corpora(GRID, PORTRAITS)),
-    "GRID, re-animated and animated": ("audio_visual_small", ALL),
-    "the same without audio-2spk to begin with": ("audio_visual_small", [*ALL, f"--model.init_args.start=[{LIPS}]"]),
-    "the same without sync to begin with": ("audio_visual_small", [*ALL, f"--model.init_args.start=[{LISTENER}]"]),
-    "both: audio-2spk's estimate and the lips": ("refined", ALL),
-}
+def begin(*parts: str) -> str:
+    return f"--model.init_args.start=[{', '.join(parts)}]"
+
+
+def table(sync: str, fold: str | None) -> dict[str, tuple[str, list[str]]]:
+    """Name of each row -> configuration and options of its training."""
+    everything = corpora(GRID, REANIMATED, PORTRAITS)
+    body = "encoder: encoder, separator: separator, decoder: decoder"
+    listener = "encoder: listener.encoder, separator: listener.separator, decoder: listener.decoder"
+    ear = f"{{weights: audio-2spk, parts: {{{body}, separator.to_masks: separator.to_masks}}}}"
+    inner = f"{{weights: audio-2spk, parts: {{{listener}}}}}, {{weights: audio-2spk, parts: {{{body}}}}}"
+    eyes = f"{{weights: {sync}, parts: {{lips: lip_encoder}}}}"
+    judge = f"{{weights: {sync}, parts: {{lips: synchrony.lips, voice: synchrony.voice}}}}"
+    rows = {
+        "fused: lips of GRID": ("av_target", [*corpora(GRID), begin(ear, eyes)]),
+        "fused: GRID and re-animated GRID": ("av_target", [*corpora(GRID, REANIMATED), begin(ear, eyes)]),
+        "fused: GRID and animated portraits": ("av_target", [*corpora(GRID, PORTRAITS), begin(ear, eyes)]),
+        "fused: GRID, re-animated and animated": ("av_target", [*everything, begin(ear, eyes)]),
+        "the same without audio-2spk to begin with": ("av_target", [*everything, begin(eyes)]),
+        "the same without sync to begin with": ("av_target", [*everything, begin(ear)]),
+        "both: audio-2spk's estimate and the lips": ("refined", [*everything, begin(inner, judge)]),
+    }
+    if fold is not None:
+        other_eyes = f"{{weights: {fold}, parts: {{lips: lip_encoder}}}}"
+        for name, talkers in (("has not seen (cross-fitting)", STRANGERS), ("has seen", KNOWN)):
+            only = f"--data.init_args.train.init_args.speakers={talkers}"
+            rows[f"fused: three talkers whom its sync {name}"] = (
+                "av_target",
+                [*corpora(GRID), only, begin(ear, other_eyes)],
+            )
+    return rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,10 +130,9 @@ def lag_and_choice(sync: Synchrony, lips: torch.Tensor, estimates: np.ndarray, l
 
 
 @torch.inference_mode()
-def score(items: list[Item], model: SeparationModel | None) -> dict[str, list[float]]:
+def score(items: list[Item], model: SeparationModel | None, sync: Synchrony) -> dict[str, list[float]]:
     """SI-SDRi of every item in each kind of test; without a model, of the estimate that the lips choose."""
-    listener, sync = load_model("audio-2spk")[0], load_model("sync")[0]
-    assert isinstance(sync, Synchrony)
+    listener = load_model("audio-2spk")[0]
     gains: dict[str, list[float]] = {}
     for item in items:
         mixture = torch.from_numpy(item.mixture)[None]
@@ -144,7 +169,9 @@ def train(runs: Path, name: str, config: str, options: list[str]) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path)
-    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--sync", default="sync", metavar="FILE", help="weights of the lips (default: the bundled)")
+    parser.add_argument("--fold", metavar="FILE", help="for the rows about cross-fitting")
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--items", type=int, default=80)
     parser.add_argument("--only", nargs="+", metavar="ROW", help="rows whose names begin like this")
     parser.add_argument("fit", nargs="*", metavar="OPTION", help="more for avsep fit, after --")
@@ -152,19 +179,22 @@ def main() -> None:
 
     runs = args.runs.resolve()
     common = [f"--trainer.max_steps={args.steps}", "--trainer.limit_val_batches=0", *args.fit]
-    chosen = {k: v for k, v in ROWS.items() if not args.only or any(k.startswith(begin) for begin in args.only)}
+    rows = table(args.sync, args.fold)
+    chosen = {k: v for k, v in rows.items() if not args.only or any(k.startswith(start) for start in args.only)}
+    sync = load_model(args.sync)[0]
+    assert isinstance(sync, Synchrony)
     trained = {name: train(runs, name, config, options + common) for name, (config, options) in chosen.items()}
     items = make_items(args.items)
     print(machine())
     print(f"{len(items)} mixtures of {PICTURES * HOP / SAMPLE_RATE} s, {args.steps} steps a row")
     print("| | in step | up to 3 pictures off | the same, put right |\n|---|---|---|---|")
-    gains = score(items, None)
+    gains = score(items, None, sync)
     print(f"| by sound, the better estimate | {interval(gains.pop('the better of the two estimates'))} | | |")
     print(f"| by sound, the lips choose | {' | '.join(map(interval, gains.values()))} |", flush=True)
     for name, weights in trained.items():
         model = load_model(weights)[0]
         assert isinstance(model, SeparationModel)
-        print(f"| {name} | {' | '.join(map(interval, score(items, model).values()))} |", flush=True)
+        print(f"| {name} | {' | '.join(map(interval, score(items, model, sync).values()))} |", flush=True)
 
 
 def interval(gains: list[float]) -> str:
