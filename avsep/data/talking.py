@@ -54,7 +54,7 @@ LIPS: tuple[LipAugment, ...] = (
     Flip(),
     Warp(degrees=10, scale=(0.75, 1.1), squeeze=(0.65, 1.1), shift=0.07, drift=0.03),
     Brightness(gamma=(0.5, 1.9), contrast=(0.6, 1.4)),
-    Blur(share=0.4),
+    Blur(share=0.5, factor=(0.15, 0.8)),
     Grain(share=1.0, deviation=(0.0, 0.06)),
     Occlusion(share=0.2, side=(0.08, 0.33), seconds=(2.0, 2.0)),
     # A hand before the whole mouth, for a while: the embedding is to become small then, not to jump.
