@@ -30,11 +30,11 @@ NEW = CELL / WINDOW
 @dataclass(frozen=True)
 class Ownership:
     """gains: (people + voices, sources, pictures) float32 in 0..1, what of each source is each person's, then each
-    voice's that speaks while nobody's lips are to be seen. confidence: (people + voices,) in 0..1, how sure lips and
-    voice belong together where the person speaks; NaN where there is nothing to tell it by."""
+    voice's that speaks while nobody's lips are to be seen. owned: (cells, people, sources) float32, 1 where it is the
+    person's."""
 
     gains: np.ndarray
-    confidence: np.ndarray
+    owned: np.ndarray
 
 
 def best_path(scores: np.ndarray, switch_cost: float = SWITCH_COST, exchange_cost: float = EXCHANGE_COST) -> np.ndarray:
@@ -113,10 +113,6 @@ def assign(odds: np.ndarray, activity: np.ndarray, pictures: int) -> Ownership:
     path = best_path(NEW * joint_scores(known, activity))
     owned = np.stack([path == person for person in range(people)]).astype(np.float32)
     unseen = unseen_voices(path == people, np.isnan(odds).all(axis=(1, 2)), activity)
-    weight = owned.transpose(1, 0, 2) * activity[:, None] * ~np.isnan(odds)
-    sure = 1 / (1 + np.exp(-np.nan_to_num(odds)))
-    heard = weight.sum(axis=(0, 2))
-    confidence = np.where(heard > 0, (weight * sure).sum(axis=(0, 2)) / np.maximum(heard, 1e-9), np.nan)
     tracks = np.concatenate([owned, unseen])
     centres = np.arange(cells) * CELL + (CELL - 1) / 2
     grid = np.arange(pictures)
@@ -125,7 +121,7 @@ def assign(odds: np.ndarray, activity: np.ndarray, pictures: int) -> Ownership:
     for track in range(len(tracks)):
         for source in range(sources):
             gains[track, source] = np.interp(grid, centres, tracks[track, :, source])
-    return Ownership(gains, np.concatenate([confidence, np.full(len(unseen), np.nan)]))
+    return Ownership(gains, owned.transpose(1, 0, 2))
 
 
 def unseen_voices(free: np.ndarray, dark: np.ndarray, activity: np.ndarray) -> np.ndarray:

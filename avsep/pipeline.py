@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from avsep.errors import UsageError, WeightsError
 from avsep.signals import FRAME_RATE, SAMPLE_RATE, Person, ProgressHook
 from avsep.spool import Spool
 from avsep.timing import Stopwatch
+
+if TYPE_CHECKING:
+    from avsep.sync import Scores
 
 DEFAULT_MODEL = "audio-2spk"
 MANY_MODEL = "audio-3spk"
@@ -102,7 +105,10 @@ class Separator:
         # Loading is not part of the run that is timed.
         for name in (self.card.path, SYNCHRONY_MODEL, *(() if self.given else (MANY_MODEL,))):
             self._model(name)
-        if not isinstance(self._model(self.card.path), SeparationModel):
+        model = self._model(self.card.path)
+        if isinstance(model, SeparationModel) and model.conditioning == "lips":
+            self._model(DEFAULT_MODEL)
+        if not isinstance(model, SeparationModel):
             raise WeightsError(
                 f"model {self.card.name!r} is a {self.card.class_path.rpartition('.')[2]}, which separates nothing. "
                 f"Use --model {DEFAULT_MODEL}, or another separation model (avsep models lists them)."
@@ -149,6 +155,7 @@ class _Run:
 
         self.separator, self.clip, self.options, self.folder = separator, clip, options, folder
         self.card = separator.card
+        self.seen: dict[int, np.ndarray] | None = None
         self.progress = progress or silent
         self.watch = Stopwatch()
         self.warnings: list[str] = []
@@ -214,13 +221,16 @@ class _Run:
                 mixture.append(block)
         return mixture
 
-    def split(self, mixture: Spool, wanted: int | None, most: float = math.inf) -> tuple[Spool, np.ndarray, np.ndarray]:
-        """The sources that are heard, by sound alone, with the weights for as many as there are at a time (`wanted`, or
-        estimated to be up to `most`): spool of (sources,), speech (sources, pictures) and activity (cells, sources)."""
+    def split(
+        self, cards: Sequence[Card], mixture: Spool, wanted: int | None, most: float = math.inf
+    ) -> tuple[Spool, np.ndarray, np.ndarray]:
+        """The sources that are heard, by sound alone, with those weights of `cards` that are for as many as there are
+        at a time (`wanted`, or estimated to be up to `most`): spool of (sources,), speech (sources, pictures) and
+        activity (cells, sources)."""
         from avsep.separation import separate_sound
         from avsep.talk import activity, listen, voices_at_once
 
-        for card in self.separator.cards_for(wanted):
+        for card in cards:
             self.card = card
             model = self.separator._model(self.card.path)
             if wanted is not None and wanted > model.sources:
@@ -242,7 +252,7 @@ class _Run:
         from avsep.talk import count_voices
 
         wanted = self.options.speakers
-        sources, speech, active = self.split(mixture, wanted)
+        sources, speech, active = self.split(self.separator.cards_for(wanted), mixture, wanted)
         total = len(speech)
         count = wanted or count_voices(active)
         pictures = speech.shape[1]
@@ -255,41 +265,64 @@ class _Run:
         spoken = np.einsum("pst,st->pt", gains, speech).clip(0, 1)
         return Voices(sources, gains, spoken, np.full(count, np.nan))
 
+    def match(self, people: Sequence[Person], sources: Spool, active: np.ndarray) -> tuple[Scores, np.ndarray]:
+        """How well lips and sources go together, and the log odds that a source is a person's voice: (cells, people,
+        sources)."""
+        from avsep.sync import embed_lips, embed_voices, score_people
+
+        device = self.separator.device
+        synchrony = self.separator._model(SYNCHRONY_MODEL)
+        if self.seen is None:
+            with self.watch.step("lips"):
+                tracks = [track for person in people for track in person.tracks]
+                embedded = embed_lips(synchrony, tracks, device, self.progress)
+                self.seen = {id(track): lips for track, lips in zip(tracks, embedded, strict=True)}
+        with self.watch.step("synchrony"):
+            heard = embed_voices(synchrony, sources, device)
+            scores = score_people(people, self.seen, heard, active, self.options.av_offset)
+            odds = synchrony.slope.item() * scores.correlation + synchrony.bias.item() + scores.moving[:, :, None]
+        return scores, odds
+
     def assigned(self, mixture: Spool, people: Sequence[Person]) -> Voices:
         """Separate by sound, then let the lips choose."""
         from avsep.assign import assign
-        from avsep.sync import embed_lips, embed_voices, score_people
+        from avsep.sync import trust
         from avsep.talk import gate, too_little
 
-        device = self.separator.device
-        sources, speech, active = self.split(mixture, None, most=max(2, len(people)))
-        synchrony = self.separator._model(SYNCHRONY_MODEL)
-        with self.watch.step("lips"):
-            tracks = [track for person in people for track in person.tracks]
-            lips = {id(t): e for t, e in zip(tracks, embed_lips(synchrony, tracks, device, self.progress), strict=True)}
+        cards = self.separator.cards_for(None)
+        sources, speech, active = self.split(cards, mixture, None, most=max(2, len(people)))
+        scores, odds = self.match(people, sources, active)
         with self.watch.step("synchrony"):
-            heard = embed_voices(synchrony, sources, device)
-            scores = score_people(people, lips, heard, active, self.options.av_offset)
-            odds = synchrony.slope.item() * scores.correlation + synchrony.bias.item() + scores.moving[:, :, None]
-            owned = assign(odds, active, speech.shape[1])
-        spoken = np.einsum("pst,st->pt", owned.gains, speech).clip(0, 1)
+            found = assign(odds, active, speech.shape[1])
+            confidence = np.full(len(found.gains), np.nan)
+            confidence[: len(people)] = trust(scores.correlation, found.owned * active[:, None])
+        spoken = np.einsum("pst,st->pt", found.gains, speech).clip(0, 1)
         silent = too_little(spoken)
-        gains = np.where(silent[:, None, None], 0, owned.gains * gate(speech)).astype(np.float32)
+        gains = np.where(silent[:, None, None], 0, found.gains * gate(speech)).astype(np.float32)
         spoken[silent] = 0
-        confidence = np.where(silent, np.nan, owned.confidence)
+        confidence[silent] = np.nan
         return Voices(sources, gains, spoken, confidence, scores.offsets / FRAME_RATE)
 
     def fused(self, model: Any, mixture: Spool, people: Sequence[Person]) -> Voices:
-        """The lips steer the separation itself."""
+        """The lips steer the separation itself, once they are in step with the sound; what is separated by sound alone
+        tells the offset."""
         from avsep.separation import separate_faces
-        from avsep.talk import listen
+        from avsep.sync import trust
+        from avsep.talk import activity, gate, listen, too_little
 
+        heard, _, active = self.split([read_card(find_weights(DEFAULT_MODEL))], mixture, None)
+        self.card = self.separator.card
+        offsets = self.match(people, heard, active)[0].offsets
         with self.watch.step("separation"):
-            sources = separate_faces(model, mixture, people, self.folder, self.separator.device, self.progress)
+            sources = separate_faces(model, mixture, people, offsets, self.folder, self.separator.device, self.progress)
         with self.watch.step("speech"):
-            speech, _ = listen(sources, self.progress)
-        gains = np.repeat(np.eye(len(people), dtype=np.float32)[:, :, None], speech.shape[1], axis=2)
-        return Voices(sources, gains, speech, np.full(len(people), np.nan))
+            speech, level = listen(sources, self.progress)
+        silent = too_little(speech)
+        speech[silent] = 0
+        active = activity(speech, level)
+        own = np.eye(len(people), dtype=np.float32)
+        confidence = trust(self.match(people, sources, active)[0].correlation, own * active[:, None])
+        return Voices(sources, own[:, :, None] * gate(speech), speech, confidence, offsets / FRAME_RATE)
 
     def write(self, people: Sequence[Person], voices: Voices) -> dict[str, Any]:
         """Files of every track, the residual and the manifest."""

@@ -45,13 +45,15 @@ def separate_faces(
     model: SeparationModel,
     mixture: Spool,
     people: Sequence[Person],
+    offsets: Sequence[int] | np.ndarray,
     folder: Path | None,
     device: str,
     progress: ProgressHook = silent,
 ) -> Spool:
     """The fused way: one estimate a person, from a model conditioned on lips -> spool of (people,) float32.
 
-    Who is out of the picture for a whole segment is silent in it.
+    offsets: for each person, by how many pictures the sound is later than the lips. Who is out of the picture for a
+    whole segment is silent in it.
     """
 
     def pieces() -> Iterator[tuple[int, np.ndarray]]:
@@ -59,9 +61,10 @@ def separate_faces(
             x = torch.from_numpy(mixture.read(start, stop)).to(device)
             first, last = start // HOP, -(-stop // HOP)
             estimates = np.zeros((len(people), stop - start), np.float32)
-            seen = [i for i, person in enumerate(people) if _visible(person, first, last)]
+            begins = [first - int(late) for late in offsets]
+            seen = [i for i, person in enumerate(people) if _visible(person, begins[i], begins[i] + last - first)]
             for group in (seen[i : i + FACES_AT_ONCE] for i in range(0, len(seen), FACES_AT_ONCE)):
-                lips = np.stack([person_lips(people[i], first, last) for i in group])
+                lips = np.stack([person_lips(people[i], begins[i], begins[i] + last - first) for i in group])
                 lips_in = torch.from_numpy(lips).to(device).float()[None] / 255
                 estimates[group] = model(x[None], lips_in)[0].cpu().numpy()
             yield start, estimates

@@ -5,7 +5,7 @@ import pytest
 
 from avsep.signals import LIP_SIZE, FaceTrack, LipClip, Person
 from avsep.spool import Spool
-from avsep.sync import CELL, LAGS, evidence, lag_belief, score_people, track_correlation
+from avsep.sync import CELL, LAGS, TRUSTED, evidence, lag_belief, score_people, track_correlation, trust
 
 PICTURES = 500
 
@@ -70,6 +70,20 @@ def test_unrelated_lips_correlate_little_at_any_offset():
     person = Person((track(0, PICTURES),))
     scores = score_people([person], {id(person.tracks[0]): signal(5)}, signal(6)[:, None], np.ones((50, 1)), None)
     assert np.nanmax(scores.correlation) < 0.2
+
+
+def test_trust_is_the_mean_over_what_a_person_says():
+    correlation = np.full((40, 3, 2), -0.3)
+    correlation[:, 0, 1] = np.tile([TRUSTED - 0.2, TRUSTED + 0.2], 20)
+    correlation[:20, 1, 0] = 0.5
+    correlation[20:, 1, 0] = np.nan
+    weight = np.zeros((40, 3, 2))
+    weight[:, 0, 1] = weight[:, 1, 0] = 1
+    sure = trust(correlation, weight)
+    assert sure[0] == pytest.approx(0.5)
+    assert sure[1] > 0.99
+    assert np.isnan(sure[2])
+    assert trust(correlation, weight[:, [1, 2, 0]])[2] < 0.01
 
 
 def likeliest(evidence: np.ndarray) -> list[int]:
