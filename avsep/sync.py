@@ -35,8 +35,8 @@ STEEP, TYPICAL = 13.0, 0.2
 USUAL = 5.0
 """Standard deviation of offsets met in films, in pictures."""
 TRUST_SLOPE, TRUSTED = 25.0, 0.11
-"""The same for the mean over a whole clip, which tells more than two seconds: one in ten talkers of films lies below with
-the own voice, one in ten above with another's."""
+"""The same for the mean over a whole clip, which tells more than two seconds: of talkers in films one in ten lies below
+with the own voice, one in ten above with another's."""
 SHARED = 0.25
 """Belief, before anything is seen, that a person's offset is that of the others in the clip."""
 
