@@ -1,6 +1,6 @@
 """Which part of the training makes lips and voices find each other? The same short training, one thing changed a row.
 
-    python tests/benchmarks/ablation.py RUNS [--sync FILE] [--steps 300] [--only GRID] [-- OPTIONS OF avsep fit]
+    python tests/benchmarks/ablation.py RUNS --sync FILE [--steps 300] [--only GRID] [-- OPTIONS OF avsep fit]
 
 Reads data/grid, data/reanimated, data/portraits and data/speech (README, "Working on it"), trains every row that has
 no weights in RUNS yet, and scores all rows on mixtures of a held-out GRID talker, whose lips are shown, and a dev voice
@@ -8,8 +8,9 @@ of data/speech, who is not seen: SI-SDRi of the talker's voice with a 95 % inter
 lips choose between the two estimates of audio-2spk. Every row is scored with lips in step, and with lips up to three
 pictures off, as they come and put right by what sync finds.
 
-FILE is one training of configs/sync.yaml that saw none of those talkers (the bundled weights have seen some). With
---fold FILE, a training that did not see the talkers of STRANGERS either, two more rows tell what cross-fitting gives.
+--sync FILE is a training of configs/sync.yaml, which saw none of those talkers (two of the three in the bundled weights
+have seen some). With --fold FILE, another that held out the talkers of STRANGERS too, two more rows tell what
+cross-fitting gives.
 """
 
 from __future__ import annotations
@@ -169,7 +170,7 @@ def train(runs: Path, name: str, config: str, options: list[str]) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path)
-    parser.add_argument("--sync", default="sync", metavar="FILE", help="weights of the lips (default: the bundled)")
+    parser.add_argument("--sync", required=True, metavar="FILE", help="weights of the lips, and of who is whose")
     parser.add_argument("--fold", metavar="FILE", help="for the rows about cross-fitting")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--items", type=int, default=80)
