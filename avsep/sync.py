@@ -34,9 +34,9 @@ STEEP, TYPICAL = 13.0, 0.2
 """Slope of the log odds over correlation, and the correlation at which own and foreign voice are equally likely."""
 USUAL = 5.0
 """Standard deviation of offsets met in films, in pictures."""
-TRUST_SLOPE, TRUSTED = 25.0, 0.11
+TRUST_SLOPE, TRUSTED = 25.0, 0.08
 """The same for the mean over a whole clip, which tells more than two seconds: of talkers in films one in ten lies below
-with the own voice, one in ten above with another's."""
+with the own voice, one in four above with another's."""
 SHARED = 0.25
 """Belief, before anything is seen, that a person's offset is that of the others in the clip."""
 

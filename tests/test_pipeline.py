@@ -6,16 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
-import torch
 from media_factory import tone, write_media
 
 from avsep import Options, Separator
-from avsep.checkpoint import save_model
 from avsep.cli.demo import CLIP, score
 from avsep.errors import UsageError, WeightsError
 from avsep.media.decode import probe, read_audio
 from avsep.metrics import si_sdr
-from avsep.models.audio_visual import AudioVisual
 
 CLIPS = Path(__file__).parents[1].parent / "shared" / "clips"
 real = pytest.mark.skipif(not CLIPS.exists(), reason="the real clips are not here")
@@ -180,25 +177,22 @@ def test_pictures_without_a_face_fall_back_to_sound(separator, tmp_path):
     assert manifest["input"]["video"] is not None
 
 
-def test_the_fused_way_works_behind_the_same_interface(demo, two_voices, tmp_path):
-    torch.manual_seed(0)
-    model = AudioVisual(
-        filters=16, bottleneck=8, hidden=12, blocks=2, repeats=2,
-        lip={"channels": 8, "widths": (4, 4, 8, 8), "temporal_channels": 8, "temporal_blocks": 1, "size": 32},
-    )  # fmt: skip
-    weights = tmp_path / "fused.safetensors"
-    save_model(weights, model, "fused", "MIT", {"data": "none: untrained"})
-    separator = Separator(weights, device="cpu")
-    manifest = separator.separate(CLIP, tmp_path / "out", Options(end=3.0, video=False))
-    assert (manifest["mode"], manifest["model"], len(manifest["speakers"])) == ("audio-visual", "fused", 2)
-    tracks = [sound(tmp_path / "out" / "demo" / s["audio"]) for s in manifest["speakers"]]
-    assert not np.allclose(tracks[0], tracks[1])
-    with pytest.raises(UsageError, match=r"model 'fused' needs faces .* Use --model audio-2spk"):
+def test_the_fused_way_works_behind_the_same_interface(two_voices, tmp_path):
+    separator = Separator("av-target", device="cpu")
+    manifest = separator.separate(CLIP, tmp_path / "out", Options(video=False))
+    assert (manifest["mode"], manifest["model"], len(manifest["speakers"])) == ("audio-visual", "av-target", 2)
+    check_sum(tmp_path / "out" / "demo", manifest, CLIP)
+    for speaker in manifest["speakers"]:
+        assert 0 <= speaker["confidence"] <= 1
+        assert abs(speaker["av_offset_seconds"]) <= 0.2
+    rows = score(manifest, tmp_path / "out" / "demo")
+    assert all(row["improvement_db"] > 0 for row in rows), rows
+    with pytest.raises(UsageError, match=r"model 'av-target' needs faces .* Use --model audio-2spk"):
         separator.separate(two_voices, tmp_path / "out")
 
 
 def test_weights_that_separate_nothing_are_refused(two_voices, tmp_path):
-    with pytest.raises(WeightsError, match=r"model 'sync' is a Synchrony, which separates nothing"):
+    with pytest.raises(WeightsError, match=r"model 'sync' is a SynchronyEnsemble, which separates nothing"):
         Separator("sync", device="cpu").separate(two_voices, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -130,27 +130,45 @@ def lag_and_choice(sync: Synchrony, lips: torch.Tensor, estimates: np.ndarray, l
     return max(scores, key=lambda pair: scores[pair])
 
 
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """An item in one kind of test. lips: pictures by which the lips that a model is shown are late; choice: the
+    estimate by sound alone that goes with them, (time,)."""
+
+    kind: str
+    item: Item
+    lips: int
+    choice: np.ndarray
+
+    def gain(self, estimate: np.ndarray) -> float:
+        """SI-SDRi in dB."""
+        return si_sdr(estimate, self.item.target).item() - si_sdr(self.item.mixture, self.item.target).item()
+
+
 @torch.inference_mode()
-def score(items: list[Item], model: SeparationModel | None, sync: Synchrony) -> dict[str, list[float]]:
-    """SI-SDRi of every item in each kind of test; without a model, of the estimate that the lips choose."""
+def make_trials(items: list[Item], sync: Synchrony) -> tuple[list[Trial], list[float]]:
+    """Every item in each kind of test; and SI-SDRi of the better of the two estimates by sound alone."""
     listener = load_model("audio-2spk")[0]
-    gains: dict[str, list[float]] = {}
+    trials, best = [], []
     for item in items:
-        mixture = torch.from_numpy(item.mixture)[None]
-        estimates = remask(listener(mixture)[0].numpy(), item.mixture)
-        before = si_sdr(item.mixture, item.target).item()
+        estimates = remask(listener(torch.from_numpy(item.mixture)[None])[0].numpy(), item.mixture)
         for kind, late, corrected in (("in step", 0, False), ("off", item.late, False), ("put right", item.late, True)):
-            lips = item.seen(late)
-            lag, choice = lag_and_choice(sync, lips, estimates, LAGS if corrected else range(1))
-            if model is None:
-                estimate = estimates[choice]
-            else:
-                lips = item.seen(int(np.clip(late + lag, -5, 5)) if corrected else late)
-                estimate = model(mixture, lips[None, None])[0, 0].numpy()
-            gains.setdefault(kind, []).append(si_sdr(estimate, item.target).item() - before)
-        if model is None:
-            best = max(si_sdr(estimate, item.target).item() for estimate in estimates)
-            gains.setdefault("the better of the two estimates", []).append(best - before)
+            lag, choice = lag_and_choice(sync, item.seen(late), estimates, LAGS if corrected else range(1))
+            trials.append(Trial(kind, item, int(np.clip(late + lag, -5, 5)), estimates[choice]))
+        best.append(max(trials[-1].gain(estimate) for estimate in estimates))
+    return trials, best
+
+
+@torch.inference_mode()
+def score(trials: list[Trial], model: SeparationModel | None) -> dict[str, list[float]]:
+    """SI-SDRi of every item in each kind of test; without a model, of the estimate that the lips choose."""
+    gains: dict[str, list[float]] = {}
+    for trial in trials:
+        estimate = trial.choice
+        if model is not None:
+            mixture, lips = torch.from_numpy(trial.item.mixture), trial.item.seen(trial.lips)
+            estimate = model(mixture[None], lips[None, None])[0, 0].numpy()
+        gains.setdefault(trial.kind, []).append(trial.gain(estimate))
     return gains
 
 
@@ -189,13 +207,13 @@ def main() -> None:
     print(machine())
     print(f"{len(items)} mixtures of {PICTURES * HOP / SAMPLE_RATE} s, {args.steps} steps a row")
     print("| | in step | up to 3 pictures off | the same, put right |\n|---|---|---|---|")
-    gains = score(items, None, sync)
-    print(f"| by sound, the better estimate | {interval(gains.pop('the better of the two estimates'))} | | |")
-    print(f"| by sound, the lips choose | {' | '.join(map(interval, gains.values()))} |", flush=True)
+    trials, best = make_trials(items, sync)
+    print(f"| by sound, the better estimate | {interval(best)} | | |")
+    print(f"| by sound, the lips choose | {' | '.join(map(interval, score(trials, None).values()))} |", flush=True)
     for name, weights in trained.items():
         model = load_model(weights)[0]
         assert isinstance(model, SeparationModel)
-        print(f"| {name} | {' | '.join(map(interval, score(items, model, sync).values()))} |", flush=True)
+        print(f"| {name} | {' | '.join(map(interval, score(trials, model).values()))} |", flush=True)
 
 
 def interval(gains: list[float]) -> str:
