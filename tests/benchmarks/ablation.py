@@ -193,11 +193,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--items", type=int, default=80)
     parser.add_argument("--only", nargs="+", metavar="ROW", help="rows whose names begin like this")
-    parser.add_argument("fit", nargs="*", metavar="OPTION", help="more for avsep fit, after --")
-    args = parser.parse_args()
+    own, options_of_fit = sys.argv[1:], []
+    if "--" in own:
+        own, options_of_fit = own[: own.index("--")], own[own.index("--") + 1 :]
+    args = parser.parse_args(own)
 
     runs = args.runs.resolve()
-    common = [f"--trainer.max_steps={args.steps}", "--trainer.limit_val_batches=0", *args.fit]
+    common = [f"--trainer.max_steps={args.steps}", "--trainer.limit_val_batches=0", *options_of_fit]
     rows = table(args.sync, args.fold)
     chosen = {k: v for k, v in rows.items() if not args.only or any(k.startswith(start) for start in args.only)}
     sync = load_model(args.sync)[0]
