@@ -155,6 +155,7 @@ class _Run:
 
         self.separator, self.clip, self.options, self.folder = separator, clip, options, folder
         self.card = separator.card
+        # What the lips of each track show, by id() of the track; once, however often they are held against voices.
         self.seen: dict[int, np.ndarray] | None = None
         self.progress = progress or silent
         self.watch = Stopwatch()
