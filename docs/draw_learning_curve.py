@@ -18,13 +18,13 @@ import matplotlib.pyplot as plt
 
 
 def main(target: Path, runs: dict[str, Path]) -> None:
-    figure, axes = plt.subplots(figsize=(6, 3.2), layout="constrained")
+    figure, axes = plt.subplots(figsize=(8, 3.2), layout="constrained")
     for label, run in runs.items():
         points = validations(run)
         axes.plot(points.keys(), points.values(), marker="o", markersize=3, label=label)
     axes.set(xlabel="step", ylabel="SI-SNRi in validation (dB)")
     axes.grid(alpha=0.3)
-    axes.legend()
+    figure.legend(loc="outside right upper", fontsize="small")
     figure.savefig(target, dpi=130)
 
 
