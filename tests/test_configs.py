@@ -60,7 +60,7 @@ def small(node: Any, smoke: Path) -> Any:
         key: SMALL[key] if key in SMALL and type(value) is type(SMALL[key]) else small(value, smoke)
         for key, value in node.items()
     }
-    for key in ("voices", "sounds", "speech", "faces"):
+    for key in ("voices", "unseen", "sounds", "speech", "faces"):
         if isinstance(out.get(key), str):
             out[key] = str(smoke / "manifest.tsv")
         elif isinstance(out.get(key), list):

@@ -77,7 +77,7 @@ def test_a_difference_to_torch_is_not_let_through(tmp_path: Path, monkeypatch: p
 def test_models_that_separate_nothing(cli) -> None:
     code, _, err = cli("export", "sync", "--onnx")
     assert code == 1
-    assert "Synchrony separates nothing" in err
+    assert "SynchronyEnsemble separates nothing" in err
 
 
 def test_an_unknown_conditioning_is_named(tmp_path: Path) -> None:
