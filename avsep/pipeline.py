@@ -84,7 +84,7 @@ class Separator:
             torch.set_num_threads(threads)
         self.given = model is not None
         self.card: Card = read_card(find_weights(model or DEFAULT_MODEL))
-        self._models: dict[str, Any] = {}
+        self._models: dict[Path, Any] = {}
 
     def separate(
         self,
@@ -140,9 +140,11 @@ class Separator:
         return [self.card] if self.given else [read_card(find_weights(name)) for name in default_models(voices)]
 
     def _model(self, name: str) -> Any:
-        if name not in self._models:
-            self._models[name] = load_model(name, self.device)[0]
-        return self._models[name]
+        # A name and the path it stands for are one model.
+        path = find_weights(name)
+        if path not in self._models:
+            self._models[path] = load_model(path, self.device)[0]
+        return self._models[path]
 
 
 class _Run:
@@ -222,16 +224,24 @@ class _Run:
                 mixture.append(block)
         return mixture
 
-    def split(
-        self, cards: Sequence[Card], mixture: Spool, wanted: int | None, most: float = math.inf
-    ) -> tuple[Spool, np.ndarray, np.ndarray]:
-        """The sources that are heard, by sound alone, with those weights of `cards` that are for as many as there are
-        at a time (`wanted`, or estimated to be up to `most`): spool of (sources,), speech (sources, pictures) and
-        activity (cells, sources)."""
+    def hear(self, model: Any, mixture: Spool) -> tuple[Spool, np.ndarray, np.ndarray]:
+        """What a model separates by sound alone: spool of (sources,), speech (sources, pictures) and activity (cells,
+        sources)."""
         from avsep.separation import separate_sound
-        from avsep.talk import activity, listen, voices_at_once
+        from avsep.talk import activity, listen
 
-        for card in cards:
+        with self.watch.step("separation"):
+            sources = separate_sound(model, mixture, self.folder, self.separator.device, self.progress)
+        with self.watch.step("speech"):
+            speech, level = listen(sources, self.progress)
+        return sources, speech, activity(speech, level)
+
+    def split(self, mixture: Spool, wanted: int | None, most: float = math.inf) -> tuple[Spool, np.ndarray, np.ndarray]:
+        """As `hear`, with the weights for as many voices as there are at a time: `wanted`, or estimated to be up to
+        `most`."""
+        from avsep.talk import voices_at_once
+
+        for card in self.separator.cards_for(wanted):
             self.card = card
             model = self.separator._model(self.card.path)
             if wanted is not None and wanted > model.sources:
@@ -239,11 +249,7 @@ class _Run:
                     f"--speakers is {wanted}; model {self.card.name!r} separates up to {model.sources} voices. "
                     f"Give 1 to {model.sources}, or another model (avsep models lists them)."
                 )
-            with self.watch.step("separation"):
-                sources = separate_sound(model, mixture, self.folder, self.separator.device, self.progress)
-            with self.watch.step("speech"):
-                speech, level = listen(sources, self.progress)
-            active = activity(speech, level)
+            sources, speech, active = self.hear(model, mixture)
             if min(voices_at_once(active), most) != 2:
                 break
         return sources, speech, active
@@ -253,7 +259,7 @@ class _Run:
         from avsep.talk import count_voices
 
         wanted = self.options.speakers
-        sources, speech, active = self.split(self.separator.cards_for(wanted), mixture, wanted)
+        sources, speech, active = self.split(mixture, wanted)
         total = len(speech)
         count = wanted or count_voices(active)
         pictures = speech.shape[1]
@@ -266,9 +272,8 @@ class _Run:
         spoken = np.einsum("pst,st->pt", gains, speech).clip(0, 1)
         return Voices(sources, gains, spoken, np.full(count, np.nan))
 
-    def match(self, people: Sequence[Person], sources: Spool, active: np.ndarray) -> tuple[Scores, np.ndarray]:
-        """How well lips and sources go together, and the log odds that a source is a person's voice: (cells, people,
-        sources)."""
+    def match(self, people: Sequence[Person], sources: Spool, active: np.ndarray) -> Scores:
+        """How well lips and sources go together, at each person's offset."""
         from avsep.sync import embed_lips, embed_voices, score_people
 
         device = self.separator.device
@@ -280,9 +285,7 @@ class _Run:
                 self.seen = {id(track): lips for track, lips in zip(tracks, embedded, strict=True)}
         with self.watch.step("synchrony"):
             heard = embed_voices(synchrony, sources, device)
-            scores = score_people(people, self.seen, heard, active, self.options.av_offset)
-            odds = synchrony.slope.item() * scores.correlation + synchrony.bias.item() + scores.moving[:, :, None]
-        return scores, odds
+            return score_people(people, self.seen, heard, active, self.options.av_offset)
 
     def assigned(self, mixture: Spool, people: Sequence[Person]) -> Voices:
         """Separate by sound, then let the lips choose."""
@@ -290,10 +293,11 @@ class _Run:
         from avsep.sync import trust
         from avsep.talk import gate, too_little
 
-        cards = self.separator.cards_for(None)
-        sources, speech, active = self.split(cards, mixture, None, most=max(2, len(people)))
-        scores, odds = self.match(people, sources, active)
+        sources, speech, active = self.split(mixture, None, most=max(2, len(people)))
+        scores = self.match(people, sources, active)
+        synchrony = self.separator._model(SYNCHRONY_MODEL)
         with self.watch.step("synchrony"):
+            odds = synchrony.slope.item() * scores.correlation + synchrony.bias.item() + scores.moving[:, :, None]
             found = assign(odds, active, speech.shape[1])
             confidence = np.full(len(found.gains), np.nan)
             confidence[: len(people)] = trust(scores.correlation, found.owned * active[:, None])
@@ -311,18 +315,19 @@ class _Run:
         from avsep.sync import trust
         from avsep.talk import activity, gate, listen, too_little
 
-        heard, _, active = self.split([read_card(find_weights(DEFAULT_MODEL))], mixture, None)
-        self.card = self.separator.card
-        offsets = self.match(people, heard, active)[0].offsets
+        heard, _, active = self.hear(self.separator._model(DEFAULT_MODEL), mixture)
+        offsets = self.match(people, heard, active).offsets
         with self.watch.step("separation"):
-            sources = separate_faces(model, mixture, people, offsets, self.folder, self.separator.device, self.progress)
+            sources = separate_faces(
+                model, mixture, people, offsets.tolist(), self.folder, self.separator.device, self.progress
+            )
         with self.watch.step("speech"):
             speech, level = listen(sources, self.progress)
         silent = too_little(speech)
         speech[silent] = 0
         active = activity(speech, level)
         own = np.eye(len(people), dtype=np.float32)
-        confidence = trust(self.match(people, sources, active)[0].correlation, own * active[:, None])
+        confidence = trust(self.match(people, sources, active).correlation, own * active[:, None])
         return Voices(sources, own[:, :, None] * gate(speech), speech, confidence, offsets / FRAME_RATE)
 
     def write(self, people: Sequence[Person], voices: Voices) -> dict[str, Any]:

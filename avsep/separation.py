@@ -45,7 +45,7 @@ def separate_faces(
     model: SeparationModel,
     mixture: Spool,
     people: Sequence[Person],
-    offsets: Sequence[int] | np.ndarray,
+    offsets: Sequence[int],
     folder: Path | None,
     device: str,
     progress: ProgressHook = silent,
@@ -61,10 +61,10 @@ def separate_faces(
             x = torch.from_numpy(mixture.read(start, stop)).to(device)
             first, last = start // HOP, -(-stop // HOP)
             estimates = np.zeros((len(people), stop - start), np.float32)
-            begins = [first - int(late) for late in offsets]
-            seen = [i for i, person in enumerate(people) if _visible(person, begins[i], begins[i] + last - first)]
+            shown = [(first - late, last - late) for late in offsets]
+            seen = [i for i, person in enumerate(people) if _visible(person, *shown[i])]
             for group in (seen[i : i + FACES_AT_ONCE] for i in range(0, len(seen), FACES_AT_ONCE)):
-                lips = np.stack([person_lips(people[i], begins[i], begins[i] + last - first) for i in group])
+                lips = np.stack([person_lips(people[i], *shown[i]) for i in group])
                 lips_in = torch.from_numpy(lips).to(device).float()[None] / 255
                 estimates[group] = model(x[None], lips_in)[0].cpu().numpy()
             yield start, estimates

@@ -32,11 +32,11 @@ STILL = 1e-4
 """Share of an embedding's power that must be movement, for a correlation to mean anything."""
 STEEP, TYPICAL = 13.0, 0.2
 """Slope of the log odds over correlation, and the correlation at which own and foreign voice are equally likely."""
-USUAL = 5.0
-"""Standard deviation of offsets met in films, in pictures."""
 TRUST_SLOPE, TRUSTED = 25.0, 0.08
 """The same for the mean over a whole clip, which tells more than two seconds: of talkers in films one in ten lies below
 with the own voice, one in four above with another's."""
+USUAL = 5.0
+"""Standard deviation of offsets met in films, in pictures."""
 SHARED = 0.25
 """Belief, before anything is seen, that a person's offset is that of the others in the clip."""
 

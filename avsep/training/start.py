@@ -43,11 +43,8 @@ def start(model: Model, origins: Sequence[StartFrom]) -> list[str]:
                 )
             for key in fitting:
                 (name, own_tensor), (_, learnt) = target[key], source[key]
-                if own_tensor.shape == learnt.shape:
-                    own_tensor.copy_(learnt)
-                else:
-                    rows = min(len(own_tensor), len(learnt))
-                    own_tensor[:rows].copy_(learnt[:rows])
+                common = tuple(slice(min(sizes)) for sizes in zip(own_tensor.shape, learnt.shape, strict=True))
+                own_tensor[common].copy_(learnt[common])
                 taken.append(name)
     return taken
 
