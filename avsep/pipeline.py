@@ -36,7 +36,8 @@ class Options:
     speakers: voices to separate where there are no faces (default: estimated). audio_stream: number among the audio
     streams.
     start, end: seconds on the sound's own clock. video: write an mp4 for each person. overwrite: replace earlier
-    output. av_offset: seconds by which the sound comes after the picture (default: found for each person).
+    output. av_offset: seconds by which the sound comes after the picture (default: found for each person). shifts:
+    passes of the separation by sound (see avsep.cycle_spin).
     """
 
     speakers: int | None = None
@@ -46,6 +47,7 @@ class Options:
     video: bool = True
     overwrite: bool = False
     av_offset: float | None = None
+    shifts: int = 2
 
 
 def default_models(voices: int | None) -> list[str]:
@@ -231,7 +233,9 @@ class _Run:
         from avsep.talk import activity, listen
 
         with self.watch.step("separation"):
-            sources = separate_sound(model, mixture, self.folder, self.separator.device, self.progress)
+            sources = separate_sound(
+                model, mixture, self.options.shifts, self.folder, self.separator.device, self.progress
+            )
         with self.watch.step("speech"):
             speech, level = listen(sources, self.progress)
         return sources, speech, activity(speech, level)

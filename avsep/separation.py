@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from avsep.cycle_spin import cycle_spin
 from avsep.dsp.remask import remask
 from avsep.models.base import SeparationModel
 from avsep.signals import HOP, LIP_SIZE, SAMPLE_RATE, FaceTrack, Person, ProgressHook
@@ -24,16 +25,23 @@ def silent(step: str, completed: float, total: float) -> None:
 
 @torch.inference_mode()
 def separate_sound(
-    model: SeparationModel, mixture: Spool, folder: Path | None, device: str, progress: ProgressHook = silent
+    model: SeparationModel,
+    mixture: Spool,
+    shifts: int,
+    folder: Path | None,
+    device: str,
+    progress: ProgressHook = silent,
 ) -> Spool:
-    """All sources a model without conditioning hears: mixture spool of () float32 -> spool of (sources,) float32 of
-    the same length."""
+    """All sources a model without conditioning hears in `shifts` passes: mixture spool of () float32 -> spool of
+    (sources,) float32 of the same length."""
+
+    def once(heard: np.ndarray) -> np.ndarray:
+        return model(torch.from_numpy(heard).to(device)[None])[0].cpu().numpy()
 
     def pieces() -> Iterator[tuple[int, np.ndarray]]:
         for start, stop in segments(len(mixture)):
             heard = mixture.read(start, stop)
-            estimates = model(torch.from_numpy(heard).to(device)[None])[0].cpu().numpy()
-            yield start, remask(estimates, heard)
+            yield start, remask(cycle_spin(once, heard, shifts), heard)
             progress("separation", stop / SAMPLE_RATE, len(mixture) / SAMPLE_RATE)
 
     assert model.sources is not None

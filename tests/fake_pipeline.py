@@ -5,20 +5,10 @@ from __future__ import annotations
 import json
 import types
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-
-@dataclass(frozen=True)
-class Options:
-    speakers: int | None = None
-    audio_stream: int | None = None
-    start: float | None = None
-    end: float | None = None
-    video: bool = True
-    overwrite: bool = False
-    av_offset: float | None = None
+from avsep.pipeline import Options
 
 
 def fake_pipeline(on_separate: Callable[[Path], None] = lambda clip: None, mode: str = "audio-visual") -> Any:

@@ -8,7 +8,7 @@ import soundfile as sf
 import torch
 from data_factory import TONES, loudest_hz, make_corpus
 
-from avsep.data.augment import BandLimit, Clipping, Codec, Equaliser, Noise, Pauses, Speed, TargetCases
+from avsep.data.augment import Babble, BandLimit, Clipping, Codec, Equaliser, Noise, Pauses, Speed, TargetCases
 from avsep.data.corpus import Corpus
 from avsep.data.lip_augment import Crop, Faces, Flip, SpanDropout, SyncJitter
 from avsep.data.mixtures import Item, Mixtures, Recipe, scale_to
@@ -37,6 +37,7 @@ def everything(sounds: str) -> Recipe:
         room=ImageRooms(share=0.7, rooms=2, order=3, early_seconds=0.05),
         activity=Pauses(),
         noise=Noise(sounds, share=0.8),
+        babble=Babble(0.5, voices=(1, 2)),
         damage=[Clipping(0.5), Codec(0.3, formats=("vorbis", "ulaw"))],
         faces=Faces(2),
         lips=[SyncJitter(), Flip(), Crop(), SpanDropout()],
@@ -137,6 +138,20 @@ def test_noise_lies_below_the_voices_and_in_no_source(manifest: str, sounds: str
     rest = (item["mixture"] - item["sources"].sum(0)).numpy()
     assert 10 * np.log10((rest**2).mean()) == pytest.approx(-30, abs=0.05)
     assert loudest_hz(rest) == pytest.approx(TONES["dan"], abs=5)
+
+
+def test_babble_is_of_other_speakers_and_in_no_source(manifest: str) -> None:
+    recipe = Recipe(seconds=1.0, loudness_db=(-20, -20), babble=Babble(1.0, voices=(2, 2), below_db=(10.0, 10.0)))
+    item = Mixtures(manifest, recipe)[0]
+    rest = (item["mixture"] - item["sources"].sum(0)).numpy()
+    assert 10 * np.log10((rest**2).mean()) == pytest.approx(-30, abs=0.05)
+    heard = {min(TONES, key=lambda name: abs(TONES[name] - loudest_hz(s))) for s in item["sources"].numpy()}
+    size = np.abs(np.fft.rfft(rest))
+    crowd = {name for name, hz in TONES.items() if size[hz] > 0.5 * size.max()}  # bins of 1 Hz
+    assert crowd == set(TONES) - heard
+    # Of two speakers both are in the mixture: there is nobody left.
+    alone = Mixtures(manifest, recipe, speakers=["ada", "bob"])[0]
+    assert torch.allclose(alone["mixture"], alone["sources"].sum(0), atol=1e-6)
 
 
 def test_speed_moves_pitch_and_lips_together(manifest: str) -> None:

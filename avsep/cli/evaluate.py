@@ -87,6 +87,12 @@ def register(commands) -> None:
     signals.add_argument(
         "--remask", action="store_true", help="with --model: fit its estimates to the mixture as 'avsep separate' does"
     )
+    signals.add_argument(
+        "--shifts",
+        type=options.whole(1),
+        metavar="N",
+        help="with --model: the mean of N passes; 'avsep separate' makes 2 (default: 1)",
+    )
     options.add_machine(parser)
     parser.add_argument(
         "--jobs", type=options.whole(1), default=1, metavar="N", help="processes that score (default: 1)"
@@ -146,8 +152,9 @@ def _trials(args: argparse.Namespace) -> tuple[Sequence[TrialSource], Any, dict[
             "nothing to compare with the references. Give a folder of ESTIMATES or a --model, or a list with the "
             f"columns {', '.join(table.COLUMNS)}"
         )
-    if args.remask and not args.model:
-        raise UsageError("--remask is for the estimates of a --model. Leave it out")
+    for option, given in (("--remask", args.remask), ("--shifts", args.shifts)):
+        if given and not args.model:
+            raise UsageError(f"{option} is for the estimates of a --model. Leave it out")
     if args.model:
         return _model_trials(args, a_list)
     from avsep.evaluation import folders
@@ -179,7 +186,14 @@ def _model_trials(args: argparse.Namespace, a_list: bool) -> tuple[Sequence[Tria
         if not by_face:
             raise UsageError(f"--match face: {card.name} knows no faces. Use --match best")
         args.match = "name"  # the estimates of such a model come in the order of the faces
-    system = {"name": card.name, "model": str(args.model), "parameters": card.parameters, "remask": args.remask}
+    listener = model.Listener(separator, shifts=args.shifts or 1, remasked=args.remask)
+    system = {
+        "name": card.name,
+        "model": str(args.model),
+        "parameters": card.parameters,
+        "remask": listener.remasked,
+        "shifts": listener.shifts,
+    }
     trials: Sequence[TrialSource]
     if a_list:
         if args.sample_rate not in (None, separator.sample_rate):
@@ -187,10 +201,10 @@ def _model_trials(args: argparse.Namespace, a_list: bool) -> tuple[Sequence[Tria
                 f"--sample-rate {args.sample_rate}: {card.name} works at {separator.sample_rate} Hz, and the list is "
                 "added up at that rate. Leave --sample-rate out"
             )
-        trials = model.list_trials(args.references, separator, remasked=args.remask, limit=args.limit)
+        trials = model.list_trials(args.references, listener, limit=args.limit)
     else:
         files = folders.reference_trials(args.references, sample_rate=args.sample_rate, limit=args.limit)
-        trials = model.folder_trials(files, separator, remasked=args.remask)
+        trials = model.folder_trials(files, listener)
     return trials, "name" if by_face else "best", system
 
 

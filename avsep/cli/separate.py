@@ -51,6 +51,12 @@ def register(commands) -> None:
         metavar="S",
         help="seconds by which the sound comes after the picture (default: estimated)",
     )
+    separation.add_argument(
+        "--shifts",
+        type=options.whole(1),
+        metavar="N",
+        help="passes of the separation by sound, whose mean is taken: more is a little better and slower (default: 2)",
+    )
     options.add_span(parser)
     options.add_machine(parser)
     options.add_messages(parser)
@@ -127,6 +133,7 @@ def _separate(args: argparse.Namespace, jobs: list[Job], terminal: Terminal, res
         video=not args.no_video,
         overwrite=args.overwrite,
         av_offset=args.av_offset,
+        shifts=args.shifts or Options.shifts,
     )
     exit_code = 0
     for number, job in enumerate(jobs, 1):

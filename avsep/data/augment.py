@@ -200,6 +200,22 @@ class Noise:
         return Corpus(self.sounds, self.split, sample_rate=sample_rate)
 
 
+@dataclass(frozen=True)
+class Babble:
+    """People who talk in the background, of whom no track is wanted, added to the mixture.
+
+    voices: how many, other speakers than those of the mixture. below_db: the level of all of them together under that
+    of the mixture's voices.
+    """
+
+    share: float = 0.1
+    voices: tuple[int, int] = (4, 8)
+    below_db: Range = (0.0, 20.0)
+
+    def __post_init__(self) -> None:
+        check(self, (1, 1000), "voices")
+
+
 class Damage:
     """What happens to the mixture alone: the sources stay as they were."""
 

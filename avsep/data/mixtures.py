@@ -12,7 +12,7 @@ from scipy import fft
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from avsep.data.augment import Activity, Damage, Filter, Noise, Range, Speed, check
+from avsep.data.augment import Activity, Babble, Damage, Filter, Noise, Range, Speed, check
 from avsep.data.corpus import Corpus, Voices
 from avsep.data.lip_augment import Faces, LipAugment, apply
 from avsep.data.rooms import Rooms
@@ -30,8 +30,8 @@ class Recipe:
     seconds: length of an item. speakers: lowest and highest number of voices; an item has as many sources as the
     highest, zeros where there is none. loudness_db: level (root mean square against full scale) around which the
     voices of an item lie, level_db: how far they lie apart at most. speed, filters and room change the voices (the
-    room as its `early_seconds` says), activity silences them, noise and damage change the mixture alone. faces, lips:
-    for models of lips: which faces are seen, and what happens to their pictures.
+    room as its `early_seconds` says), activity silences them, noise, babble and damage change the mixture alone.
+    faces, lips: for models of lips: which faces are seen, and what happens to their pictures.
     """
 
     seconds: float = 4.0
@@ -43,6 +43,7 @@ class Recipe:
     room: Rooms | None = None
     activity: Activity | None = None
     noise: Noise | None = None
+    babble: Babble | None = None
     damage: list[Damage] = field(default_factory=list)
     faces: Faces | None = None
     lips: list[LipAugment] = field(default_factory=list)
@@ -115,6 +116,8 @@ class Recipe:
                 )
         if self.noise is not None and self._noises is not None and rng.random() < self.noise.share:
             mixture += self._noise(self.noise, self._noises, rng, response, base)
+        if self.babble is not None and rng.random() < self.babble.share:
+            mixture += self._babble(self.babble, voices if unseen is None else unseen, cast, rng, response, base)
         for change in self.damage:
             mixture = change(mixture if channels > 1 else mixture[0], rng, self.sample_rate).reshape(mixture.shape)
         item: Item = {
@@ -157,8 +160,32 @@ class Recipe:
         """(channels, time) of a sound, which stands in the same room as the voices."""
         name = sounds.names[rng.integers(len(sounds.names))]
         sound = sounds.draw(rng, name, self.length).sound
+        return self._behind(sound, rng, response, base - rng.uniform(*noise.below_db))
+
+    def _babble(
+        self,
+        babble: Babble,
+        voices: Voices,
+        cast: Sequence[tuple[Voices, str]],
+        rng: np.random.Generator,
+        response: np.ndarray | None,
+        base: float,
+    ) -> np.ndarray:
+        """(channels, time) of several voices that are not of the cast, each as loud as the others."""
+        others = [name for name in voices.names if (voices, name) not in cast]
+        count = min(len(others), int(rng.integers(babble.voices[0], babble.voices[1] + 1)))
+        crowd = np.zeros(self.length, np.float32)
+        for number in rng.choice(len(others), count, replace=False):
+            sound = voices.draw(rng, others[number], self.length).sound
+            crowd += sound * scale_to(sound, 0.0, self.length)
+        return self._behind(crowd, rng, response, base - rng.uniform(*babble.below_db))
+
+    def _behind(
+        self, sound: np.ndarray, rng: np.random.Generator, response: np.ndarray | None, level_db: float
+    ) -> np.ndarray:
+        """(time,) -> (channels, time) at a level, from the last place of the room."""
         image = carry(sound, (), None if response is None else response[-1], rng, self.sample_rate)[0]
-        return image * scale_to(image[0], base - rng.uniform(*noise.below_db), self.length)
+        return image * scale_to(image[0], level_db, self.length)
 
 
 def _cast(voices: Voices, count: int, rng: np.random.Generator) -> list[tuple[Voices, str]]:

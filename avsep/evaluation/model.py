@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from avsep.checkpoint import Card, load_model
+from avsep.cycle_spin import cycle_spin
 from avsep.data.lists import FixedMixtures, MixtureSpec, read_list, render
 from avsep.dsp.remask import remask
 from avsep.errors import InputError, UsageError, WeightsError
@@ -37,32 +38,46 @@ def load_separation_model(name_or_path: str | Path, device: str = "cpu") -> tupl
     return model, card
 
 
-@torch.inference_mode()
-def estimate(model: SeparationModel, mixture: np.ndarray, lips: np.ndarray | None = None) -> np.ndarray:
-    """What the model hears: mixture (channels, time) at its own rate and, for a model of lips, lips (faces, pictures,
-    96, 96) in 0..1 -> (sources, time) float32."""
-    device = next(model.parameters()).device
-    heard = mixture if model.in_channels > 1 else mixture.mean(axis=0)
-    rate, picture = model.sample_rate, model.sample_rate // FRAME_RATE
+@dataclass(frozen=True, eq=False)
+class Listener:
+    """A model and how it is run. shifts: passes whose mean is taken (see avsep.cycle_spin), for models without lips.
+    remasked: its estimates are fitted to the mixture."""
 
-    def pieces() -> Iterator[tuple[int, np.ndarray]]:
-        for start, stop in segments(mixture.shape[-1], LONGEST_SECONDS * rate, OVERLAP_SECONDS * rate):
-            given = [torch.from_numpy(np.ascontiguousarray(heard[..., start:stop], np.float32))]
-            if lips is not None:
-                given.append(torch.from_numpy(np.ascontiguousarray(lips[:, start // picture : -(-stop // picture)])))
-            yield start, model(*(x[None].to(device) for x in given))[0].float().cpu().numpy()
+    model: SeparationModel
+    shifts: int = 1
+    remasked: bool = False
 
-    return np.concatenate(list(stitch(pieces(), reorder=lips is None)), axis=-1)
+    @torch.inference_mode()
+    def estimate(self, mixture: np.ndarray, lips: np.ndarray | None = None) -> np.ndarray:
+        """Mixture (channels, time) at the model's rate and, for a model of lips, lips (faces, pictures, 96, 96) in 0..1
+        -> (sources, time) float32."""
+        heard = mixture if self.model.in_channels > 1 else mixture.mean(axis=0)
+        rate, picture = self.model.sample_rate, self.model.sample_rate // FRAME_RATE
+
+        def pieces() -> Iterator[tuple[int, np.ndarray]]:
+            for start, stop in segments(mixture.shape[-1], LONGEST_SECONDS * rate, OVERLAP_SECONDS * rate):
+                piece = heard[..., start:stop]
+                if lips is None:
+                    yield start, cycle_spin(self._run, piece, self.shifts)
+                else:
+                    yield start, self._run(piece, lips[:, start // picture : -(-stop // picture)])
+
+        estimates = np.concatenate(list(stitch(pieces(), reorder=lips is None)), axis=-1)
+        return remask(estimates, mixture.mean(axis=0)) if self.remasked else estimates
+
+    def _run(self, *given: np.ndarray) -> np.ndarray:
+        device = next(self.model.parameters()).device
+        tensors = (torch.from_numpy(np.ascontiguousarray(x, np.float32))[None].to(device) for x in given)
+        return self.model(*tensors)[0].float().cpu().numpy()
 
 
 @dataclass(frozen=True, eq=False)
 class ListTrial:
-    """A mixture of a test list. model: what separates it; without one, the estimates are files as long as it."""
+    """A mixture of a test list. listener: what separates it; without one, the estimates are files as long as it."""
 
     spec: MixtureSpec
     sample_rate: int
-    model: SeparationModel | None = None
-    remasked: bool = False
+    listener: Listener | None = None
     estimates: TrialFiles | None = field(default=None)
 
     @property
@@ -75,7 +90,7 @@ class ListTrial:
 
     @property
     def portable(self) -> bool:
-        return self.model is None
+        return self.listener is None
 
     @cached_property
     def _names(self) -> tuple[str, ...]:
@@ -86,16 +101,16 @@ class ListTrial:
 
     def load(self) -> Trial:
         """Add the mixture up, and separate it or read the estimates."""
-        if self.model is not None and self.model.conditioning == "lips":
+        if self.listener is not None and self.listener.model.conditioning == "lips":
             item = FixedMixtures([self.spec], faces=True, sample_rate=self.sample_rate)[0]
             mixture, sources, lips = (np.asarray(item[key]) for key in ("mixture", "sources", "lips"))
         else:
             (mixture, sources), lips = render(self.spec, self.sample_rate), None
         references = sources[:, None]
-        if self.model is None:
+        if self.listener is None:
             assert self.estimates is not None
             return self._with_files(np.atleast_2d(mixture), references, self.estimates.load())
-        estimates = _separated(self.model, np.atleast_2d(mixture), lips, self.remasked)
+        estimates = self.listener.estimate(np.atleast_2d(mixture), lips)
         return _trial(
             self.id, self.sample_rate, np.atleast_2d(mixture), references, estimates, self._names, lips is not None
         )
@@ -126,8 +141,7 @@ class FolderTrial:
     """A mixture of a folder, to be separated by a model."""
 
     files: TrialFiles
-    model: SeparationModel
-    remasked: bool = False
+    listener: Listener
     portable: bool = False
 
     @property
@@ -140,22 +154,20 @@ class FolderTrial:
 
     def load(self) -> Trial:
         trial = self.files.load()
-        estimates = _separated(self.model, trial.mixture, None, self.remasked)
+        estimates = self.listener.estimate(trial.mixture)
         return replace(trial, estimates=estimates[:, None], estimate_names=_numbered(len(estimates)))
 
 
-def list_trials(
-    path: Path, model: SeparationModel, *, remasked: bool = False, limit: int | None = None
-) -> list[ListTrial]:
+def list_trials(path: Path, listener: Listener, *, limit: int | None = None) -> list[ListTrial]:
     """The mixtures of a test list, at the model's rate. Raises InputError for a list that cannot be read, or has no
     lips where the model needs them."""
     specs = read_list(path)[:limit]
-    if model.conditioning == "lips":
+    if listener.model.conditioning == "lips":
         try:
             FixedMixtures(specs, faces=True)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
-    return [ListTrial(spec, model.sample_rate, model, remasked) for spec in specs]
+    return [ListTrial(spec, listener.model.sample_rate, listener) for spec in specs]
 
 
 def list_and_folder(path: Path, estimates: Path, *, sample_rate: int, limit: int | None = None) -> list[ListTrial]:
@@ -178,8 +190,9 @@ def list_and_folder(path: Path, estimates: Path, *, sample_rate: int, limit: int
     return trials
 
 
-def folder_trials(files: Sequence[TrialFiles], model: SeparationModel, *, remasked: bool = False) -> list[FolderTrial]:
+def folder_trials(files: Sequence[TrialFiles], listener: Listener) -> list[FolderTrial]:
     """The mixtures of a folder. Raises UsageError for a model of lips, InputError for files of another rate."""
+    model = listener.model
     if model.conditioning == "lips":
         raise UsageError(
             "the model needs lips, and a folder of sound files has none. Give a test list with a column lips "
@@ -191,12 +204,7 @@ def folder_trials(files: Sequence[TrialFiles], model: SeparationModel, *, remask
                 f"{next(iter(trial.references.values()))}: is at {trial.rate} Hz, expected {model.sample_rate} Hz, the "
                 f"model's rate. Add --sample-rate {model.sample_rate} to resample"
             )
-    return [FolderTrial(trial, model, remasked) for trial in files]
-
-
-def _separated(model: SeparationModel, mixture: np.ndarray, lips: np.ndarray | None, remasked: bool) -> np.ndarray:
-    estimates = estimate(model, mixture, lips)
-    return remask(estimates, mixture.mean(axis=0)) if remasked else estimates
+    return [FolderTrial(trial, listener) for trial in files]
 
 
 def _trial(
