@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from fake_pipeline import Options
 
 from avsep.cli.demo import ASSETS, CLIP
+from avsep.pipeline import Options
 
 pytestmark = pytest.mark.skipif(not CLIP.exists(), reason="the demo clip is not in this copy")
 

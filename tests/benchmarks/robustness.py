@@ -32,7 +32,8 @@ from avsep.pipeline import Options, Separator
 from avsep.signals import FRAME_RATE, HOP, SAMPLE_RATE
 
 WIDTH, HEIGHT = 1280, 720
-USUAL_FACE = 160.0
+USUAL_FACE, TALLEST_FACE = 160.0, 200.0
+"""Pixels from the top of a face's box to its bottom: where a row says nothing, and in any row."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,7 @@ def conditions(babble: Callable[[int, np.random.Generator], np.ndarray], third: 
     rows: dict[str, Change] = {"as it is": lambda scene, rng: scene}
     for frames in (-3, -2, -1, 1, 2, 3):
         rows[f"sound {frames:+d} pictures late"] = functools.partial(shift, frames=frames)
-    for face in (200, 100, 60, 40):
+    for face in (round(TALLEST_FACE), 100, 60, 40):
         rows[f"face {face} px"] = functools.partial(lambda scene, rng, face: replace(scene, face=face), face=face)
     rows["heads tilted by 25 degrees"] = lambda scene, rng: replace(scene, tilt=25.0)
     rows["faces squeezed to 0.7 of their width, as when turned"] = lambda scene, rng: replace(scene, squeeze=0.7)
@@ -129,10 +130,23 @@ def loudness(talker: Talker, level: float) -> Talker:
 
 def read_talker(path: Path, start: float, seconds: float, separator: Separator) -> Talker:
     """A stretch of a clip: pictures at FRAME_RATE, each the newest at its time, and the sound on their clock."""
+    people = separator.faces(path, options=Options(start=start, end=start + seconds))["people"]
+    if not people:
+        raise SystemExit(f"robustness: {path}: no face found from {start} s on. Take another stretch of it")
+    box = np.array(max((person["box"] for person in people), key=lambda b: b[3] - b[1]))
+    # All scenes are held in memory: no larger than they are shown.
+    scale = min(1.0, TALLEST_FACE / (box[3] - box[1]))
+    origin, times, pictures = None, [], []
     with av.open(str(path)) as container:
-        decoded = [(frame.time, frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
-    origin = decoded[0][0]
-    times = np.array([time - origin - start for time, _ in decoded])
+        for frame in container.decode(video=0):
+            origin = frame.time if origin is None else origin
+            if frame.time - origin <= start:
+                times.clear(), pictures.clear()
+            elif frame.time - origin > start + seconds:
+                break
+            times.append(frame.time - origin - start)
+            picture = frame.to_ndarray(format="rgb24")
+            pictures.append(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
     wanted = np.arange(round(seconds * FRAME_RATE)) / FRAME_RATE
     newest = (np.searchsorted(times, wanted + 1e-6, side="right") - 1).clip(0)
     with av.open(str(path)) as container:
@@ -145,11 +159,7 @@ def read_talker(path: Path, start: float, seconds: float, separator: Separator) 
     sound = np.concatenate(blocks)
     begin = round((start + origin - (first or 0.0)) * SAMPLE_RATE)
     sound = np.pad(sound, (max(0, -begin), max(0, begin + len(wanted) * HOP)))[max(0, begin) :][: len(wanted) * HOP]
-    people = separator.faces(path, options=Options(start=start, end=start + seconds))["people"]
-    if not people:
-        raise SystemExit(f"robustness: {path}: no face found from {start} s on. Take another stretch of it")
-    box = max((person["box"] for person in people), key=lambda b: b[3] - b[1])
-    return Talker(np.stack([decoded[i][1] for i in newest]), sound.astype(np.float64), box)
+    return Talker(np.stack([pictures[i] for i in newest]), sound.astype(np.float64), box * scale)
 
 
 def film(scene: Scene, path: Path) -> list[np.ndarray]:
