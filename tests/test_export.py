@@ -104,6 +104,24 @@ def test_averaged_weights_are_taken_unless_the_last_step_is_asked_for(run: Path,
     assert torch.equal(last.model.separator.enter[1].bias, bias + 1)
 
 
+def test_the_mean_of_several_runs(cli, run: Path, model: AudioOnly, tmp_path: Path) -> None:
+    saved = checkpoint_of(model)
+    other = tmp_path / "tiny/checkpoints/other.ckpt"
+    torch.save(saved | {"state_dict": {key: value + 1 for key, value in saved["state_dict"].items()}}, other)
+    code, out, err = cli("export", run, "--mean-with", other, "--full-precision", "--json")
+    assert code == 0
+    assert "mean with 1 more" in err
+    assert json.loads(out)["lineage"]["mean_with"] == [str(other)]
+    again, _ = load_model("./tiny.safetensors")
+    for key, value in model.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[key], value + 0.5)
+    wide = AudioOnly(**SMALL | {"hidden": 6})
+    own = {"class_path": wide.class_path, "init_args": wide.init_args}
+    torch.save(checkpoint_of(wide) | {"avsep_model": own}, other)
+    torch.save(saved | {"avsep_model": own | {"init_args": model.init_args}}, run)
+    fails(cli("export", run, "--mean-with", other, "--overwrite"), str(other), "hidden=6", "they have no mean")
+
+
 def test_a_compiled_model_has_the_same_weights(run: Path, model: AudioOnly) -> None:
     torch.save(checkpoint_of(model, "model._orig_mod."), run)
     assert torch.equal(read_trained(run).model.encoder.conv.weight, model.encoder.conv.weight)

@@ -46,6 +46,14 @@ def register(commands) -> None:
         help="the configuration it was trained with (default: the config.yaml of its run)",
     )
     checkpoint.add_argument(
+        "--mean-with",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="CKPT",
+        help="take the mean of its weights and these: runs with other seeds that began with the same weights",
+    )
+    checkpoint.add_argument(
         "--last-step",
         action="store_true",
         help="take the weights of the last step where the checkpoint holds averaged ones (EMA) too",
@@ -104,7 +112,8 @@ def _check(args: argparse.Namespace, trained: bool) -> Path:
         if not args.onnx:
             raise UsageError(f"{args.source} is a weights file already. Give a checkpoint (.ckpt), or --onnx")
         given = [f"--{name.replace('_', '-')}" for name in ("config", "lineage", "licence", "name") if vars(args)[name]]
-        given += [f"--{name.replace('_', '-')}" for name in ("last_step", "full_precision") if vars(args)[name]]
+        more = ("mean_with", "last_step", "full_precision")
+        given += [f"--{name.replace('_', '-')}" for name in more if vars(args)[name]]
         if given:
             raise UsageError(f"{given[0]} is for checkpoints; {args.source} is a weights file and says this itself")
     suffix = ONNX if args.onnx else WEIGHTS
@@ -127,16 +136,18 @@ def _run_name(source: Path, name: str | None, trained: bool) -> str:
 
 
 def _from_checkpoint(args: argparse.Namespace, out: Path, terminal: Terminal) -> dict:
-    from avsep.export.trained import read_trained
+    from avsep.export.trained import mean_of, read_trained
     from avsep.export.weights import About, describe, export_weights, read_about
 
     about = read_about(args.lineage) if args.lineage else About()
     if args.licence:
         about = replace(about, licence=args.licence)
-    trained = read_trained(Path(args.source), args.config, average=not args.last_step)
+    checkpoints = [Path(args.source), *args.mean_with]
+    trained = mean_of([read_trained(one, args.config, average=not args.last_step) for one in checkpoints], checkpoints)
     terminal.say(
         f"{type(trained.model).__name__} of step {trained.steps:,}"
         f"{', averaged weights' if trained.averaged else ''}"
+        f"{f', mean with {len(args.mean_with)} more' if args.mean_with else ''}"
         f"{f', configured by {trained.config_path}' if trained.config_path else ''}"
     )
     if args.onnx:

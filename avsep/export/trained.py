@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class Trained:
     """A model as a checkpoint left it.
 
     config: the run's configuration, empty where the file (config_path) was not found. averaged: these are the averaged
-    weights (EMA) rather than the last step's.
+    weights (EMA) rather than the last step's. mean_with: other checkpoints that are part of them.
     """
 
     model: Model
@@ -43,6 +43,7 @@ class Trained:
     steps: int
     epochs: int
     averaged: bool
+    mean_with: tuple[str, ...] = ()
 
 
 def read_trained(checkpoint: Path, config: Path | None = None, *, average: bool = True) -> Trained:
@@ -84,6 +85,28 @@ def read_trained(checkpoint: Path, config: Path | None = None, *, average: bool 
         ) from error
     steps, epochs = int(saved.get("global_step", 0)), int(saved.get("epoch", 0))
     return Trained(model.eval(), document, source, steps, epochs, averaged)
+
+
+def mean_of(trained: Sequence[Trained], checkpoints: Sequence[Path]) -> Trained:
+    """The first of several trainings with the mean of all their weights: a model soup (Wortsman et al., 2022), for runs
+    that began with the same weights. Raises WeightsError where they are not of one model."""
+    first = trained[0]
+    kinds = [(one.model.class_path, one.model.init_args) for one in trained]
+    for kind, checkpoint in zip(kinds, checkpoints, strict=True):
+        if kind != kinds[0]:
+            raise WeightsError(
+                f"{checkpoint} is {_short(*kind)}, and {checkpoints[0]} is {_short(*kinds[0])}: they have no mean. "
+                "Give checkpoints of one model."
+            )
+    states = [one.model.state_dict() for one in trained]
+    for name, value in states[0].items():
+        if value.is_floating_point():
+            value.copy_(torch.stack([state[name] for state in states]).mean(dim=0))
+    return replace(first, mean_with=tuple(map(str, checkpoints[1:])))
+
+
+def _short(class_path: str, init_args: dict[str, Any]) -> str:
+    return f"{class_path.rpartition('.')[2]}({', '.join(f'{key}={value}' for key, value in init_args.items())})"
 
 
 def find_config(checkpoint: Path) -> Path:

@@ -51,8 +51,10 @@ def lineage_of(trained: Trained) -> dict[str, Any]:
     """What the run itself knows of where the weights come from: the data with its arguments, and how long."""
     data = trained.config.get("data")
     known = {"data": data, "seed": trained.config.get("seed_everything"), "steps": trained.steps}
-    return {key: value for key, value in known.items() if value is not None} | (
-        {"averaged": True} if trained.averaged else {}
+    return (
+        {key: value for key, value in known.items() if value is not None}
+        | ({"averaged": True} if trained.averaged else {})
+        | ({"mean_with": list(trained.mean_with)} if trained.mean_with else {})
     )
 
 
