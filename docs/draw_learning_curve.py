@@ -19,6 +19,7 @@ import matplotlib.pyplot as plt
 
 def main(target: Path, runs: dict[str, Path]) -> None:
     figure, axes = plt.subplots(figsize=(8, 3.2), layout="constrained")
+    axes.set_prop_cycle(color=plt.colormaps["tab20"].colors)
     for label, run in runs.items():
         points = validations(run)
         axes.plot(points.keys(), points.values(), marker="o", markersize=3, label=label)
