@@ -13,19 +13,17 @@ CYCLE = 64
 on the signal as before."""
 
 
-def cycle_spin(
-    separate: Callable[[np.ndarray], np.ndarray], mixture: np.ndarray, shifts: int, reorder: bool = True
-) -> np.ndarray:
+def cycle_spin(separate: Callable[[np.ndarray], np.ndarray], mixture: np.ndarray, shifts: int) -> np.ndarray:
     """The mean of `shifts` passes of a model over (..., time), with the estimates turned back: (sources, time).
 
     Where its frames begin and which way is up should make no difference to a separator, but does; the mean leaves the
-    chance in it out (Coifman and Donoho, Translation-invariant de-noising, 1995). Every other pass has the
-    polarity turned. reorder: sources may come in another order in each pass.
+    chance in it out (Coifman and Donoho, Translation-invariant de-noising, 1995). Every other pass has the polarity
+    turned. Sources may come in another order in each pass.
     """
     total = separate(mixture)
     for number in range(1, shifts):
         late, polarity = CYCLE * number // shifts, np.float32((-1) ** number)
         silence = np.zeros((*mixture.shape[:-1], late), np.float32)
         again = polarity * separate(np.concatenate([silence, polarity * mixture], axis=-1))[:, late:]
-        total = total + (again[source_order(total, again)] if reorder else again)
+        total = total + again[source_order(total, again)]
     return total / np.float32(shifts)

@@ -111,9 +111,8 @@ def _check(args: argparse.Namespace, trained: bool) -> Path:
     if not trained:
         if not args.onnx:
             raise UsageError(f"{args.source} is a weights file already. Give a checkpoint (.ckpt), or --onnx")
-        given = [f"--{name.replace('_', '-')}" for name in ("config", "lineage", "licence", "name") if vars(args)[name]]
-        more = ("mean_with", "last_step", "full_precision")
-        given += [f"--{name.replace('_', '-')}" for name in more if vars(args)[name]]
+        of_checkpoints = ("config", "lineage", "licence", "name", "mean_with", "last_step", "full_precision")
+        given = [f"--{name.replace('_', '-')}" for name in of_checkpoints if vars(args)[name]]
         if given:
             raise UsageError(f"{given[0]} is for checkpoints; {args.source} is a weights file and says this itself")
     suffix = ONNX if args.onnx else WEIGHTS
