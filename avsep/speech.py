@@ -31,6 +31,8 @@ class SpeechDetector:
         level = np.sqrt(np.mean(signals**2, axis=1, keepdims=True))
         audible = level > 1e-5
         scaled = np.where(audible, signals * np.minimum(0.05 / np.maximum(level, 1e-9), 30), 0)
+        # The detector refuses less than one of its chunks: the last moments of a clip are made up to one.
+        scaled = np.pad(scaled, ((0, 0), (0, max(0, CHUNK - time))))
         chunks = self._model.audio_forward(torch.from_numpy(scaled.astype(np.float32)), SAMPLE_RATE).numpy()
         centres = (np.arange(chunks.shape[1]) + 0.5) * CHUNK
         wanted = (np.arange(pictures) + 0.5) * HOP
