@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 ALLOWED_MODULES = "avsep.models."
+MOVED = {
+    "avsep.models.audio_only.AudioOnly": "avsep.models.conv_tasnet.AudioOnly",
+    "avsep.models.audio_visual.AudioVisual": "avsep.models.av_conv_tasnet.AudioVisual",
+}
+"""Classes that files of earlier versions know under another path."""
 BUNDLED = resources.files("avsep") / "assets" / "weights"
 SHOWN = 3
 """Keys that a message names before it says how many more there are."""
@@ -198,6 +203,7 @@ def build_model(class_path: str, init_args: Mapping[str, Any]) -> Model:
     """
     from avsep.models.base import Model
 
+    class_path = MOVED.get(class_path, class_path)
     module, _, name = str(class_path).rpartition(".")
     found = None
     if str(class_path).startswith(ALLOWED_MODULES):

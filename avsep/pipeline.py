@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from avsep import manifest
 from avsep.checkpoint import Card, find_weights, load_model, read_card
 from avsep.dsp.resample import model_blocks
 from avsep.errors import UsageError, WeightsError
+from avsep.output import manifest
 from avsep.signals import FRAME_RATE, SAMPLE_RATE, Person, ProgressHook
-from avsep.spool import Spool
+from avsep.storage.spool import Spool
 from avsep.timing import Stopwatch
 
 if TYPE_CHECKING:
-    from avsep.sync import Scores
+    from avsep.matching.synchrony import Scores
 
 DEFAULT_MODEL = "audio-2spk"
 MANY_MODEL = "audio-3spk"
@@ -37,7 +37,7 @@ class Options:
     streams.
     start, end: seconds on the sound's own clock. video: write an mp4 for each person. overwrite: replace earlier
     output. av_offset: seconds by which the sound comes after the picture (default: found for each person). shifts:
-    passes of the separation by sound (see avsep.cycle_spin).
+    passes of the separation by sound (see avsep.inference.cycle_spin).
     """
 
     speakers: int | None = None
@@ -101,7 +101,7 @@ class Separator:
         """
         from avsep.media.decode import probe
         from avsep.models.base import SeparationModel
-        from avsep.workspace import workspace
+        from avsep.output.workspace import workspace
 
         clip = probe(path, audio_stream=options.audio_stream, start=options.start, end=options.end)
         # Loading is not part of the run that is timed.
@@ -129,7 +129,7 @@ class Separator:
         """The people of a clip, with times and boxes; thumbnails and people.json go to output/<its name>/ if it is
         given."""
         from avsep.media.decode import probe
-        from avsep.workspace import workspace
+        from avsep.output.workspace import workspace
 
         clip = probe(path, audio_stream=options.audio_stream, start=options.start, end=options.end)
         if output is None:
@@ -155,7 +155,7 @@ class _Run:
     def __init__(
         self, separator: Separator, clip: Any, options: Options, folder: Path | None, progress: ProgressHook | None
     ) -> None:
-        from avsep.separation import silent
+        from avsep.inference.separation import silent
 
         self.separator, self.clip, self.options, self.folder = separator, clip, options, folder
         self.card = separator.card
@@ -229,8 +229,8 @@ class _Run:
     def hear(self, model: Any, mixture: Spool) -> tuple[Spool, np.ndarray, np.ndarray]:
         """What a model separates by sound alone: spool of (sources,), speech (sources, pictures) and activity (cells,
         sources)."""
-        from avsep.separation import separate_sound
-        from avsep.talk import activity, listen
+        from avsep.inference.separation import separate_sound
+        from avsep.speech.activity import activity, listen
 
         with self.watch.step("separation"):
             sources = separate_sound(
@@ -243,7 +243,7 @@ class _Run:
     def split(self, mixture: Spool, wanted: int | None, most: float = math.inf) -> tuple[Spool, np.ndarray, np.ndarray]:
         """As `hear`, with the weights for as many voices as there are at a time: `wanted`, or estimated to be up to
         `most`."""
-        from avsep.talk import voices_at_once
+        from avsep.speech.activity import voices_at_once
 
         for card in self.separator.cards_for(wanted):
             self.card = card
@@ -260,7 +260,7 @@ class _Run:
 
     def by_sound(self, mixture: Spool) -> Voices:
         """No faces: as many tracks as there are voices."""
-        from avsep.talk import count_voices
+        from avsep.speech.activity import count_voices
 
         wanted = self.options.speakers
         sources, speech, active = self.split(mixture, wanted)
@@ -278,7 +278,7 @@ class _Run:
 
     def match(self, people: Sequence[Person], sources: Spool, active: np.ndarray) -> Scores:
         """How well lips and sources go together, at each person's offset."""
-        from avsep.sync import embed_lips, embed_voices, score_people
+        from avsep.matching.synchrony import embed_lips, embed_voices, score_people
 
         device = self.separator.device
         synchrony = self.separator._model(SYNCHRONY_MODEL)
@@ -293,9 +293,9 @@ class _Run:
 
     def assigned(self, mixture: Spool, people: Sequence[Person]) -> Voices:
         """Separate by sound, then let the lips choose."""
-        from avsep.assign import assign
-        from avsep.sync import trust
-        from avsep.talk import gate, too_little
+        from avsep.matching.assignment import assign
+        from avsep.matching.synchrony import trust
+        from avsep.speech.activity import gate, too_little
 
         sources, speech, active = self.split(mixture, None, most=max(2, len(people)))
         scores = self.match(people, sources, active)
@@ -315,9 +315,9 @@ class _Run:
     def fused(self, model: Any, mixture: Spool, people: Sequence[Person]) -> Voices:
         """The lips steer the separation itself, once they are in step with the sound; what is separated by sound alone
         tells the offset."""
-        from avsep.separation import separate_faces
-        from avsep.sync import trust
-        from avsep.talk import activity, gate, listen, too_little
+        from avsep.inference.separation import separate_faces
+        from avsep.matching.synchrony import trust
+        from avsep.speech.activity import activity, gate, listen, too_little
 
         heard, _, active = self.hear(self.separator._model(DEFAULT_MODEL), mixture)
         offsets = self.match(people, heard, active).offsets
@@ -338,7 +338,7 @@ class _Run:
         """Files of every track, the residual and the manifest."""
         from avsep.media.decode import read_audio
         from avsep.media.person_video import PersonVideo, write_person_videos
-        from avsep.render import TrackReader, write_tracks
+        from avsep.output.tracks import TrackReader, write_tracks
 
         assert self.folder is not None
         names = [f"speaker_{i:02d}" for i in range(len(voices.gains))]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from avsep.spool import Spool
+    from avsep.storage.spool import Spool
 
 SAMPLE_RATE = 16_000
 """Rate every model works at, in Hz."""

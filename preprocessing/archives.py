@@ -14,7 +14,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from avsep.errors import InputError
-from avsep.files import write_lines
+from avsep.storage.files import write_lines
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip")
 _PART = re.compile(r"(.+part)a([a-z])")

@@ -30,7 +30,7 @@ from pathlib import Path
 
 from avsep.data.manifest import Utterance
 from avsep.errors import InputError, UsageError
-from avsep.files import write_lines
+from avsep.storage.files import write_lines
 from preprocessing.corpus import wrong_layout
 from preprocessing.faces_corpus import (
     DEV_SHARE,

@@ -21,10 +21,10 @@ import soundfile
 from avsep.data.manifest import SPLITS, Utterance, write_manifest
 from avsep.dsp.resample import model_blocks
 from avsep.errors import InputError
-from avsep.files import write_whole
 from avsep.media.audio import read_audio
 from avsep.media.probe import probe
 from avsep.signals import SAMPLE_RATE
+from avsep.storage.files import write_whole
 from preprocessing.jobs import add_workers, run_jobs
 
 SUFFIXES = frozenset(

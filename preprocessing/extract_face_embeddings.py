@@ -22,7 +22,7 @@ import numpy as np
 from avsep.data.manifest import Utterance, read_manifest, write_manifest
 from avsep.embeddings.face import FaceEmbedder, load_face_embedder
 from avsep.errors import InputError
-from avsep.files import write_whole
+from avsep.storage.files import write_whole
 from preprocessing.jobs import add_workers, command, run_jobs
 
 Embed = Callable[[np.ndarray], np.ndarray]

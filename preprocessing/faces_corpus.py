@@ -27,8 +27,8 @@ import soundfile
 from avsep.data.manifest import Utterance, write_manifest
 from avsep.errors import InputError, UsageError
 from avsep.faces.detect import Detector, MtcnnDetector
-from avsep.files import write_whole
 from avsep.signals import SAMPLE_RATE
+from avsep.storage.files import write_whole
 from preprocessing.archives import unpack_all
 from preprocessing.corpus import hashed_split, wrong_layout
 from preprocessing.jobs import add_count, add_workers, command, run_jobs

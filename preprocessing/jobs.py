@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from avsep.errors import AvsepError
-from avsep.files import write_lines
+from avsep.storage.files import write_lines
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")

@@ -27,7 +27,7 @@ import soundfile
 
 from avsep.data.manifest import Utterance, write_manifest
 from avsep.errors import InputError
-from avsep.files import write_lines, write_whole
+from avsep.storage.files import write_lines, write_whole
 from preprocessing.corpus import add_folders, read_table, wrong_layout
 from preprocessing.jobs import command, run_jobs
 

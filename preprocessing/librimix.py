@@ -23,7 +23,7 @@ import soundfile
 
 from avsep.data.lists import MixtureSpec, Part
 from avsep.errors import InputError, UsageError
-from avsep.files import write_whole
+from avsep.storage.files import write_whole
 from preprocessing.corpus import add_folders, folder_split, read_table, wrong_layout
 from preprocessing.jobs import command
 from preprocessing.mixture_lists import (

@@ -28,8 +28,8 @@ from avsep.data.lists import MixtureSpec, Part, read_list, write_list
 from avsep.data.manifest import SPLITS, Utterance, read_manifest
 from avsep.data.sound import read_sound
 from avsep.errors import InputError, UsageError
-from avsep.files import write_lines
 from avsep.signals import FRAME_RATE, HOP, SAMPLE_RATE
+from avsep.storage.files import write_lines
 from preprocessing.corpus import add_folders
 from preprocessing.jobs import command, run_jobs
 

@@ -24,8 +24,8 @@ import soundfile
 from avsep.data.manifest import SPLITS, Utterance, read_manifest
 from avsep.data.sound import read_sound
 from avsep.errors import AvsepError, InputError
-from avsep.files import write_lines, write_whole
 from avsep.signals import SAMPLE_RATE
+from avsep.storage.files import write_lines, write_whole
 from preprocessing.jobs import add_count, add_workers, command, run_jobs
 
 SEED = 0

@@ -19,8 +19,8 @@ import soundfile as sf
 from scipy.signal import lfilter
 
 from avsep.data.manifest import Utterance, write_manifest
-from avsep.files import write_whole
 from avsep.signals import HOP, SAMPLE_RATE
+from avsep.storage.files import write_whole
 from preprocessing.jobs import command
 
 SIZE = 96

@@ -24,8 +24,8 @@ import soundfile
 from avsep.data.manifest import SPLITS
 from avsep.dsp.resample import resample
 from avsep.errors import InputError
-from avsep.files import write_lines, write_whole
 from avsep.signals import SAMPLE_RATE
+from avsep.storage.files import write_lines, write_whole
 from preprocessing.corpus import Sound, add_folders, find_sounds, wrong_layout
 from preprocessing.corpus import decode as decode_other
 from preprocessing.jobs import command, run_jobs

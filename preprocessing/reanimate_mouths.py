@@ -28,8 +28,8 @@ import torchaudio
 from avsep.data.manifest import Utterance, read_manifest
 from avsep.data.sound import read_sound, read_talking
 from avsep.errors import InputError, UsageError
-from avsep.files import write_whole
 from avsep.signals import HOP, SAMPLE_RATE
+from avsep.storage.files import write_whole
 from preprocessing.animate_portraits import SHORTEST_SECONDS, find_recordings, speakers_in_turn
 from preprocessing.corpus import Sound
 from preprocessing.faces_corpus import clip_files, is_made, write_clips

@@ -9,8 +9,8 @@ import torch
 from data_factory import make_corpus
 
 from avsep.checkpoint import load_model
-from avsep.models.audio_only import AudioOnly
 from avsep.models.base import Model
+from avsep.models.conv_tasnet import AudioOnly
 from avsep.models.synchrony import Synchrony
 from avsep.signals import HOP
 from avsep.training import calibrate

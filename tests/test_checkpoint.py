@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 
 from avsep.checkpoint import find_weights, list_weights, load_model, load_weights, read_card, save_model
 from avsep.errors import OutputError, WeightsError
-from avsep.models.audio_only import AudioOnly
+from avsep.models.conv_tasnet import AudioOnly
 
 SMALL = {"filters": 16, "bottleneck": 8, "hidden": 12, "blocks": 2, "repeats": 2}
 
@@ -46,7 +46,7 @@ def header(tmp_path, **changes):
     good = {
         "format": 1,
         "name": "x",
-        "class_path": "avsep.models.audio_only.AudioOnly",
+        "class_path": "avsep.models.conv_tasnet.AudioOnly",
         "init_args": SMALL,
         "parameters": 1,
         "licence": "MIT",
@@ -68,8 +68,8 @@ def test_other_classes_are_never_loaded(tmp_path):
     [
         "avsep.models.base.nn.Module",  # by way of what a module of ours imports
         "avsep.models.base.inspect",
-        "avsep.models.audio_only.SAMPLE_RATE",
-        "avsep.models.audio_only.Encoder",  # ours, but no model
+        "avsep.models.conv_tasnet.SAMPLE_RATE",
+        "avsep.models.conv_tasnet.Encoder",  # ours, but no model
         "avsep.models.nothing.AudioOnly",
         "avsep.models..AudioOnly",
         "avsep.models.",

@@ -13,8 +13,8 @@ import soundfile
 
 from avsep.checkpoint import save_model
 from avsep.data.lists import MixtureSpec, Part, write_list
-from avsep.models.audio_only import AudioOnly
-from avsep.models.audio_visual import AudioVisual
+from avsep.models.av_conv_tasnet import AudioVisual
+from avsep.models.conv_tasnet import AudioOnly
 
 RATE, SECONDS = 16000, 0.5
 FAST = ("--metrics", "si_sdr,snr", "--no-pictures")

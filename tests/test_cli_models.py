@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from avsep.checkpoint import save_model
-from avsep.models.audio_only import AudioOnly
+from avsep.models.conv_tasnet import AudioOnly
 
 SMALL = {"filters": 16, "bottleneck": 8, "hidden": 12, "blocks": 2, "repeats": 2}
 

@@ -25,7 +25,7 @@ from avsep.evaluation import (
     summarise,
 )
 from avsep.evaluation import figures as names
-from avsep.metrics import BOUND_DB
+from avsep.evaluation.metrics import BOUND_DB
 
 RATE = 8000
 CHEAP = Scoring(groups=("si_sdr", "snr"))

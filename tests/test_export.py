@@ -13,14 +13,14 @@ from avsep.checkpoint import load_model
 from avsep.errors import UsageError, WeightsError
 from avsep.export.trained import find_config, read_trained
 from avsep.export.weights import read_about
-from avsep.models.audio_only import AudioOnly
+from avsep.models.conv_tasnet import AudioOnly
 
 SMALL = {"filters": 16, "bottleneck": 8, "hidden": 12, "blocks": 2, "repeats": 2}
 DATA = {"class_path": "avsep.data.mixtures.SpeechMixtures", "init_args": {"speech": "data/speech"}}
 
 
 def config(**changes) -> dict:
-    node = {"class_path": "avsep.models.audio_only.AudioOnly", "init_args": SMALL | changes}
+    node = {"class_path": "avsep.models.conv_tasnet.AudioOnly", "init_args": SMALL | changes}
     task = {"class_path": "avsep.training.separation.SeparationTask", "init_args": {"model": node}}
     return {"seed_everything": 0, "model": task, "data": DATA}
 

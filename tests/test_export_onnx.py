@@ -12,9 +12,9 @@ import torch
 
 from avsep.checkpoint import Card
 from avsep.errors import WeightsError
-from avsep.models.audio_only import AudioOnly
-from avsep.models.audio_visual import AudioVisual
+from avsep.models.av_conv_tasnet import AudioVisual
 from avsep.models.base import Model, SeparationModel
+from avsep.models.conv_tasnet import AudioOnly
 
 SIZES = {"filters": 16, "kernel": 64, "stride": 32, "bottleneck": 8, "hidden": 12, "blocks": 1, "repeats": 2}
 LIP = {"channels": 8, "widths": [4, 4, 8, 8], "temporal_channels": 8, "temporal_blocks": 1, "size": 48, "motion": True}

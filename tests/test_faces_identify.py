@@ -9,7 +9,7 @@ import pytest
 
 from avsep.faces.identify import BY_PLACE_ONLY, identify
 from avsep.signals import LIP_SIZE, FaceTrack, LipClip, Person
-from avsep.spool import Spool
+from avsep.storage.spool import Spool
 
 
 class ByColour:

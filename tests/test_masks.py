@@ -6,7 +6,7 @@ import torch
 from avsep.dsp.masks import MaskKind, ideal_masks, oracle_estimates
 from avsep.dsp.stft import istft, stft
 from avsep.errors import UsageError
-from avsep.metrics import si_sdr
+from avsep.evaluation.metrics import si_sdr
 
 KINDS: list[MaskKind] = ["IBM", "IRM", "WFM", "PSM", "binary"]
 

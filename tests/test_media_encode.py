@@ -19,7 +19,7 @@ from avsep.media import encode
 from avsep.media.decode import ClipInfo, picture_at, probe
 from avsep.media.encode import PersonVideo, WavWriter, write_jpeg, write_person_videos
 from avsep.signals import FaceTrack, LipClip, Person
-from avsep.spool import Spool
+from avsep.storage.spool import Spool
 
 
 def test_wav_keeps_every_bit(tmp_path: Path) -> None:

@@ -4,13 +4,13 @@ import pytest
 import torch
 import torchaudio
 
-from avsep.embeddings.lip import LipEncoder
-from avsep.embeddings.voice import VoiceEncoder
-from avsep.models.audio_only import AudioOnly
-from avsep.models.audio_visual import AudioVisual
-from avsep.models.decoder import Decoder
-from avsep.models.encoder import Encoder
-from avsep.models.layers import CumulativeLayerNorm, DepthwiseConv, GlobalLayerNorm, PReLU
+from avsep.models.av_conv_tasnet import AudioVisual
+from avsep.models.conv_tasnet import AudioOnly
+from avsep.models.parts.decoder import Decoder
+from avsep.models.parts.encoder import Encoder
+from avsep.models.parts.layers import CumulativeLayerNorm, DepthwiseConv, GlobalLayerNorm, PReLU
+from avsep.models.parts.lip_encoder import LipEncoder
+from avsep.models.parts.voice_encoder import VoiceEncoder
 from avsep.models.refined import Refined
 from avsep.models.separators.conv_tasnet import TemporalConvNet
 from avsep.models.synchrony import Synchrony, correlation

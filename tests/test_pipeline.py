@@ -11,8 +11,8 @@ from media_factory import tone, write_media
 from avsep import Options, Separator
 from avsep.cli.demo import CLIP, score
 from avsep.errors import UsageError, WeightsError
+from avsep.evaluation.metrics import si_sdr
 from avsep.media.decode import probe, read_audio
-from avsep.metrics import si_sdr
 
 CLIPS = Path(__file__).parents[1].parent / "shared" / "clips"
 real = pytest.mark.skipif(not CLIPS.exists(), reason="the real clips are not here")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from avsep.errors import AvsepError, InputError, UsageError
-from avsep.files import write_whole
+from avsep.storage.files import write_whole
 from preprocessing.jobs import add_workers, command, run_jobs
 
 

@@ -27,7 +27,7 @@ def check_stems(clips: Sequence[Path]) -> None:
 
 def check_target(target: Path, clip: Path, *, overwrite: bool) -> None:
     """Raise OutputError where the output folder of a clip cannot be written; changes nothing that stays."""
-    from avsep import workspace
+    from avsep.output import workspace
 
     workspace.check_target(target, overwrite)
     if target.exists():

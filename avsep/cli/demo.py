@@ -64,7 +64,7 @@ def score(manifest: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
     """
     import numpy as np
 
-    from avsep.metrics import si_sdr
+    from avsep.evaluation.metrics import si_sdr
 
     references = {side: _voice(_reference(side)) for side in SIDES}
     mixture = references["left"] + references["right"]

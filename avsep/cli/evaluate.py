@@ -105,7 +105,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     from avsep.evaluation import figures, masks
     from avsep.evaluation.run import evaluate
     from avsep.evaluation.score import Scoring
-    from avsep.workspace import workspace
+    from avsep.output.workspace import workspace
 
     _check_target(args.output, args.overwrite)
     groups, notes = figures.usable(figures.parse_groups(args.metrics))
@@ -254,8 +254,8 @@ def _write(
 
 def _check_target(target: Path, overwrite: bool) -> None:
     """Before anything is read. --overwrite is for our own results; a slip in -o must not cost anybody's files."""
-    from avsep import workspace
     from avsep.evaluation.report import CSV, JSON
+    from avsep.output import workspace
 
     workspace.check_target(target, overwrite)
     if target.exists() and any(target.iterdir()) and not all((target / name).is_file() for name in (CSV, JSON)):

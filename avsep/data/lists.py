@@ -21,8 +21,8 @@ from torch.utils.data import Dataset
 
 from avsep.data.sound import pictures_in, read_lips, read_sound
 from avsep.errors import InputError
-from avsep.files import path_from, write_lines
 from avsep.signals import FRAME_RATE, SAMPLE_RATE
+from avsep.storage.files import path_from, write_lines
 
 COLUMNS = ("mixture", "seconds", "role", "speaker", "audio", "lips", "start_seconds", "gain")
 ROLES = ("voice", "noise")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from avsep.errors import InputError
-from avsep.files import path_from, write_lines
+from avsep.storage.files import path_from, write_lines
 
 
 @dataclass(frozen=True)

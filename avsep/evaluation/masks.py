@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from avsep import metrics
 from avsep.errors import UsageError
+from avsep.evaluation import metrics
 
 if TYPE_CHECKING:
     from avsep.dsp.masks import MaskKind

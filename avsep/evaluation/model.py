@@ -11,16 +11,16 @@ import numpy as np
 import torch
 
 from avsep.checkpoint import Card, load_model
-from avsep.cycle_spin import cycle_spin
 from avsep.data.lists import FixedMixtures, MixtureSpec, read_list, render
 from avsep.dsp.remask import remask
 from avsep.errors import InputError, UsageError, WeightsError
 from avsep.evaluation.files import TOLERANCE_SECONDS, TrialFiles, trial_files
 from avsep.evaluation.folders import list_folder
 from avsep.evaluation.trial import Trial
+from avsep.inference.cycle_spin import cycle_spin
+from avsep.inference.stitch import segments, stitch
 from avsep.models.base import SeparationModel
 from avsep.signals import FRAME_RATE
-from avsep.stitch import segments, stitch
 
 LONGEST_SECONDS = 60
 """Mixtures up to this length go through the model in one piece, as papers do; longer ones in such pieces."""
@@ -40,8 +40,8 @@ def load_separation_model(name_or_path: str | Path, device: str = "cpu") -> tupl
 
 @dataclass(frozen=True, eq=False)
 class Listener:
-    """A model and how it is run. shifts: passes whose mean is taken (see avsep.cycle_spin), for models without lips.
-    remasked: its estimates are fitted to the mixture."""
+    """A model and how it is run. shifts: passes whose mean is taken (see avsep.inference.cycle_spin), for models without
+    lips. remasked: its estimates are fitted to the mixture."""
 
     model: SeparationModel
     shifts: int = 1

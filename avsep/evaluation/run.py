@@ -11,7 +11,7 @@ from multiprocessing import get_context
 
 from avsep.evaluation.score import DEFAULT, ESTIMATE, Row, Scoring, score
 from avsep.evaluation.trial import Trial, TrialSource
-from avsep.separation import silent
+from avsep.inference.separation import silent
 from avsep.signals import ProgressHook
 
 STEP = "evaluation"

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from avsep import metrics
 from avsep.errors import InputError
-from avsep.evaluation import bss, masks, perceptual
+from avsep.evaluation import bss, masks, metrics, perceptual
 from avsep.evaluation.figures import DEFAULT_GROUPS
 from avsep.evaluation.matching import Match, match_estimates
 from avsep.evaluation.trial import Trial

@@ -12,7 +12,7 @@ from avsep.faces.detect import NOTHING, Detections, Detector, MtcnnDetector
 from avsep.faces.shots import CutFinder
 from avsep.faces.track import DETECT_EVERY, LONGEST_GAP, Following, Picture, match
 from avsep.signals import FRAME_RATE, LIP_SIZE, FaceTrack, VideoFrames
-from avsep.spool import Spool
+from avsep.storage.spool import Spool
 
 SMALLEST_FACE = 20.0
 """Height in pixels of the preview of the smallest face looked for (about 40 of a 720p picture)."""

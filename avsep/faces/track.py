@@ -10,9 +10,9 @@ import numpy as np
 
 from avsep.faces import flow
 from avsep.faces.detect import Detections
-from avsep.lips import crop_lips, lip_quality
+from avsep.faces.lips import crop_lips, lip_quality
 from avsep.signals import FRAME_RATE, LIP_SIZE, FaceTrack, LipClip
-from avsep.spool import Spool
+from avsep.storage.spool import Spool
 
 DETECT_EVERY = 8
 """Grid numbers between scans for faces (0.32 s)."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from avsep.models.audio_only import AudioOnly
 from avsep.models.base import SeparationModel
-from avsep.models.decoder import Decoder
-from avsep.models.encoder import Encoder
-from avsep.models.fusion import ConcatFusion
-from avsep.models.layers import PointwiseConv
+from avsep.models.conv_tasnet import AudioOnly
+from avsep.models.parts.decoder import Decoder
+from avsep.models.parts.encoder import Encoder
+from avsep.models.parts.fusion import ConcatFusion
+from avsep.models.parts.layers import PointwiseConv
 from avsep.models.separators.conv_tasnet import TemporalConvNet
 from avsep.models.synchrony import Synchrony, correlation
 from avsep.signals import FRAME_RATE, SAMPLE_RATE

@@ -8,9 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from avsep.embeddings.lip import LipEncoder
-from avsep.embeddings.voice import VoiceEncoder
 from avsep.models.base import Model
+from avsep.models.parts.lip_encoder import LipEncoder
+from avsep.models.parts.voice_encoder import VoiceEncoder
 from avsep.signals import SAMPLE_RATE
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from avsep.embeddings.lip import LipEncoder
-from avsep.embeddings.voice import VoiceEncoder
+from avsep.models.parts.lip_encoder import LipEncoder
+from avsep.models.parts.voice_encoder import VoiceEncoder
 from avsep.models.synchrony import Synchrony
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from avsep.errors import TrainingError
-from avsep.files import write_whole
+from avsep.storage.files import write_whole
 
 NAMES_SHOWN = 5
 """Longer lists of items are cut; the saved file has them all."""

@@ -17,8 +17,8 @@ from avsep.training.gain import improvement
 from avsep.training.guard import stop_unless_finite, stop_unless_finite_gradient
 from avsep.training.optimizers import AdamForAll, Stepping
 from avsep.training.schedules import Plateau, Schedule
-from avsep.training.start import StartFrom
-from avsep.training.start import start as start_from
+from avsep.training.warm_start import StartFrom
+from avsep.training.warm_start import start as start_from
 
 Batch = dict[str, Any]
 

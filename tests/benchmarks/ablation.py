@@ -31,7 +31,7 @@ from avsep.data.corpus import Corpus
 from avsep.data.manifest import read_manifest
 from avsep.data.sound import read_lips, read_sound
 from avsep.dsp.remask import remask
-from avsep.metrics import si_sdr
+from avsep.evaluation.metrics import si_sdr
 from avsep.models.base import SeparationModel
 from avsep.models.synchrony import Synchrony, correlation
 from avsep.signals import HOP, SAMPLE_RATE

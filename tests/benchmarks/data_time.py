@@ -41,7 +41,7 @@ from avsep.data.mixtures import Mixtures, Recipe
 from avsep.data.order import training_loader
 from avsep.data.rooms import ImageRooms
 from avsep.losses import PermutationInvariant
-from avsep.models.audio_only import AudioOnly
+from avsep.models.conv_tasnet import AudioOnly
 
 LIMIT = 0.05
 LIPS: list[LipAugment] = [

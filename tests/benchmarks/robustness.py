@@ -27,7 +27,7 @@ from bench import machine
 from scipy.signal import fftconvolve
 
 from avsep.data.sound import read_sound
-from avsep.metrics import si_sdr
+from avsep.evaluation.metrics import si_sdr
 from avsep.pipeline import Options, Separator
 from avsep.signals import FRAME_RATE, HOP, SAMPLE_RATE
 

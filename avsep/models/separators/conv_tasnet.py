@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from avsep.models.layers import NORMS, DepthwiseConv, PointwiseConv, PReLU
+from avsep.models.parts.layers import NORMS, DepthwiseConv, PointwiseConv, PReLU
 
 
 class ConvBlock(nn.Module):

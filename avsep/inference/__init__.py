@@ -1,0 +1,1 @@
+"""Runs any model over a long signal."""

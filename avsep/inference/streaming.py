@@ -1,0 +1,124 @@
+"""A causal model fed piece by piece: the same output as over the whole file, as soon as it can be known."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from avsep.models.conv_tasnet import AudioOnly
+from avsep.models.parts.layers import CumulativeLayerNorm, DepthwiseConv
+
+
+class StreamingSeparator:
+    """Separates a stream with a causal `AudioOnly` (causal=True, norm="cLN"); pieces may have any length.
+
+    >>> stream = StreamingSeparator(model)
+    >>> for chunk in chunks:
+    ...     play(stream.feed(chunk))
+    >>> play(stream.finish())
+
+    All outputs joined equal model(mixture) to rounding. Memory does not grow with the length of the stream. The model
+    is not changed; its parameters are shared.
+
+    latency: samples that must have been heard, from a sample on, before it comes out: the encoder's kernel. The most
+    that is held back is one sample less than that.
+    """
+
+    def __init__(self, model: AudioOnly, batch: int = 1) -> None:
+        norm, causal = model.init_args["norm"], model.init_args["causal"]
+        if not causal or norm != "cLN":
+            raise ValueError(
+                f"streaming needs a model with causal=True and norm='cLN'; this one has causal={causal}, norm={norm!r}"
+            )
+        self.encoder, self.decoder = model.encoder, model.decoder
+        shared = {id(parameter): parameter for parameter in model.parameters()}
+        self._separator = _with_memory(copy.deepcopy(model.separator, shared)).eval()
+        self.latency, self.stride = model.encoder.kernel, model.encoder.stride
+        self._edge = self.latency - self.stride
+        like = next(model.parameters())
+        # As the encoder pads: zeros before the first sample; what the decoder makes of them is no output.
+        self._heard = like.new_zeros(batch, self._edge)
+        self._tail = like.new_zeros(batch, model.separator.sources, self._edge)
+        self._surplus = self._edge
+        self._fed = self._given = 0
+
+    @torch.no_grad()
+    def feed(self, chunk: Tensor) -> Tensor:
+        """The next samples (batch, time) -> estimates (batch, sources, ready), ready >= 0."""
+        self._fed += chunk.shape[-1]
+        estimates = self._advance(chunk)
+        self._given += estimates.shape[-1]
+        return estimates
+
+    @torch.no_grad()
+    def finish(self) -> Tensor:
+        """The end of the stream: the samples held back (batch, sources, at most latency - 1)."""
+        missing = self._fed - self._given
+        silence = self._heard.new_zeros(len(self._heard), self._edge + -self._fed % self.stride)
+        return self._advance(silence)[..., :missing]
+
+    def _advance(self, chunk: Tensor) -> Tensor:
+        heard = torch.cat([self._heard, chunk], dim=-1)
+        count = (heard.shape[-1] - self._edge) // self.stride
+        ready = count * self.stride
+        self._heard = heard[:, ready:]
+        if not count:
+            return self._tail[..., :0]
+        frames = self.encoder.filter(heard[:, : ready + self._edge])
+        masked = self._separator(frames) * frames.unsqueeze(1)
+        waveform = self.decoder.overlap_add(masked)
+        waveform = waveform + F.pad(self._tail, (0, ready))
+        self._tail = waveform[..., ready:]
+        skip = min(self._surplus, ready)
+        self._surplus -= skip
+        return waveform[..., skip:ready]
+
+
+class _RunningNorm(nn.Module):
+    """A cumulative norm that remembers its sums. They are kept in double precision, for streams of hours."""
+
+    def __init__(self, norm: CumulativeLayerNorm) -> None:
+        super().__init__()
+        self.norm = norm
+        self.sums: tuple[Tensor, ...] | None = None
+        self.count = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        sums = [s.double().cumsum(-1) for s in self.norm.sums(x)]
+        if self.sums is not None:
+            sums = [s + before for s, before in zip(sums, self.sums, strict=True)]
+        normal = self.norm.normalise(x, sums[0], sums[1], self.count)
+        self.sums = tuple(s[:, -1:] for s in sums)
+        self.count += x.shape[1]
+        return normal
+
+
+class _RunningConv(nn.Module):
+    """A causal convolution that remembers the frames it reaches back to."""
+
+    def __init__(self, conv: DepthwiseConv) -> None:
+        super().__init__()
+        self.conv = conv
+        self.past: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        reach = -min(self.conv.offsets)
+        past = x.new_zeros(len(x), reach, x.shape[2]) if self.past is None else self.past
+        x = torch.cat([past, x], dim=1)
+        self.past = x[:, x.shape[1] - reach :]
+        return self.conv(x)[:, reach:]
+
+
+def _with_memory(module: nn.Module) -> nn.Module:
+    """Swap every layer that looks back in time for one that remembers; the others work frame by frame."""
+    for name, child in module.named_children():
+        if isinstance(child, CumulativeLayerNorm):
+            setattr(module, name, _RunningNorm(child))
+        elif isinstance(child, DepthwiseConv):
+            setattr(module, name, _RunningConv(child))
+        else:
+            _with_memory(child)
+    return module

@@ -1,0 +1,1 @@
+"""Which voice belongs to which face."""

@@ -1,0 +1,1 @@
+"""One way to turn a scene into tracks a file."""

@@ -1,0 +1,115 @@
+"""Which source is whose: the lips decide, steadily."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from avsep.matching.assignment import SWITCH_COST, assign, best_path, joint_scores
+
+
+def change_cost(before: tuple[int, ...], after: tuple[int, ...], switch_cost: float, exchange_cost: float) -> float:
+    switched = switch_cost * sum(a != b for a, b in zip(before, after, strict=True))
+    return min(switched, exchange_cost) if before != after and before[::-1] == after else switched
+
+
+def value_of(scores: np.ndarray, path: list[tuple[int, ...]], *costs: float) -> float:
+    gained = sum(scores[i][s] for i, s in enumerate(path))
+    return gained - sum(change_cost(p, q, *costs) for p, q in itertools.pairwise(path))
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("costs", [(1.5, 1.5), (1.5, 9.0), (2.0, 0.5)])
+def test_best_path_is_the_best_of_all_paths(seed, costs):
+    scores = np.random.default_rng(seed).normal(scale=2, size=(4, 3, 3))
+    path = [tuple(int(owner) for owner in state) for state in best_path(scores, *costs)]
+    best = max(value_of(scores, list(p), *costs) for p in itertools.product(np.ndindex(3, 3), repeat=4))
+    assert value_of(scores, path, *costs) == pytest.approx(best)
+
+
+def odds_of(owner_of_source: list[list[int]], people: int, strength: float = 3.0) -> np.ndarray:
+    """(cells, people, sources) log odds that favour the given owner; -1 is nobody."""
+    out = np.full((len(owner_of_source), people, len(owner_of_source[0])), -strength)
+    for cell, owners in enumerate(owner_of_source):
+        for source, owner in enumerate(owners):
+            if owner >= 0:
+                out[cell, owner, source] = strength
+    return out
+
+
+def test_each_face_gets_its_voice():
+    owned = assign(odds_of([[1, 0]] * 10, 2), np.ones((10, 2)), 100)
+    np.testing.assert_array_equal(owned.gains[0, 1], 1)
+    np.testing.assert_array_equal(owned.gains[1, 0], 1)
+    assert owned.gains[0, 0].max() == owned.gains[1, 1].max() == 0
+    assert owned.owned.tolist() == [[[0, 1], [1, 0]]] * 10
+
+
+def test_a_single_contrary_cell_does_not_swap():
+    truth = [[0, 1]] * 10
+    truth[5] = [1, 0]
+    owned = assign(odds_of(truth, 2, strength=SWITCH_COST), np.ones((10, 2)), 100)
+    np.testing.assert_array_equal(owned.gains[0, 0], 1)
+
+
+def test_sources_that_change_places_are_followed():
+    owned = assign(odds_of([[0, 1]] * 10 + [[1, 0]] * 10, 2), np.ones((20, 2)), 200)
+    assert owned.gains[0, 0, 40] == owned.gains[0, 1, 160] == 1
+    assert owned.gains[0, 0, 160] == owned.gains[0, 1, 40] == 0
+
+
+def test_a_voice_nobody_moves_lips_to_is_nobodys():
+    owned = assign(odds_of([[-1, -1]] * 10, 2), np.ones((10, 2)), 100)
+    assert owned.gains.max() == 0
+    assert not owned.owned.any()
+
+
+def test_what_is_given_is_never_more_than_the_source():
+    rng = np.random.default_rng(1)
+    owned = assign(rng.normal(scale=4, size=(30, 4, 2)), rng.random((30, 2)), 297)
+    assert owned.gains.min() >= 0
+    assert owned.gains.sum(axis=0).max() <= 1 + 1e-6
+
+
+def test_two_active_sources_of_one_face_cost():
+    scores = joint_scores(np.zeros((1, 1, 2)), np.ones((1, 2)))
+    assert scores[0, 0, 0] < scores[0, 0, 1] == scores[0, 1, 1]
+
+
+def test_nothing_heard_gives_no_nan():
+    owned = assign(np.full((3, 1, 2), np.nan), np.zeros((3, 2)), 25)
+    assert np.isfinite(owned.gains).all()
+
+
+def test_a_voice_while_no_face_is_to_be_seen_gets_a_track():
+    odds = odds_of([[0, -1]] * 10 + [[-1, -1]] * 20, 1)
+    odds[10:] = np.nan
+    activity = np.ones((30, 2))
+    activity[:, 1] = 0
+    activity[10:, 0] = 0
+    activity[15:, 1] = 1
+    owned = assign(odds, activity, 300)
+    assert owned.gains.shape == (2, 2, 300)
+    np.testing.assert_array_equal(owned.gains[1, 1, 160:], 1)
+    assert owned.gains[0, 1].max() == owned.gains[1, 0].max() == 0
+
+
+def test_a_voice_goes_on_with_its_person_through_a_short_absence():
+    odds = odds_of([[0, -1]] * 30, 1)
+    odds[12:16] = np.nan
+    activity = np.ones((30, 2))
+    activity[:, 1] = 0
+    owned = assign(odds, activity, 300)
+    np.testing.assert_array_equal(owned.gains[0, 0], 1)
+    assert len(owned.gains) == 1
+
+
+def test_a_voice_without_a_face_is_a_track_where_it_goes_on_for_a_while():
+    odds = np.full((60, 1, 1), np.nan)
+    odds[10:30], odds[32:50] = -9.0, -9.0  # a face that does not speak; dark before, for a moment between, and after
+    owned = assign(odds, np.ones((60, 1)), 600)
+    assert len(owned.gains) == 2
+    voice = owned.gains[1, 0, 5::10]
+    assert voice[:9].all()
+    assert not voice[12:48].any()
+    assert voice[52:].all()
