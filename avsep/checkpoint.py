@@ -23,14 +23,32 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 ALLOWED_MODULES = "avsep.models."
-MOVED = {
-    "avsep.models.audio_only.AudioOnly": "avsep.models.conv_tasnet.AudioOnly",
-    "avsep.models.audio_visual.AudioVisual": "avsep.models.av_conv_tasnet.AudioVisual",
-}
-"""Classes that files of earlier versions know under another path."""
 BUNDLED = resources.files("avsep") / "assets" / "weights"
 SHOWN = 3
 """Keys that a message names before it says how many more there are."""
+MOST_DEPTH, MOST_NODES = 8, 64
+"""Parts within parts, and parts in all, that a description may name."""
+MOST_NUMBERS, MOST_TENSORS = 2_000_000_000, 100_000
+"""What a model that is not read from a file may make while it is built."""
+LARGEST = 30_000.0
+"""Weights beyond this are no result of a training: products of a few of them overflow. The bundled ones stay below
+100."""
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What became of a class that files of earlier versions name. tensors: beginnings of names, old -> new."""
+
+    class_path: str
+    tensors: Mapping[str, str] = field(default_factory=dict)
+
+
+MOVED = {
+    "avsep.models.audio_only.AudioOnly": Moved("avsep.models.conv_tasnet.ConvTasNet"),
+    "avsep.models.audio_visual.AudioVisual": Moved(
+        "avsep.models.av_conv_tasnet.AVConvTasNet", {"lip_encoder.": "cue_encoder."}
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -186,8 +204,11 @@ def load_model(name_or_path: str | Path, device: str = "cpu") -> tuple[Model, Ca
     path = find_weights(name_or_path)
     card = read_card(path)
     try:
-        model = build_model(card.class_path, card.init_args)
-        load_weights(model, load_file(path), "the file")
+        weights = load_file(path)
+        # Building makes each tensor, and fills some of them from another one.
+        room = 3 * sum(tensor.numel() for tensor in weights.values()) + 10_000_000
+        model = build_model(card.class_path, card.init_args, room)
+        load_weights(model, _renamed(weights, card.class_path), "the file")
     except Exception as error:
         raise WeightsError(
             f"the weights in {path} do not fit their own description ({card.class_path}): {error} The file is damaged."
@@ -195,51 +216,118 @@ def load_model(name_or_path: str | Path, device: str = "cpu") -> tuple[Model, Ca
     return model.eval().to(device), card
 
 
-def build_model(class_path: str, init_args: Mapping[str, Any]) -> Model:
+def build_model(class_path: str, init_args: Mapping[str, Any], most_numbers: int = MOST_NUMBERS) -> Model:
     """A model of avsep.models from its class path and arguments, with fresh weights.
 
-    Nothing but a subclass of `Model` is ever called. Raises WeightsError for everything else and for arguments
-    that the class does not take.
+    Arguments may hold parts as {"class_path": ..., "init_args": ...}. Nothing but a subclass of `Part` under
+    avsep.models is ever called, the model itself being a `Model`. Raises WeightsError for everything else, for
+    arguments that the class does not take, for descriptions that are nested too deeply, and before tensors of more than
+    `most_numbers` numbers in all are made.
     """
     from avsep.models.base import Model
+    from avsep.models.limits import Limited
 
-    class_path = MOVED.get(class_path, class_path)
-    module, _, name = str(class_path).rpartition(".")
+    with Limited(most_numbers, MOST_TENSORS):
+        model = _Builder().build(class_path, init_args, 0)
+    if not isinstance(model, Model):
+        raise WeightsError(f"class {class_path!r} is a part of models of avsep, not a model.")
+    return model
+
+
+class _Builder:
+    """Builds the parts that a description names, and counts them."""
+
+    def __init__(self) -> None:
+        self.nodes = 0
+
+    def build(self, class_path: str, init_args: Mapping[str, Any], depth: int) -> Any:
+        self.nodes += 1
+        if depth > MOST_DEPTH or self.nodes > MOST_NODES:
+            raise WeightsError(
+                f"the description of the model has more than {MOST_NODES} parts, or parts {MOST_DEPTH} levels deep."
+            )
+        found = _part_class(class_path)
+        arguments = {key: self.value(value, depth + 1) for key, value in dict(init_args).items()}
+        try:
+            return found(**arguments)
+        except (TypeError, ValueError, RuntimeError, KeyError, OverflowError, MemoryError) as error:
+            raise WeightsError(f"{found.__name__} cannot be built with its init_args: {_one_line(error)}.") from error
+
+    def value(self, value: Any, depth: int) -> Any:
+        if isinstance(value, Mapping):
+            if "class_path" in value:
+                return self.build(value["class_path"], value.get("init_args") or {}, depth)
+            return {key: self.value(item, depth) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.value(item, depth) for item in value]
+        return value
+
+
+def _part_class(class_path: Any) -> type:
+    """The class, which is a part of models; WeightsError for anything else."""
+    from avsep.models.base import Part
+
+    path = MOVED[class_path].class_path if class_path in MOVED else str(class_path)
+    module, _, name = path.rpartition(".")
     found = None
-    if str(class_path).startswith(ALLOWED_MODULES):
+    if path.startswith(ALLOWED_MODULES):
         try:
             found = getattr(importlib.import_module(module), name, None)
         except ImportError:
             found = None
-    if not (isinstance(found, type) and issubclass(found, Model) and found.__module__.startswith(ALLOWED_MODULES)):
+    if not (isinstance(found, type) and issubclass(found, Part) and found.__module__.startswith(ALLOWED_MODULES)):
         raise WeightsError(f"class {class_path!r} is not a model of avsep (a class under {ALLOWED_MODULES[:-1]}).")
-    try:
-        return found(**init_args)
-    except (TypeError, ValueError, RuntimeError, KeyError, OverflowError) as error:
-        raise WeightsError(f"{name} cannot be built with its init_args: {_one_line(error)}.") from error
+    return found
+
+
+def _renamed(weights: Mapping[str, Tensor], class_path: str) -> dict[str, Tensor]:
+    """The tensors under the names they have today."""
+    moved = MOVED[class_path].tensors if class_path in MOVED else {}
+
+    def name(key: str) -> str:
+        old = next((begin for begin in moved if key.startswith(begin)), "")
+        return moved[old] + key.removeprefix(old) if old else key
+
+    return {name(key): tensor for key, tensor in weights.items()}
 
 
 def load_weights(model: Model, weights: Mapping[str, Tensor], source: str) -> None:
-    """Put tensors into a model. Raises WeightsError naming keys and shapes that differ, in one line.
+    """Put tensors into a model. Raises WeightsError naming keys and shapes that differ, and values that no training
+    leaves, in one line.
 
     source: what holds the tensors, for the message.
     """
     own = model.state_dict()
+    common = [key for key in own if key in weights]
     shapes = [
         f"{key} is {tuple(weights[key].shape)} in {source} and {tuple(own[key].shape)} in the configuration"
-        for key in own
-        if key in weights and weights[key].shape != own[key].shape
+        for key in common
+        if weights[key].shape != own[key].shape
+    ]
+    kinds = [
+        f"{key} is of type {weights[key].dtype} in {source}, expected {own[key].dtype}"
+        for key in common
+        if weights[key].is_floating_point() != own[key].is_floating_point() or weights[key].is_complex()
     ]
     problems = []
     if missing := [key for key in own if key not in weights]:
         problems.append(f"{source} lacks {_some(missing)}")
     if unknown := [key for key in weights if key not in own]:
         problems.append(f"{source} has {_some(unknown)}, which the configuration has not")
-    if shapes:
-        problems.append(_some(shapes))
+    problems += [_some(found) for found in (shapes, kinds) if found]
+    if not problems and (wild := [key for key in common if not _sane(weights[key])]):
+        problems.append(
+            f"{_some(wild)} in {source} holds values that are not numbers or beyond +-{LARGEST:g}, which no training "
+            "that went well leaves"
+        )
     if problems:
         raise WeightsError("; ".join(problems) + ".")
     model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
+
+
+def _sane(tensor: Tensor) -> bool:
+    # A comparison with NaN is false.
+    return not tensor.is_floating_point() or bool((tensor.float().abs() <= LARGEST).all())
 
 
 def _some(entries: list[str]) -> str:

@@ -10,7 +10,7 @@ from data_factory import make_corpus
 
 from avsep.checkpoint import load_model
 from avsep.models.base import Model
-from avsep.models.conv_tasnet import AudioOnly
+from avsep.models.conv_tasnet import ConvTasNet
 from avsep.models.synchrony import Synchrony
 from avsep.signals import HOP
 from avsep.training import calibrate
@@ -69,9 +69,9 @@ def test_several_trainings_become_one_file(run, tmp_path, capsys):
 
 
 def test_other_models_are_refused(run, tmp_path, capsys):
-    model = AudioOnly(filters=8, kernel=8, stride=4, bottleneck=4, hidden=6, blocks=2, repeats=1)
+    model = ConvTasNet(filters=8, kernel=8, stride=4, bottleneck=4, hidden=6, blocks=2, repeats=1)
     assert calibrate.main([save_run(tmp_path, "ear", model, {})]) == 1
-    assert "ear.ckpt holds a AudioOnly; only a Synchrony can be calibrated" in capsys.readouterr().err
+    assert "ear.ckpt holds a ConvTasNet; only a Synchrony can be calibrated" in capsys.readouterr().err
     assert calibrate.main([str(tmp_path / "none.ckpt")]) == 1
     assert "none.ckpt" in capsys.readouterr().err
     (tmp_path / "ada" / "config.yaml").unlink()

@@ -9,14 +9,14 @@ from safetensors.numpy import save_file
 
 from avsep.checkpoint import find_weights, list_weights, load_model, load_weights, read_card, save_model
 from avsep.errors import OutputError, WeightsError
-from avsep.models.conv_tasnet import AudioOnly
+from avsep.models.conv_tasnet import ConvTasNet
 
 SMALL = {"filters": 16, "bottleneck": 8, "hidden": 12, "blocks": 2, "repeats": 2}
 
 
 def test_a_saved_model_comes_back(tmp_path):
     torch.manual_seed(0)
-    model = AudioOnly(**SMALL).half().float().eval()
+    model = ConvTasNet(**SMALL).half().float().eval()
     path = tmp_path / "small.safetensors"
     save_model(path, model, "small", "MIT", {"data": "none"}, {"si_sdr_i_db": 1.5})
     again, card = load_model(path)
@@ -46,7 +46,7 @@ def header(tmp_path, **changes):
     good = {
         "format": 1,
         "name": "x",
-        "class_path": "avsep.models.conv_tasnet.AudioOnly",
+        "class_path": "avsep.models.conv_tasnet.ConvTasNet",
         "init_args": SMALL,
         "parameters": 1,
         "licence": "MIT",
@@ -70,8 +70,8 @@ def test_other_classes_are_never_loaded(tmp_path):
         "avsep.models.base.inspect",
         "avsep.models.conv_tasnet.SAMPLE_RATE",
         "avsep.models.conv_tasnet.Encoder",  # ours, but no model
-        "avsep.models.nothing.AudioOnly",
-        "avsep.models..AudioOnly",
+        "avsep.models.nothing.ConvTasNet",
+        "avsep.models..ConvTasNet",
         "avsep.models.",
     ],
 )
@@ -96,8 +96,8 @@ def test_a_header_of_other_types(tmp_path, change, part):
 
 
 def test_differences_are_named_by_key_and_shape():
-    model = AudioOnly(**SMALL)
-    weights = AudioOnly(**SMALL | {"filters": 8}).state_dict()
+    model = ConvTasNet(**SMALL)
+    weights = ConvTasNet(**SMALL | {"filters": 8}).state_dict()
     weights["extra"] = weights.pop("decoder.conv.weight")
     with pytest.raises(WeightsError) as caught:
         load_weights(model, weights, "the file")
@@ -108,7 +108,7 @@ def test_differences_are_named_by_key_and_shape():
 
 
 def test_values_beyond_half_precision_are_kept(tmp_path):
-    model = AudioOnly(**SMALL)
+    model = ConvTasNet(**SMALL)
     model.encoder.conv.weight.data[0, 0, 0] = 1e6
     save_model(tmp_path / "big.safetensors", model, "big", "MIT", {})
     assert load_model(tmp_path / "big.safetensors")[0].encoder.conv.weight[0, 0, 0] == 1e6
@@ -116,11 +116,11 @@ def test_values_beyond_half_precision_are_kept(tmp_path):
 
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(OutputError, match=r"cannot write .*gone/x.safetensors: No such file"):
-        save_model(tmp_path / "gone" / "x.safetensors", AudioOnly(**SMALL), "x", "MIT", {})
+        save_model(tmp_path / "gone" / "x.safetensors", ConvTasNet(**SMALL), "x", "MIT", {})
 
 
 def test_others_may_read_what_is_written(tmp_path):
-    save_model(tmp_path / "x.safetensors", AudioOnly(**SMALL), "x", "MIT", {})
+    save_model(tmp_path / "x.safetensors", ConvTasNet(**SMALL), "x", "MIT", {})
     (tmp_path / "plain").touch()
     assert (tmp_path / "x.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
 

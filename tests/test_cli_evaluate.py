@@ -13,8 +13,8 @@ import soundfile
 
 from avsep.checkpoint import save_model
 from avsep.data.lists import MixtureSpec, Part, write_list
-from avsep.models.av_conv_tasnet import AudioVisual
-from avsep.models.conv_tasnet import AudioOnly
+from avsep.models.av_conv_tasnet import AVConvTasNet
+from avsep.models.conv_tasnet import ConvTasNet
 
 RATE, SECONDS = 16000, 0.5
 FAST = ("--metrics", "si_sdr,snr", "--no-pictures")
@@ -66,7 +66,7 @@ def test_list(tmp_path: Path) -> Path:
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An audio-only model of a few parameters, untrained."""
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    tiny = AudioOnly(2, filters=8, bottleneck=4, hidden=4, blocks=1, repeats=1)
+    tiny = ConvTasNet(2, filters=8, bottleneck=4, hidden=4, blocks=1, repeats=1)
     save_model(path, tiny, "tiny", "MIT", {"data": "none"})
     return path
 
@@ -205,7 +205,7 @@ def test_a_model_on_a_test_list_and_on_a_folder(cli, folders, test_list: Path, m
 
 
 def test_a_model_of_lips_keeps_the_order_of_the_faces(cli, test_list: Path, tmp_path: Path) -> None:
-    tiny = AudioVisual(filters=8, bottleneck=4, hidden=4, blocks=1, repeats=2)
+    tiny = AVConvTasNet(filters=8, bottleneck=4, hidden=4, blocks=1, repeats=2)
     save_model(tmp_path / "lips.safetensors", tiny, "tiny-lips", "MIT", {"data": "none"})
     code, _, err = cli("evaluate", test_list, "--model", tmp_path / "lips.safetensors", *FAST)
     assert code == 1
@@ -371,7 +371,7 @@ def test_a_mixture_without_estimates(cli, folders) -> None:
 
 
 def test_a_model_of_another_rate(cli, folders, model: Path, tmp_path: Path) -> None:
-    narrow = AudioOnly(2, filters=8, bottleneck=4, hidden=4, blocks=1, repeats=1, sample_rate=8000)
+    narrow = ConvTasNet(2, filters=8, bottleneck=4, hidden=4, blocks=1, repeats=1, sample_rate=8000)
     save_model(tmp_path / "narrow.safetensors", narrow, "narrow", "MIT", {"data": "none"})
     arguments = ("evaluate", folders[0], "--model", tmp_path / "narrow.safetensors", *FAST)
     failure(cli(*arguments), "s1.wav: is at 16000 Hz, expected 8000 Hz", "--sample-rate 8000")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from avsep.checkpoint import save_model
-from avsep.models.conv_tasnet import AudioOnly
+from avsep.models.conv_tasnet import ConvTasNet
 
 SMALL = {"filters": 16, "bottleneck": 8, "hidden": 12, "blocks": 2, "repeats": 2}
 
@@ -20,8 +20,8 @@ def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "mine"
     folder.mkdir()
     lineage = {"data": ["Tones, 3 speakers, CC0", "Clicks"], "command": "avsep fit"}
-    save_model(folder / "a.safetensors", AudioOnly(**SMALL), "a", "CC0; see tones", lineage, {"SI-SDRi (dB)": 7.25})
-    save_model(folder / "b.safetensors", AudioOnly(**SMALL), "b", "MIT", {"data": {"class_path": "x.data.Songs"}})
+    save_model(folder / "a.safetensors", ConvTasNet(**SMALL), "a", "CC0; see tones", lineage, {"SI-SDRi (dB)": 7.25})
+    save_model(folder / "b.safetensors", ConvTasNet(**SMALL), "b", "MIT", {"data": {"class_path": "x.data.Songs"}})
     (folder / "cut.safetensors").write_bytes((folder / "a.safetensors").read_bytes()[:100])
     (folder / "junk.safetensors").write_bytes(b"\x80\x04\x95" + bytes(100))
     (folder / "notes.txt").write_text("no weights")
@@ -47,7 +47,7 @@ def test_json_has_them_all(cli, folder: Path) -> None:
     assert code == 1
     assert [row.get("name") for row in rows] == ["a", "b", None, None, "sync", None]
     assert rows[0]["scores"] == {"SI-SDRi (dB)": 7.25}
-    assert rows[0]["parameters"] == AudioOnly(**SMALL).parameter_count
+    assert rows[0]["parameters"] == ConvTasNet(**SMALL).parameter_count
     assert rows[2]["path"].endswith("cut.safetensors")
     assert "damaged" in rows[2]["error"]
     assert "unknown model 'nope'" in rows[5]["error"]
@@ -61,7 +61,7 @@ def test_a_table_on_a_terminal(cli, folder: Path, monkeypatch: pytest.MonkeyPatc
     assert code == 0
     assert lines[1].split() == ["model", "kind", "parameters", "licence", "trained", "on", "figures"]
     (row,) = [line for line in lines if " a " in line]
-    for part in ("AudioOnly", "CC0 ", "Tones, Clicks", "7.25 SI-SDRi (dB)"):
+    for part in ("ConvTasNet", "CC0 ", "Tones, Clicks", "7.25 SI-SDRi (dB)"):
         assert part in row
     assert "Songs" in out
     assert max(map(len, lines)) <= 120

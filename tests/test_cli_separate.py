@@ -320,7 +320,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     card = {
         "name": "small-av",
-        "class_path": "avsep.models.conv_tasnet.AudioOnly",
+        "class_path": "avsep.models.conv_tasnet.ConvTasNet",
         "init_args": {"sources": 2},
         "parameters": 1234567,
         "licence": "CC BY 4.0",

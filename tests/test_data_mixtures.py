@@ -313,9 +313,9 @@ def test_scaling() -> None:
 
 
 def test_a_training_step_on_items(manifest: str, sounds: str) -> None:
-    from avsep.models.conv_tasnet import AudioOnly
+    from avsep.models.conv_tasnet import ConvTasNet
 
-    model = AudioOnly(sources=3, filters=8, kernel=16, stride=8, bottleneck=8, hidden=8, blocks=1, repeats=1)
+    model = ConvTasNet(sources=3, filters=8, kernel=16, stride=8, bottleneck=8, hidden=8, blocks=1, repeats=1)
     batch = next(iter(training_loader(Mixtures(manifest, everything(sounds)), 2, 2)))
     task = SeparationTask(model)
     loss = task.loss(model(batch["mixture"]), batch["sources"], batch["mixture"])

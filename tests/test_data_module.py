@@ -56,7 +56,7 @@ def config(manifest: Path, folder: Path) -> dict:
     }
     train = node("mixtures.Mixtures", voices=str(manifest), recipe=recipe)
     dev = node("mixtures.Mixtures", voices=str(manifest), split="dev", items=3, seed=9, recipe={"seconds": 0.4})
-    task = {"model": {"class_path": "avsep.models.conv_tasnet.AudioOnly", "init_args": dict(TINY)}}
+    task = {"model": {"class_path": "avsep.models.conv_tasnet.ConvTasNet", "init_args": dict(TINY)}}
     return {
         "model": {"class_path": "avsep.training.separation.SeparationTask", "init_args": task},
         "data": node("module.SeparationData", train=train, validation=dev, batch_size=2, epoch_items=8, workers=0),

@@ -13,14 +13,14 @@ from avsep.checkpoint import load_model
 from avsep.errors import UsageError, WeightsError
 from avsep.export.trained import find_config, read_trained
 from avsep.export.weights import read_about
-from avsep.models.conv_tasnet import AudioOnly
+from avsep.models.conv_tasnet import ConvTasNet
 
 SMALL = {"filters": 16, "bottleneck": 8, "hidden": 12, "blocks": 2, "repeats": 2}
 DATA = {"class_path": "avsep.data.mixtures.SpeechMixtures", "init_args": {"speech": "data/speech"}}
 
 
 def config(**changes) -> dict:
-    node = {"class_path": "avsep.models.conv_tasnet.AudioOnly", "init_args": SMALL | changes}
+    node = {"class_path": "avsep.models.conv_tasnet.ConvTasNet", "init_args": SMALL | changes}
     task = {"class_path": "avsep.training.separation.SeparationTask", "init_args": {"model": node}}
     return {"seed_everything": 0, "model": task, "data": DATA}
 
@@ -31,13 +31,13 @@ def checkpoint_of(model: torch.nn.Module, prefix: str = "model.") -> dict:
 
 
 @pytest.fixture
-def model() -> AudioOnly:
+def model() -> ConvTasNet:
     torch.manual_seed(0)
-    return AudioOnly(**SMALL).eval()
+    return ConvTasNet(**SMALL).eval()
 
 
 @pytest.fixture
-def run(tmp_path: Path, model: AudioOnly) -> Path:
+def run(tmp_path: Path, model: ConvTasNet) -> Path:
     """A run as LightningCLI leaves it: the checkpoint, and the configuration in the logs."""
     (tmp_path / "tiny/checkpoints").mkdir(parents=True)
     (tmp_path / "tiny/lightning_logs/version_0").mkdir(parents=True)
@@ -58,7 +58,7 @@ def fails(outcome: tuple[int, str, str], *parts: str, code: int = 1) -> None:
         assert part in last
 
 
-def test_weights_are_those_of_the_checkpoint(cli, run: Path, model: AudioOnly, tmp_path: Path) -> None:
+def test_weights_are_those_of_the_checkpoint(cli, run: Path, model: ConvTasNet, tmp_path: Path) -> None:
     lineage = {
         "licence": "CC0",
         "lineage": {"data": ["tones"], "command": "avsep fit"},
@@ -67,7 +67,7 @@ def test_weights_are_those_of_the_checkpoint(cli, run: Path, model: AudioOnly, t
     (tmp_path / "lineage.json").write_text(json.dumps(lineage))
     code, out, err = cli("export", run, "--lineage", "lineage.json", "--full-precision")
     assert (code, out) == (0, "tiny.safetensors\n")
-    assert "AudioOnly of step 120" in err
+    assert "ConvTasNet of step 120" in err
     again, card = load_model(tmp_path / "tiny.safetensors")
     assert (card.name, card.licence, card.lineage, card.scores) == ("tiny", *lineage.values())
     mixture = torch.randn(1, 1111)
@@ -75,7 +75,7 @@ def test_weights_are_those_of_the_checkpoint(cli, run: Path, model: AudioOnly, t
     assert {p.name for p in tmp_path.iterdir()} == {"tiny", "lineage.json", "tiny.safetensors"}
 
 
-def test_half_precision_is_the_default(cli, run: Path, model: AudioOnly) -> None:
+def test_half_precision_is_the_default(cli, run: Path, model: ConvTasNet) -> None:
     assert cli("export", run, "-o", "half.safetensors")[0] == 0
     again, _ = load_model("./half.safetensors")
     mixture = torch.randn(1, 1111)
@@ -91,7 +91,7 @@ def test_without_a_lineage_the_run_speaks_for_itself(cli, run: Path) -> None:
     assert card["lineage"] == {"data": DATA, "seed": 0, "steps": 120}
 
 
-def test_averaged_weights_are_taken_unless_the_last_step_is_asked_for(run: Path, model: AudioOnly) -> None:
+def test_averaged_weights_are_taken_unless_the_last_step_is_asked_for(run: Path, model: ConvTasNet) -> None:
     saved = checkpoint_of(model)
     # As Lightning's WeightAveraging saves them: the average is the state, the last step's weights lie beside it.
     saved["current_model_state"] = {key: value + 1 for key, value in saved["state_dict"].items()}
@@ -104,7 +104,7 @@ def test_averaged_weights_are_taken_unless_the_last_step_is_asked_for(run: Path,
     assert torch.equal(last.model.separator.enter[1].bias, bias + 1)
 
 
-def test_the_mean_of_several_runs(cli, run: Path, model: AudioOnly, tmp_path: Path) -> None:
+def test_the_mean_of_several_runs(cli, run: Path, model: ConvTasNet, tmp_path: Path) -> None:
     saved = checkpoint_of(model)
     other = tmp_path / "tiny/checkpoints/other.ckpt"
     torch.save(saved | {"state_dict": {key: value + 1 for key, value in saved["state_dict"].items()}}, other)
@@ -115,14 +115,14 @@ def test_the_mean_of_several_runs(cli, run: Path, model: AudioOnly, tmp_path: Pa
     again, _ = load_model("./tiny.safetensors")
     for key, value in model.state_dict().items():
         torch.testing.assert_close(again.state_dict()[key], value + 0.5)
-    wide = AudioOnly(**SMALL | {"hidden": 6})
+    wide = ConvTasNet(**SMALL | {"hidden": 6})
     own = {"class_path": wide.class_path, "init_args": wide.init_args}
     torch.save(checkpoint_of(wide) | {"avsep_model": own}, other)
     torch.save(saved | {"avsep_model": own | {"init_args": model.init_args}}, run)
     fails(cli("export", run, "--mean-with", other, "--overwrite"), str(other), "hidden=6", "they have no mean")
 
 
-def test_a_compiled_model_has_the_same_weights(run: Path, model: AudioOnly) -> None:
+def test_a_compiled_model_has_the_same_weights(run: Path, model: ConvTasNet) -> None:
     torch.save(checkpoint_of(model, "model._orig_mod."), run)
     assert torch.equal(read_trained(run).model.encoder.conv.weight, model.encoder.conv.weight)
 
@@ -136,7 +136,7 @@ def test_the_configuration_is_found_beside_it(run: Path) -> None:
     assert find_config(run) == run.parent / "config.yaml"
 
 
-def test_a_checkpoint_that_names_its_model_needs_no_configuration(run: Path, model: AudioOnly, cli) -> None:
+def test_a_checkpoint_that_names_its_model_needs_no_configuration(run: Path, model: ConvTasNet, cli) -> None:
     (run.parents[1] / "lightning_logs/version_0/config.yaml").unlink()
     own = {"class_path": model.class_path, "init_args": model.init_args}
     torch.save(checkpoint_of(model) | {"avsep_model": own}, run)
@@ -173,7 +173,7 @@ def test_another_configuration_names_keys_and_shapes(cli, run: Path, tmp_path: P
     [
         (
             config(filtres=3),
-            "AudioOnly cannot be built with its init_args: got an unexpected keyword argument 'filtres'",
+            "ConvTasNet cannot be built with its init_args: got an unexpected keyword argument 'filtres'",
         ),
         (config(norm="xLN"), "cannot be built with its init_args: norm is 'xLN'"),
         ({"model": {"class_path": "x"}}, "names no class at model.init_args.model.class_path"),
@@ -204,7 +204,7 @@ def test_a_checkpoint_runs_no_code(cli, run: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "sprung").exists()
 
 
-def test_checkpoints_that_cannot_be_used(cli, run: Path, model: AudioOnly) -> None:
+def test_checkpoints_that_cannot_be_used(cli, run: Path, model: ConvTasNet) -> None:
     fails(cli("export", run.parent / "gone.ckpt"), "gone.ckpt is not there")
     fails(cli("export", run.parent), "checkpoints is a folder")
     whole = run.read_bytes()
@@ -218,7 +218,7 @@ def test_checkpoints_that_cannot_be_used(cli, run: Path, model: AudioOnly) -> No
     fails(cli("export", run), "holds no weights under 'model.' (but: net)")
 
 
-def test_a_diverged_training_is_not_exported(cli, run: Path, model: AudioOnly, tmp_path: Path) -> None:
+def test_a_diverged_training_is_not_exported(cli, run: Path, model: ConvTasNet, tmp_path: Path) -> None:
     saved = checkpoint_of(model)
     saved["state_dict"]["model.encoder.conv.weight"][0] = torch.nan
     torch.save(saved, run)
@@ -273,11 +273,11 @@ def test_wrong_usage(cli, arguments: list[str], part: str) -> None:
 def test_a_model_of_another_package_is_refused(tmp_path: Path) -> None:
     from avsep.checkpoint import save_model
 
-    class Elsewhere(AudioOnly):
+    class Elsewhere(ConvTasNet):
         pass
 
     with pytest.raises(WeightsError, match="Elsewhere is no model of avsep"):
         save_model(tmp_path / "x.safetensors", Elsewhere(**SMALL), "x", "MIT", {})
     with pytest.raises(WeightsError, match="more than plain types"):
-        save_model(tmp_path / "x.safetensors", AudioOnly(**SMALL), "x", "MIT", {"data": Path("x")})
+        save_model(tmp_path / "x.safetensors", ConvTasNet(**SMALL), "x", "MIT", {"data": Path("x")})
     assert not list(tmp_path.iterdir())

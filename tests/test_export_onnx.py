@@ -12,9 +12,9 @@ import torch
 
 from avsep.checkpoint import Card
 from avsep.errors import WeightsError
-from avsep.models.av_conv_tasnet import AudioVisual
+from avsep.models.av_conv_tasnet import AVConvTasNet
 from avsep.models.base import Model, SeparationModel
-from avsep.models.conv_tasnet import AudioOnly
+from avsep.models.conv_tasnet import ConvTasNet
 
 SIZES = {"filters": 16, "kernel": 64, "stride": 32, "bottleneck": 8, "hidden": 12, "blocks": 1, "repeats": 2}
 LIP = {"channels": 8, "widths": [4, 4, 8, 8], "temporal_channels": 8, "temporal_blocks": 1, "size": 48, "motion": True}
@@ -39,7 +39,7 @@ def write(model: SeparationModel, path: Path):
 @pytest.mark.slow
 def test_any_length_of_sound(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model = AudioOnly(**SIZES | {"blocks": 5, "repeats": 1}, skip=8, norm="cLN", causal=True).eval()
+    model = ConvTasNet(**SIZES | {"blocks": 5, "repeats": 1}, skip=8, norm="cLN", causal=True).eval()
     session = write(model, tmp_path / "tiny.onnx")
     # The shortest has fewer frames than the dilated convolutions reach over.
     for batch, time in ((1, 31), (1, 7777), (3, 20001)):
@@ -55,7 +55,7 @@ def test_any_length_of_sound(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_any_number_of_faces_and_pictures(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model = AudioVisual(**SIZES, lip=LIP).eval()
+    model = AVConvTasNet(**SIZES, lip=LIP).eval()
     session = write(model, tmp_path / "tiny.onnx")
     for faces, pictures, time in ((1, 2, 1280), (4, 31, 19999)):
         mixture, lips = torch.randn(1, time), torch.rand(1, faces, pictures, 96, 96)
@@ -70,7 +70,7 @@ def test_a_difference_to_torch_is_not_let_through(tmp_path: Path, monkeypatch: p
     for difference in (2e-4, float("nan"), float("inf")):
         monkeypatch.setattr(onnx, "_differences", lambda model, path, d=difference: iter([0.0, d]))
         with pytest.raises(WeightsError, match="differs from torch by"):
-            onnx.export_onnx(AudioOnly(**SIZES), tmp_path / "x.onnx", card_of(AudioOnly(**SIZES)))
+            onnx.export_onnx(ConvTasNet(**SIZES), tmp_path / "x.onnx", card_of(ConvTasNet(**SIZES)))
     assert not list(tmp_path.iterdir())
 
 
@@ -83,9 +83,9 @@ def test_models_that_separate_nothing(cli) -> None:
 def test_an_unknown_conditioning_is_named(tmp_path: Path) -> None:
     from avsep.export.onnx import export_onnx
 
-    model = AudioOnly(**SIZES)
+    model = ConvTasNet(**SIZES)
     model.conditioning = "smell"
-    with pytest.raises(WeightsError, match="AudioOnly takes smell; ONNX is written of"):
+    with pytest.raises(WeightsError, match="ConvTasNet takes smell; ONNX is written of"):
         export_onnx(model, tmp_path / "x.onnx", card_of(model))
 
 

@@ -46,7 +46,7 @@ class TwoMicrophones(SeparationModel):
 MODES = {
     "audio-only": {},
     "audio-visual": {
-        "model__init_args__model__class_path": "avsep.models.av_conv_tasnet.AudioVisual",
+        "model__init_args__model__class_path": "avsep.models.av_conv_tasnet.AVConvTasNet",
         "model__init_args__model__init_args__lip": TINY_LIP,
         "data__init_args__lips": True,
     },
@@ -134,7 +134,7 @@ def test_a_run_leaves_checkpoints_configuration_and_logs(tmp_path, capsys):
 def test_checkpoint_says_what_model_it_holds(tmp_path):
     FitCLI(["--config", str(write_config(tmp_path, trainer__max_epochs=1))]).train(lambda text: None)
     saved = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
-    assert saved["avsep_model"]["class_path"] == "avsep.models.conv_tasnet.AudioOnly"
+    assert saved["avsep_model"]["class_path"] == "avsep.models.conv_tasnet.ConvTasNet"
     assert saved["avsep_model"]["init_args"]["hidden"] == TINY["hidden"]
 
 
@@ -228,7 +228,7 @@ def test_checkpoint_of_another_size_names_the_option_and_the_weight(finished, tm
 
 def test_checkpoint_of_another_model_names_both(finished, tmp_path, capsys):
     err = wrong(capsys, "--config", write_config(tmp_path, **MODES["audio-visual"]), "--ckpt_path", finished)
-    assert "model is avsep.models.conv_tasnet.AudioOnly in it and avsep.models.av_conv_tasnet.AudioVisual here" in err
+    assert "model is avsep.models.conv_tasnet.ConvTasNet in it and avsep.models.av_conv_tasnet.AVConvTasNet here" in err
 
 
 def test_checkpoint_that_is_none(tmp_path, capsys):

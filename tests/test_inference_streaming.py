@@ -10,7 +10,7 @@ import torch
 from avsep.checkpoint import load_model
 from avsep.evaluation.metrics import si_sdr
 from avsep.inference.streaming import StreamingSeparator
-from avsep.models.conv_tasnet import AudioOnly
+from avsep.models.conv_tasnet import ConvTasNet
 
 DEMO = Path(__file__).parents[1] / "avsep" / "assets" / "demo"
 
@@ -22,7 +22,7 @@ CAUSAL = {"filters": 16, "kernel": 40, "stride": 20, "bottleneck": 8, "hidden": 
 
 def model_and_mixture(batch=1, time=3217, **options):
     torch.manual_seed(0)
-    return AudioOnly(**(CAUSAL | options)).eval(), torch.randn(batch, time)
+    return ConvTasNet(**(CAUSAL | options)).eval(), torch.randn(batch, time)
 
 
 def in_pieces(stream, mixture, sizes):
@@ -87,7 +87,7 @@ def test_streams_of_one_model_do_not_meet():
 @pytest.mark.parametrize("options", [{"causal": False}, {"norm": "gLN"}])
 def test_a_model_that_needs_the_future_is_refused(options):
     with pytest.raises(ValueError, match=r"needs a model with causal=True and norm='cLN'; this one has"):
-        StreamingSeparator(AudioOnly(**(CAUSAL | options)))
+        StreamingSeparator(ConvTasNet(**(CAUSAL | options)))
 
 
 def test_the_bundled_causal_weights_separate_a_stream_as_the_whole_sound():

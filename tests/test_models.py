@@ -4,8 +4,8 @@ import pytest
 import torch
 import torchaudio
 
-from avsep.models.av_conv_tasnet import AudioVisual
-from avsep.models.conv_tasnet import AudioOnly
+from avsep.models.av_conv_tasnet import AVConvTasNet
+from avsep.models.conv_tasnet import ConvTasNet
 from avsep.models.parts.decoder import Decoder
 from avsep.models.parts.encoder import Encoder
 from avsep.models.parts.layers import CumulativeLayerNorm, DepthwiseConv, GlobalLayerNorm, PReLU
@@ -27,7 +27,7 @@ def _seed():
 
 @pytest.mark.parametrize("time", [1, 19, 20, 640, 641, 3200])
 def test_length_in_is_length_out(time):
-    model = AudioOnly(**SMALL)
+    model = ConvTasNet(**SMALL)
     assert model(torch.randn(2, time)).shape == (2, 2, time)
 
 
@@ -44,7 +44,7 @@ def test_encoder_and_decoder_cover_every_sample_equally():
 
 
 def test_louder_in_is_louder_out():
-    model = AudioOnly(**SMALL).eval()
+    model = ConvTasNet(**SMALL).eval()
     x = torch.randn(1, 4000)
     assert torch.allclose(model(4 * x), 4 * model(x), rtol=1e-3, atol=1e-4)
 
@@ -119,7 +119,7 @@ def test_depthwise_conv_equals_a_grouped_convolution(causal):
 
 
 def test_conv_tasnet_has_the_papers_size_and_receptive_field():
-    model = AudioOnly(2, 512, 16, 8, 128, 512, 128, 3, 8, 3, sample_rate=8000)
+    model = ConvTasNet(2, 512, 16, 8, 128, 512, 128, 3, 8, 3, sample_rate=8000)
     assert model.parameter_count == pytest.approx(5.1e6, rel=0.01)
     assert model.separator.receptive_field * 8 / 8000 == pytest.approx(1.53, abs=0.005)
 
@@ -137,7 +137,7 @@ def test_receptive_field_is_what_the_gradient_says():
 
 
 def test_the_whole_causal_model_hears_no_further_ahead_than_one_kernel():
-    model = AudioOnly(**SMALL, skip=8, norm="cLN", causal=True).eval()
+    model = ConvTasNet(**SMALL, skip=8, norm="cLN", causal=True).eval()
     mixture = torch.randn(1, 4000)
     changed = mixture.clone()
     changed[:, 2000:] = 3 * torch.randn(1, 2000)
@@ -149,7 +149,7 @@ def test_the_whole_causal_model_hears_no_further_ahead_than_one_kernel():
 
 def test_model_and_gradients_equal_torchaudios():
     sizes = {"filters": 24, "bottleneck": 8, "hidden": 12, "blocks": 3, "repeats": 2}
-    ours = AudioOnly(**sizes, kernel=16, stride=8, skip=8)
+    ours = ConvTasNet(**sizes, kernel=16, stride=8, skip=8)
     theirs = torchaudio.models.ConvTasNet(2, 16, 24, 3, 8, 12, 3, 2)
     with torch.no_grad():
         theirs.encoder.weight.abs_()  # theirs lacks the ReLU, which then does nothing to a positive mixture
@@ -203,7 +203,7 @@ def test_resnet18_lip_encoder_has_the_literatures_size():
 
 
 def test_faces_in_one_batch_equal_faces_one_by_one():
-    model = AudioVisual(**SMALL, lip=LIP).eval()
+    model = AVConvTasNet(**SMALL, lip=LIP).eval()
     mixture, lips = torch.randn(2, 3200), torch.rand(2, 3, 5, 96, 96)
     together = model(mixture, lips)
     assert together.shape == (2, 3, 3200)
@@ -212,7 +212,7 @@ def test_faces_in_one_batch_equal_faces_one_by_one():
 
 
 def test_audio_encoder_runs_once_for_all_faces():
-    model = AudioVisual(**SMALL, lip=LIP).eval()
+    model = AVConvTasNet(**SMALL, lip=LIP).eval()
     seen = []
     model.encoder.register_forward_hook(lambda m, args, out: seen.append(args[0].shape[0]))
     model.separator.repeats_before[0].register_forward_hook(lambda m, args, out: seen.append(args[0].shape[0]))
@@ -221,18 +221,18 @@ def test_audio_encoder_runs_once_for_all_faces():
 
 
 def test_other_lips_give_another_estimate():
-    model = AudioVisual(**SMALL, lip=LIP).eval()
+    model = AVConvTasNet(**SMALL, lip=LIP).eval()
     out = model(torch.randn(1, 3200), torch.rand(1, 2, 5, 96, 96))
     assert not torch.allclose(out[:, 0], out[:, 1])
 
 
 def test_wrong_sizes_are_named():
     with pytest.raises(ValueError, match=r"norm is 'batch'; it must be one of \['cLN', 'gLN'\]"):
-        AudioOnly(**SMALL, norm="batch")
+        ConvTasNet(**SMALL, norm="batch")
     with pytest.raises(ValueError, match="fuse_after is 2; it must be 0 to repeats - 1 = 1"):
-        AudioVisual(**SMALL, fuse_after=2, lip=LIP)
+        AVConvTasNet(**SMALL, fuse_after=2, lip=LIP)
     with pytest.raises(ValueError, match="must be a multiple of its stride"):
-        AudioOnly(**SMALL, kernel=30)
+        ConvTasNet(**SMALL, kernel=30)
 
 
 @pytest.mark.parametrize("pictures", [1, 12, 50])

@@ -27,7 +27,7 @@ BASE = {
 }
 LIPS = {
     "model__init_args__loss": {"class_path": "avsep.losses.FixedOrder"},
-    "model__init_args__model__class_path": "avsep.models.av_conv_tasnet.AudioVisual",
+    "model__init_args__model__class_path": "avsep.models.av_conv_tasnet.AVConvTasNet",
     "model__init_args__model__init_args__lip": TINY_LIP,
     "data__init_args__lips": True,
 }

@@ -7,8 +7,8 @@ import torch
 
 from avsep.checkpoint import save_model
 from avsep.errors import WeightsError
-from avsep.models.av_conv_tasnet import AudioVisual
-from avsep.models.conv_tasnet import AudioOnly
+from avsep.models.av_conv_tasnet import AVConvTasNet
+from avsep.models.conv_tasnet import ConvTasNet
 from avsep.training.warm_start import StartFrom, start
 
 SIZES = {"filters": 8, "kernel": 8, "stride": 4, "bottleneck": 4, "hidden": 6, "blocks": 2, "repeats": 3}
@@ -18,15 +18,15 @@ MASKS = {"separator.to_masks": "separator.to_masks"}
 
 
 @pytest.fixture
-def trained(tmp_path: Path) -> tuple[str, AudioOnly]:
-    model = AudioOnly(sources=2, **SIZES)
+def trained(tmp_path: Path) -> tuple[str, ConvTasNet]:
+    model = ConvTasNet(sources=2, **SIZES)
     save_model(tmp_path / "ear.safetensors", model, "ear", "MIT", {})
     return str(tmp_path / "ear.safetensors"), model
 
 
 def test_repeats_are_counted_through_the_point_of_fusion(trained):
     weights, ear = trained
-    model = AudioVisual(fuse_after=1, lip=LIPS, **SIZES)
+    model = AVConvTasNet(fuse_after=1, lip=LIPS, **SIZES)
     taken = start(model, [StartFrom(weights, PARTS)])
     ears, own = ear.separator.state_dict(), model.separator.state_dict()
     places = {"before.0": "after.0", "after.0": "after.1", "after.1": "after.2"}
@@ -41,7 +41,7 @@ def test_repeats_are_counted_through_the_point_of_fusion(trained):
 def test_masks_that_are_named_begin_with_those_of_the_first_sources(trained):
     weights, ear = trained
     for sources in (1, 3):
-        model = AudioOnly(sources=sources, **SIZES)
+        model = ConvTasNet(sources=sources, **SIZES)
         before = model.separator.to_masks[1].weight.clone()
         start(model, [StartFrom(weights, PARTS | MASKS)])
         rows = min(sources, 2) * SIZES["filters"]
@@ -53,7 +53,7 @@ def test_masks_that_are_named_begin_with_those_of_the_first_sources(trained):
 def test_a_separator_begun_by_sound_goes_on_separating_where_lips_join(trained):
     """With eyes shut the fused model is the one it began with, and its estimate that one's first."""
     weights, ear = trained
-    model = AudioVisual(fuse_after=1, lip=LIPS, **SIZES).eval()
+    model = AVConvTasNet(fuse_after=1, lip=LIPS, **SIZES).eval()
     start(model, [StartFrom(weights, PARTS | MASKS | {"decoder": "decoder"})])
     model.fusion.project.weight.data[:, SIZES["bottleneck"] :] = 0
     mixture = 0.1 * torch.randn(1, 6400)
@@ -64,6 +64,6 @@ def test_a_separator_begun_by_sound_goes_on_separating_where_lips_join(trained):
 
 def test_a_part_that_fits_nowhere_is_refused(trained):
     weights, _ = trained
-    model = AudioVisual(fuse_after=1, lip=LIPS, **(SIZES | {"filters": 16, "bottleneck": 5, "hidden": 7}))
+    model = AVConvTasNet(fuse_after=1, lip=LIPS, **(SIZES | {"filters": 16, "bottleneck": 5, "hidden": 7}))
     with pytest.raises(WeightsError, match=r"nothing of 'encoder' in .* fits 'lip_encoder'"):
         start(model, [StartFrom(weights, {"encoder": "lip_encoder"})])

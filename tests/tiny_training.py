@@ -108,7 +108,7 @@ def write_config(folder: Path, **changes: Any) -> Path:
             "class_path": "avsep.training.separation.SeparationTask",
             "init_args": {
                 "learning_rate": 0.01,
-                "model": {"class_path": "avsep.models.conv_tasnet.AudioOnly", "init_args": dict(TINY)},
+                "model": {"class_path": "avsep.models.conv_tasnet.ConvTasNet", "init_args": dict(TINY)},
             },
         },
         "data": {"class_path": "tiny_training.TinyData", "init_args": {}},

@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avsep.models.conv_tasnet import AudioOnly
+from avsep.models.conv_tasnet import ConvTasNet
 from avsep.models.parts.layers import CumulativeLayerNorm, DepthwiseConv
 
 
 class StreamingSeparator:
-    """Separates a stream with a causal `AudioOnly` (causal=True, norm="cLN"); pieces may have any length.
+    """Separates a stream with a causal `ConvTasNet` (causal=True, norm="cLN"); pieces may have any length.
 
     >>> stream = StreamingSeparator(model)
     >>> for chunk in chunks:
@@ -27,7 +27,7 @@ class StreamingSeparator:
     that is held back is one sample less than that.
     """
 
-    def __init__(self, model: AudioOnly, batch: int = 1) -> None:
+    def __init__(self, model: ConvTasNet, batch: int = 1) -> None:
         norm, causal = model.init_args["norm"], model.init_args["causal"]
         if not causal or norm != "cLN":
             raise ValueError(

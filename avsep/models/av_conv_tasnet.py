@@ -1,10 +1,11 @@
-"""The fused way: the voice that belongs to a pair of lips (Wu et al., 2019)."""
+"""The fused way: the voice that belongs to a pair of lips (Wu et al., Time domain audio visual speech separation,
+2019)."""
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import ClassVar
 
-from avsep.models.base import SeparationModel
+from avsep.models.masking import MaskingModel
 from avsep.models.parts.decoder import Decoder
 from avsep.models.parts.encoder import Encoder
 from avsep.models.parts.fusion import ConcatFusion
@@ -13,14 +14,16 @@ from avsep.models.separators.conv_tasnet import TemporalConvNet
 from avsep.signals import SAMPLE_RATE
 
 
-class AudioVisual(SeparationModel):
-    """One estimate for each face given. The audio encoder and the repeats before the fusion run once, however many
-    faces.
+class AVConvTasNet(MaskingModel):
+    """One estimate for each face given: lips (batch, faces, pictures, height, width) in 0..1 of the same stretch of
+    time as the mixture.
 
     fuse_after: how many repeats of the separator are run before the lips join. lip: arguments of `LipEncoder`.
     """
 
-    conditioning = "lips"
+    paper = "Wu et al., Time domain audio visual speech separation"
+    year = 2019
+    paper_args: ClassVar = {"lip": {}}
 
     def __init__(
         self,
@@ -39,24 +42,14 @@ class AudioVisual(SeparationModel):
         sample_rate: int = SAMPLE_RATE,
         lip: dict | None = None,
     ) -> None:
-        super().__init__()
-        self.sample_rate = sample_rate
-        self.lip_encoder = LipEncoder(**(lip or {}))
-        self.encoder = Encoder(filters, kernel, stride)
-        self.separator = TemporalConvNet(
-            filters, bottleneck, hidden, skip, block_kernel, blocks, repeats, 1, norm, causal, fuse_after
+        lips = LipEncoder(**(lip or {}))
+        super().__init__(
+            Encoder(filters, kernel, stride),
+            TemporalConvNet(
+                filters, bottleneck, hidden, skip, block_kernel, blocks, repeats, 1, norm, causal, fuse_after
+            ),
+            Decoder(filters, kernel, stride),
+            lips,
+            ConcatFusion(bottleneck, lips.channels),
+            sample_rate=sample_rate,
         )
-        self.fusion = ConcatFusion(bottleneck, self.lip_encoder.channels)
-        self.decoder = Decoder(filters, kernel, stride)
-
-    def forward(self, mixture: Tensor, lips: Tensor) -> Tensor:
-        """mixture (batch, time), lips (batch, faces, pictures, height, width) in 0..1 of the same stretch of time ->
-        estimates (batch, faces, time)."""
-        batch, faces = lips.shape[:2]
-        frames = self.encoder(mixture)
-        heard, skips = self.separator.before(frames)
-        seen = self.lip_encoder(lips.flatten(0, 1))
-        heard = heard.repeat_interleave(faces, 0)
-        skips = skips.repeat_interleave(faces, 0) if skips.dim() else skips
-        masks = self.separator.after(self.fusion(heard, seen), skips).unflatten(0, (batch, faces)).squeeze(2)
-        return self.decoder(masks * frames.unsqueeze(1), mixture.shape[-1])

@@ -1,30 +1,99 @@
-"""What every model shares: it knows its own configuration, so that its weights describe themselves."""
+"""What every model shares: a contract that says what it takes and gives, and the arguments that rebuild it."""
 
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, get_args
 
-from torch import nn
+from torch import Tensor, nn
+
+Order = Literal["any", "cue", "named"]
+Kind = Literal["voice", "sound", "stem"]
 
 
-class Model(nn.Module):
-    """Base of everything that is saved, listed and loaded by name.
+@dataclass(frozen=True)
+class Contract:
+    """What a separation model takes and gives. Everything around models goes by this, never by a model's class.
 
-    `init_args` holds the arguments the model was built with (plain types only); together
-    with its class path they rebuild it. `sample_rate` is in Hz.
+    sample_rate: in Hz. channels: fewest and most microphones. cues: names of what it needs besides the mixture
+    ("lips", "face", "enrolment", "geometry"). sources: estimates it gives; None where there are as many as cues, or
+    where the model tells. order: of the estimates: "any", "cue" (estimate i belongs to cue i) or "named" (estimate i
+    is `names[i]`). kind: what its estimates are. refine: whether they gain from `ratio_mask_refinement` against the
+    mixture. stride: samples after which its frames lie on the signal as before; 1 where it has no frames.
+    segment_seconds: the length it works best on at a time, where a signal is longer.
+    """
+
+    sample_rate: int
+    channels: tuple[int, int] = (1, 1)
+    cues: tuple[str, ...] = ()
+    sources: int | None = 2
+    order: Order = "any"
+    names: tuple[str, ...] = ()
+    kind: Kind = "voice"
+    refine: bool = False
+    stride: int = 1
+    segment_seconds: float = 10.0
+
+    def __post_init__(self) -> None:
+        fewest, most = self.channels
+        if self.sample_rate < 1 or not 1 <= fewest <= most or self.stride < 1 or self.segment_seconds <= 0:
+            raise ValueError(
+                f"sample_rate {self.sample_rate}, channels {self.channels}, stride {self.stride}, segment_seconds "
+                f"{self.segment_seconds}; all must be above 0, and channels the fewest and the most"
+            )
+        for name, value, allowed in (("order", self.order, get_args(Order)), ("kind", self.kind, get_args(Kind))):
+            if value not in allowed:
+                raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")
+        if (self.order == "named") != bool(self.names) or (self.names and self.sources != len(self.names)):
+            raise ValueError(
+                f"order {self.order!r} with names {self.names} and {self.sources} sources; 'named' needs a name for "
+                "each source, and only 'named' has names"
+            )
+        if self.order == "cue" and not self.cues:
+            raise ValueError("order is 'cue', but there are no cues; name them, or take order 'any'")
+
+
+@dataclass
+class Output:
+    """What a model gives; None and empty where it has no such thing.
+
+    estimates: (batch, sources, channels, time). stages: earlier passes or blocks, each shaped as the estimates.
+    spectrum: complex (batch, freq, frames) of the mixture's first channel. masks: (batch, sources, freq, frames), real
+    or complex. embeddings: (batch, freq, frames, dims). logits: by what they tell (class, speaker, count, stop).
+    transform: the analysis that made the spectrum, real (..., time) -> complex (..., freq, frames), so that a loss
+    sees the sources as the model sees the mixture.
+    """
+
+    estimates: Tensor | None = None
+    stages: tuple[Tensor, ...] = ()
+    spectrum: Tensor | None = None
+    masks: Tensor | None = None
+    embeddings: Tensor | None = None
+    logits: dict[str, Tensor] = field(default_factory=dict)
+    transform: Callable[[Tensor], Tensor] | None = None
+
+
+class Part(nn.Module):
+    """A module that remembers what it was built with, so that a file can say it and a YAML can name it.
+
+    init_args: arguments by name, defaults too, plain types only: a part that was handed in stands there as
+    {"class_path": ..., "init_args": ...}.
     """
 
     init_args: dict[str, Any]
-    sample_rate: int
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Model:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Part:
         self = super().__new__(cls)
-        bound = inspect.signature(cls.__init__).bind(self, *args, **kwargs)
+        try:
+            bound = inspect.signature(cls.__init__).bind(self, *args, **kwargs)
+        except TypeError:
+            # Copies are made without arguments, and get those of the original; a wrong call fails in __init__.
+            return self
         bound.apply_defaults()
-        init_args = dict(bound.arguments)
-        init_args.pop("self")
-        object.__setattr__(self, "init_args", init_args)
+        arguments = {name: plain(value) for name, value in bound.arguments.items() if name != "self"}
+        object.__setattr__(self, "init_args", arguments)
         return self
 
     @property
@@ -35,14 +104,74 @@ class Model(nn.Module):
     def parameter_count(self) -> int:
         return sum(p.numel() for p in self.parameters())
 
+    def warm_start(self, trained: nn.Module) -> list[str]:
+        """Copy the tensors of `trained` that have the name and shape of one here; the names of those that were set.
 
-class SeparationModel(Model):
-    """A model that turns a mixture into estimates.
+        A part whose tensors have other names or sizes where it is used in another way says here how they go together.
+        """
+        return copy_fitting(self, trained.state_dict())
 
-    sources: how many estimates come out, or None where there is one for each face given.
-    conditioning: None, or "lips". in_channels: microphones it takes.
+
+def copy_fitting(module: nn.Module, learnt: Mapping[str, Tensor], rows: str = "") -> list[str]:
+    """Copy the tensors that a module has under the same name and shape; the names of those that were set.
+
+    rows: of tensors whose names begin so, the first rows are copied where one has more of them.
+    """
+    own = module.state_dict()
+    taken = []
+    for name, tensor in learnt.items():
+        mine = own.get(name)
+        if mine is None or not (
+            mine.shape == tensor.shape or (rows and name.startswith(rows) and mine.shape[1:] == tensor.shape[1:])
+        ):
+            continue
+        if mine.shape != tensor.shape:
+            count = min(len(mine), len(tensor))
+            mine, tensor = mine[:count], tensor[:count]
+        mine.copy_(tensor)
+        taken.append(name)
+    return taken
+
+
+class Model(Part):
+    """Base of everything that is saved, listed and loaded by name.
+
+    paper, year: where the architecture comes from. paper_args: the arguments of its size there, where the defaults
+    are others.
     """
 
-    sources: int | None = None
-    conditioning: str | None = None
-    in_channels: int = 1
+    paper: ClassVar[str] = ""
+    year: ClassVar[int] = 0
+    paper_args: ClassVar[Mapping[str, Any]] = {}
+
+
+class SeparationModel(Model):
+    """A model that turns a mixture into estimates, as its contract says."""
+
+    contract: Contract
+
+    def forward(self, mixture: Tensor, **cues: Tensor) -> Output:
+        """For training: mixture (batch, channels, time), cues by their names -> output."""
+        raise NotImplementedError
+
+    def separate(self, mixture: Tensor, **cues: Tensor) -> Output:
+        """For use, with estimates: where that is more than `forward` (clustering, recursion, beamforming)."""
+        return self(mixture, **cues)
+
+    def check(self, mixture: Tensor) -> None:
+        """ValueError unless the mixture is (batch, channels, time) with as many channels as the contract allows."""
+        fewest, most = self.contract.channels
+        if mixture.dim() != 3 or not fewest <= mixture.shape[1] <= most:
+            counts = str(fewest) if fewest == most else f"{fewest} to {most}"
+            raise ValueError(f"mixture {tuple(mixture.shape)}; expected (batch, channels, time) with {counts} channels")
+
+
+def plain(value: Any) -> Any:
+    """An argument as plain data: parts as nodes of class_path and init_args, tuples as lists."""
+    if isinstance(value, Part):
+        return {"class_path": value.class_path, "init_args": value.init_args}
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value

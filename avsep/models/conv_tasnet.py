@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from collections.abc import Sequence
+from typing import ClassVar
 
-from avsep.models.base import SeparationModel
+from avsep.models.base import Kind
+from avsep.models.masking import MaskingModel
 from avsep.models.parts.decoder import Decoder
 from avsep.models.parts.encoder import Encoder
 from avsep.models.separators.conv_tasnet import TemporalConvNet
 from avsep.signals import SAMPLE_RATE
 
 
-class AudioOnly(SeparationModel):
-    """A fixed number of estimates from one channel, in no particular order.
+class ConvTasNet(MaskingModel):
+    """A fixed number of estimates from one channel, in no particular order unless `names` are given.
 
     kernel and stride of the encoder in samples; the other sizes are the paper's N, B, H, Sc, P, X, R.
     """
+
+    paper = "Luo and Mesgarani, Conv-TasNet"
+    year = 2019
+    paper_args: ClassVar = {
+        "filters": 512,
+        "kernel": 16,
+        "stride": 8,
+        "bottleneck": 128,
+        "skip": 128,
+        "repeats": 3,
+        "sample_rate": 8000,
+    }
 
     def __init__(
         self,
@@ -32,17 +46,14 @@ class AudioOnly(SeparationModel):
         norm: str = "gLN",
         causal: bool = False,
         sample_rate: int = SAMPLE_RATE,
+        names: Sequence[str] = (),
+        kind: Kind = "voice",
     ) -> None:
-        super().__init__()
-        self.sources, self.sample_rate = sources, sample_rate
-        self.encoder = Encoder(filters, kernel, stride)
-        self.separator = TemporalConvNet(
-            filters, bottleneck, hidden, skip, block_kernel, blocks, repeats, sources, norm, causal
+        super().__init__(
+            Encoder(filters, kernel, stride),
+            TemporalConvNet(filters, bottleneck, hidden, skip, block_kernel, blocks, repeats, sources, norm, causal),
+            Decoder(filters, kernel, stride),
+            names=names,
+            kind=kind,
+            sample_rate=sample_rate,
         )
-        self.decoder = Decoder(filters, kernel, stride)
-
-    def forward(self, mixture: Tensor) -> Tensor:
-        """(batch, time) -> estimates (batch, sources, time)."""
-        frames = self.encoder(mixture)
-        masks = self.separator(frames)
-        return self.decoder(masks * frames.unsqueeze(1), mixture.shape[-1])

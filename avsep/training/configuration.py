@@ -54,7 +54,7 @@ def import_class(class_path: Any, key: str) -> type:
     module, _, name = str(class_path).rpartition(".")
     where = f"{key}.class_path is {class_path!r}"
     if not module:
-        raise UsageError(f"{where}; expected module.Class, for example avsep.models.conv_tasnet.AudioOnly")
+        raise UsageError(f"{where}; expected module.Class, for example avsep.models.conv_tasnet.ConvTasNet")
     try:
         found = getattr(importlib.import_module(module), name)
     except ImportError as error:

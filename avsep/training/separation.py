@@ -17,8 +17,7 @@ from avsep.training.gain import improvement
 from avsep.training.guard import stop_unless_finite, stop_unless_finite_gradient
 from avsep.training.optimizers import AdamForAll, Stepping
 from avsep.training.schedules import Plateau, Schedule
-from avsep.training.warm_start import StartFrom
-from avsep.training.warm_start import start as start_from
+from avsep.training.warm_start import StartFrom, warm_start
 
 Batch = dict[str, Any]
 
@@ -52,8 +51,8 @@ class SeparationTask(lightning.LightningModule):
     ) -> None:
         super().__init__()
         self.model = model
-        start_from(model, start or [])
-        self.fixed_order = model.conditioning is not None
+        warm_start(model, start or [])
+        self.fixed_order = model.contract.order != "any"
         self.loss = loss or (FixedOrder() if self.fixed_order else PermutationInvariant())
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.stepping, self.schedule = stepping or AdamForAll(), schedule or Plateau()
@@ -67,8 +66,9 @@ class SeparationTask(lightning.LightningModule):
 
     def separate(self, batch: Batch, run: Any = None) -> Tensor:
         """Estimates (batch, sources, time) in single precision."""
-        inputs = [batch["mixture"]] + ([batch[self.model.conditioning]] if self.model.conditioning else [])
-        return (self.model if run is None else run)(*inputs).float()
+        mixture = batch["mixture"] if batch["mixture"].dim() == 3 else batch["mixture"].unsqueeze(1)
+        cues = {name: batch[name] for name in self.model.contract.cues}
+        return (self.model if run is None else run)(mixture, **cues).estimates[:, :, 0].float()
 
     def targets(self, batch: Batch, estimates: Tensor) -> tuple[Tensor, Tensor]:
         """Sources that the estimates stand against (batch, sources, time), and the mixture (batch, time)."""

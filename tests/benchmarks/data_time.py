@@ -41,7 +41,7 @@ from avsep.data.mixtures import Mixtures, Recipe
 from avsep.data.order import training_loader
 from avsep.data.rooms import ImageRooms
 from avsep.losses import PermutationInvariant
-from avsep.models.conv_tasnet import AudioOnly
+from avsep.models.conv_tasnet import ConvTasNet
 
 LIMIT = 0.05
 LIPS: list[LipAugment] = [
@@ -136,7 +136,7 @@ def time_items(data: Mixtures, items: int) -> float:
 def time_loop(data: Mixtures, args: argparse.Namespace) -> tuple[float, float]:
     """Seconds of a step (median) and of the wait for its batch (mean)."""
     torch.manual_seed(0)
-    model = AudioOnly(sources=2, filters=512, kernel=32, stride=16, bottleneck=128, hidden=512, skip=128, repeats=3)
+    model = ConvTasNet(sources=2, filters=512, kernel=32, stride=16, bottleneck=128, hidden=512, skip=128, repeats=3)
     model.to(args.device)
     loss, optimizer = PermutationInvariant(), torch.optim.Adam(model.parameters(), 1e-3)
     warm = 2

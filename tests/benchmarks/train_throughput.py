@@ -146,10 +146,10 @@ def work(model: str, threads: int, batch: int, seconds: float, sizes: dict) -> N
 def build(model, sample_rate, filters, kernel, stride, bottleneck, hidden, skip, block_kernel, blocks, repeats):
     """The network of each house, of the same sizes, with gLN and sigmoid masks."""
     if model == "avsep":
-        from avsep.models.conv_tasnet import AudioOnly
+        from avsep.models.conv_tasnet import ConvTasNet
 
         shape = (filters, kernel, stride, bottleneck, hidden, skip, block_kernel, blocks, repeats)
-        return AudioOnly(2, *shape, sample_rate=sample_rate)
+        return ConvTasNet(2, *shape, sample_rate=sample_rate)
     if model == "torchaudio":
         from torchaudio.models import ConvTasNet
 

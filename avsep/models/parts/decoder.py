@@ -6,8 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from avsep.models.base import Part
 
-class Decoder(nn.Module):
+
+class Decoder(Part):
     """The transposed counterpart of `Encoder`; it cuts off the padding the encoder added."""
 
     def __init__(self, filters: int, kernel: int, stride: int) -> None:

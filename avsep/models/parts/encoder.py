@@ -6,13 +6,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from avsep.models.base import Part
 
-class Encoder(nn.Module):
-    """N filters of K samples every S samples.
+
+class Encoder(Part):
+    """N filters of K samples every S samples, of one channel.
 
     The waveform is padded by K - S at the start and at the end, so that every sample is covered by equally
     many frames and `Decoder` gives back the same length.
     """
+
+    transform = None
+    """It has no spectrum."""
 
     def __init__(self, filters: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -21,10 +26,12 @@ class Encoder(nn.Module):
         self.kernel, self.stride = kernel, stride
         self.conv = nn.Conv1d(1, filters, kernel, stride, bias=False)
 
-    def forward(self, waveform: Tensor) -> Tensor:
-        """(batch, time) -> (batch, frames, filters)."""
+    def forward(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, 1, time) -> features for the separator and what its masks are for: here both are the frames (batch,
+        frames, filters)."""
         edge = self.kernel - self.stride
-        return self.filter(F.pad(waveform, (edge, edge + -waveform.shape[-1] % self.stride)))
+        frames = self.filter(F.pad(mixture[:, 0], (edge, edge + -mixture.shape[-1] % self.stride)))
+        return frames, frames
 
     def filter(self, waveform: Tensor) -> Tensor:
         """Without the padding: (batch, time) -> (batch, (time - K) / S + 1, filters)."""

@@ -1,15 +1,16 @@
-"""Joining what the eyes see with what the ears hear."""
+"""Joining the features of the sound with those of a cue."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from avsep.models.base import Part
 from avsep.models.parts.layers import PointwiseConv
 
 
-class ConcatFusion(nn.Module):
+class ConcatFusion(Part):
     """Video features at the audio's frame rate, concatenated on channels, projected back by a 1x1 convolution
     (Wu et al., Time domain audio visual speech separation, 2019).
 

@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
+from avsep.models.base import Part
+
 MEAN, DEVIATION = 0.421, 0.165
 """Gray level statistics of mouth crops in 0..1, as the literature uses them."""
 
@@ -36,7 +38,7 @@ def resnet_stage(entering: int, width: int, stride: int) -> nn.Sequential:
     return nn.Sequential(BasicBlock(entering, width, stride, shortcut), BasicBlock(width, width))
 
 
-class LipEncoder(nn.Module):
+class LipEncoder(Part):
     """Mouth crops to one embedding a picture.
 
     channels: size of the embedding. widths: of the four ResNet stages ((64, 128, 256, 512) is ResNet-18).

@@ -6,6 +6,7 @@ import torch
 import torchaudio
 from torch import Tensor, nn
 
+from avsep.models.base import Part
 from avsep.models.parts.lip_encoder import TemporalBlock
 from avsep.signals import FRAME_RATE, SAMPLE_RATE
 
@@ -14,7 +15,7 @@ HOP = SAMPLE_RATE // FRAME_RATE // 4
 WINDOW = 400
 
 
-class VoiceEncoder(nn.Module):
+class VoiceEncoder(Part):
     """Waveform to one embedding a picture, from log-mel frames, each band freed of its mean over time."""
 
     def __init__(self, channels: int = 128, width: int = 128, temporal_blocks: int = 3, mels: int = 40) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from avsep.models.base import Part, copy_fitting
 from avsep.models.parts.layers import NORMS, DepthwiseConv, PointwiseConv, PReLU
 
 
@@ -60,7 +61,7 @@ class Repeat(nn.Module):
         return x, skips
 
 
-class TemporalConvNet(nn.Module):
+class TemporalConvNet(Part):
     """Encoder frames to masks. `before` and `after` split the repeats at the point of fusion, so that what
     is heard is worked out once and only the rest is done again for each face.
 
@@ -111,9 +112,26 @@ class TemporalConvNet(nn.Module):
         """(batch, frames, filters) -> masks (batch, sources, frames, filters) in 0..1."""
         return self.after(*self.before(frames))
 
+    def warm_start(self, trained: nn.Module) -> list[str]:
+        """Repeats are counted through, wherever the cues join; of masks for more or fewer sources, those of the first
+        are taken."""
+        places = {_counted(self, name): name for name in self.state_dict()}
+        learnt = {places.get(_counted(trained, name), ""): tensor for name, tensor in trained.state_dict().items()}
+        return copy_fitting(self, learnt, rows="to_masks.")
+
     @staticmethod
     def _run(repeats: nn.ModuleList, x: Tensor, skips: Tensor) -> tuple[Tensor, Tensor]:
         for repeat in repeats:
             x, skip = repeat(x)
             skips = skips + skip
         return x, skips
+
+
+def _counted(net: nn.Module, name: str) -> str:
+    """The name of a tensor with the repeats counted through: repeats_before.N, repeats_after.N -> repeats.N."""
+    place, _, rest = name.partition(".")
+    if place not in ("repeats_before", "repeats_after"):
+        return name
+    number, _, rest = rest.partition(".")
+    before = len(net.get_submodule("repeats_before")) if place == "repeats_after" else 0  # type: ignore[arg-type]
+    return f"repeats.{int(number) + before}.{rest}"
