@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-__all__ = ["Options", "Separator"]
+from avsep.version import __version__
+
+__all__ = ["Options", "Separator", "__version__"]
 
 if TYPE_CHECKING:
     from avsep.pipeline import Options, Separator
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     # Loaded when first used, so that `avsep --help` need not wait for torch.
-    if name in __all__:
+    if name in ("Options", "Separator"):
         from avsep import pipeline
 
         return getattr(pipeline, name)

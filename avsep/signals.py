@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from avsep.storage.recording import Estimates
     from avsep.storage.spool import Spool
 
 SAMPLE_RATE = 16_000
@@ -28,8 +29,15 @@ HOP = SAMPLE_RATE // FRAME_RATE
 LIP_SIZE = 96
 """Side of a mouth crop in pixels."""
 
+DECISION_FRAMES = 10
+"""Pictures that one decision stands for: who speaks, and whose voice a source is."""
+
 ProgressHook = Callable[[str, float, float], None]
 """Called as hook(step, completed_seconds, total_seconds) of media; total may be an estimate."""
+
+
+def no_progress(step: str, completed: float, total: float) -> None:
+    """A progress hook that does nothing."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -155,3 +163,49 @@ class Person:
     def appearances(self) -> list[tuple[float, float]]:
         """Start and end of each track in seconds."""
         return [(t.start_seconds, t.end_seconds) for t in self.tracks]
+
+
+TrackKind = Literal["person", "voice", "sound", "stem"]
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """One track of the result: who or what it is, not its sound.
+
+    name: of its files. kind: "person" (with a face), "voice" (speech without a face), "sound" or "stem". label: a class
+    or a stem. probabilities: of classes, 0..1. speech: (pictures,) probability of speech at FRAME_RATE, None where
+    nothing was asked about speech. confidence: how sure it is that this voice belongs to this face, None where there is
+    nothing to tell it by. offset_seconds: by which its sound comes after the picture.
+    """
+
+    name: str
+    kind: TrackKind
+    person: Person | None = None
+    label: str | None = None
+    probabilities: dict[str, float] = field(default_factory=dict)
+    speech: np.ndarray | None = None
+    confidence: float | None = None
+    offset_seconds: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Tracks:
+    """What a mode makes of a scene: track i is the sum of all sources, each times its gain.
+
+    mode: as the manifest names it. model: the name of the weights that separated. sources: what was separated. gains:
+    (tracks, sources, pictures) float32 in 0..1 at FRAME_RATE. warnings: for whoever reads the result.
+    """
+
+    mode: str
+    model: str
+    sources: Estimates
+    gains: np.ndarray
+    tracks: list[Track]
+    warnings: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.gains.ndim != 3 or self.gains.shape[:2] != (len(self.tracks), self.sources.count):
+            raise ValueError(
+                f"gains {self.gains.shape}; expected (tracks, sources, pictures) with {len(self.tracks)} tracks and "
+                f"{self.sources.count} sources"
+            )

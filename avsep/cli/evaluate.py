@@ -85,13 +85,16 @@ def register(commands) -> None:
         help="resample every file to this rate (default: all must have the same)",
     )
     signals.add_argument(
-        "--remask", action="store_true", help="with --model: fit its estimates to the mixture as 'avsep separate' does"
+        "--plain",
+        action="store_true",
+        help="with --model: one pass over whole mixtures, estimates as the model gives them, as papers do (default: as "
+        "'avsep separate' separates)",
     )
     signals.add_argument(
         "--shifts",
         type=options.whole(1),
         metavar="N",
-        help="with --model: the mean of N passes; 'avsep separate' makes 2 (default: 1)",
+        help="with --model: the mean of N passes (default: as 'avsep separate' makes them; 1 with --plain)",
     )
     options.add_machine(parser)
     parser.add_argument(
@@ -152,7 +155,7 @@ def _trials(args: argparse.Namespace) -> tuple[Sequence[TrialSource], Any, dict[
             "nothing to compare with the references. Give a folder of ESTIMATES or a --model, or a list with the "
             f"columns {', '.join(table.COLUMNS)}"
         )
-    for option, given in (("--remask", args.remask), ("--shifts", args.shifts)):
+    for option, given in (("--plain", args.plain), ("--shifts", args.shifts)):
         if given and not args.model:
             raise UsageError(f"{option} is for the estimates of a --model. Leave it out")
     if args.model:
@@ -180,32 +183,33 @@ def _model_trials(args: argparse.Namespace, a_list: bool) -> tuple[Sequence[Tria
 
     if args.threads is not None:
         torch.set_num_threads(args.threads)
-    separator, card = model.load_separation_model(args.model, resolve_device(args.device))
-    by_face = separator.conditioning == "lips"
+    engine, card = model.load_engine(args.model, resolve_device(args.device), args.shifts, plain=args.plain)
+    contract = engine.model.contract
+    by_face = "lips" in contract.cues
     if args.match == "face":
         if not by_face:
             raise UsageError(f"--match face: {card.name} knows no faces. Use --match best")
         args.match = "name"  # the estimates of such a model come in the order of the faces
-    listener = model.Listener(separator, shifts=args.shifts or 1, remasked=args.remask)
     system = {
         "name": card.name,
         "model": str(args.model),
         "parameters": card.parameters,
-        "remask": listener.remasked,
-        "shifts": listener.shifts,
+        "plain": args.plain,
+        "refined": engine.refines,
+        "shifts": engine.passes_made,
     }
     trials: Sequence[TrialSource]
     if a_list:
-        if args.sample_rate not in (None, separator.sample_rate):
+        if args.sample_rate not in (None, contract.sample_rate):
             raise UsageError(
-                f"--sample-rate {args.sample_rate}: {card.name} works at {separator.sample_rate} Hz, and the list is "
+                f"--sample-rate {args.sample_rate}: {card.name} works at {contract.sample_rate} Hz, and the list is "
                 "added up at that rate. Leave --sample-rate out"
             )
-        trials = model.list_trials(args.references, listener, limit=args.limit)
+        trials = model.list_trials(args.references, engine, limit=args.limit)
     else:
         files = folders.reference_trials(args.references, sample_rate=args.sample_rate, limit=args.limit)
-        trials = model.folder_trials(files, listener)
-    return trials, "name" if by_face else "best", system
+        trials = model.folder_trials(files, engine)
+    return trials, "best" if contract.order == "any" else "name", system
 
 
 def _write(
@@ -217,8 +221,8 @@ def _write(
     system: dict[str, Any],
 ) -> dict[str, Any]:
     """All files of the results; returns the summary."""
-    from avsep import __version__
     from avsep.evaluation import report, summary
+    from avsep.version import __version__
 
     report.write_csv(folder / report.CSV, outcome.rows, scoring.groups)
     pictures: list[str] = []

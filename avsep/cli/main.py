@@ -16,11 +16,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from avsep import __version__
 from avsep.cli import demo, evaluate, export, faces, fit, models, separate
 from avsep.cli.options import Parser
 from avsep.cli.terminal import Terminal
 from avsep.errors import AvsepError
+from avsep.version import __version__
 
 INTERRUPTED = 130
 

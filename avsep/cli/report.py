@@ -17,21 +17,23 @@ def separated(manifest: Mapping[str, Any], folder: Path) -> str:
     """The block of one clip: its people, their files, when they speak, how sure that is."""
     source, timing = manifest["input"], manifest.get("timing", {})
     lines = [f"{source['path']} -> {folder}  ({manifest['mode']}, {_took(source, timing)})"]
-    for speaker in manifest["speakers"]:
-        files = [speaker[key] for key in ("audio", "video", "thumbnail") if speaker.get(key)]
-        lines.append(f"  {speaker['id']}  {'  '.join(files)}")
-        facts = []
-        if speaker.get("appearances"):
-            facts.append(f"seen {spans(speaker['appearances'])}")
-        facts.append(f"speaks {spans(speaker['speaking'])}" if speaker.get("speaking") else "does not speak")
-        if speaker.get("confidence") is not None:
-            facts.append(f"confidence {speaker['confidence']:.2f}")
-        lines.append(f"      {'; '.join(facts)}")
-        lines += [f"      warning: {warning}" for warning in speaker.get("warnings", ())]
-    if not manifest["speakers"]:
-        lines.append("  nobody found")
+    tracks = manifest["tracks"]
+    for track in tracks:
+        files = [track[key] for key in ("audio", "video", "thumbnail") if track.get(key)]
+        lines.append(f"  {track['id']}  {'  '.join(files)}")
+        facts = [track["label"]] if track.get("label") else []
+        if track.get("appearances"):
+            facts.append(f"seen {spans(track['appearances'])}")
+        if "speaking" in track:
+            facts.append(f"speaks {spans(track['speaking'])}" if track["speaking"] else "does not speak")
+        if track.get("confidence") is not None:
+            facts.append(f"confidence {track['confidence']:.2f}")
+        lines += [f"      {'; '.join(facts)}"] if facts else []
+        lines += [f"      warning: {warning}" for warning in track.get("warnings", ())]
+    if not tracks:
+        lines.append("  no tracks")
     if manifest.get("residual"):
-        lines.append(f"  the rest    {manifest['residual']}")
+        lines.append(f"  residual    {manifest['residual']}")
     lines += [f"  warning: {warning}" for warning in manifest.get("warnings", ())]
     return "\n".join(lines)
 
@@ -76,12 +78,15 @@ def describe(info: ClipInfo) -> dict[str, str]:
 
 
 def mode_line(manifest: Mapping[str, Any]) -> str:
-    """The mode and, for sound alone, why."""
-    clip, count = Path(manifest["input"]["path"]).name, len(manifest["speakers"])
-    if manifest["mode"] != "audio-only":
-        return f"{clip}: {manifest['mode']}, {count} {'person' if count == 1 else 'people'}"
+    """The mode, what was found and, for sound alone, why."""
+    clip, mode = Path(manifest["input"]["path"]).name, manifest["mode"]
+    what = {"audio-visual": ("person", "people"), "universal": ("source", "sources")}.get(mode, ("voice", "voices"))
+    count = len(manifest["tracks"])
+    found = f"{count} {what[count != 1]}"
+    if mode != "audio-only":
+        return f"{clip}: {mode}, {found}"
     why = "no video stream" if not manifest["input"].get("video") else "no usable face in the picture"
-    return f"{clip}: audio-only ({why}), {count} {'voice' if count == 1 else 'voices'}"
+    return f"{clip}: audio-only ({why}), {found}"
 
 
 def spans(times: Sequence[Mapping[str, float]]) -> str:

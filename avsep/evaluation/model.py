@@ -2,82 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from avsep.checkpoint import Card, load_model
-from avsep.data.lists import FixedMixtures, MixtureSpec, read_list, render
-from avsep.dsp.remask import remask
-from avsep.errors import InputError, UsageError, WeightsError
+from avsep.checkpoint import Card
+from avsep.data.lists import FixedMixtures, MixtureSpec, read_list
+from avsep.errors import InputError, UsageError
 from avsep.evaluation.files import TOLERANCE_SECONDS, TrialFiles, trial_files
 from avsep.evaluation.folders import list_folder
 from avsep.evaluation.trial import Trial
-from avsep.inference.cycle_spin import cycle_spin
-from avsep.inference.stitch import segments, stitch
-from avsep.models.base import SeparationModel
+from avsep.inference.models import ModelStore
+from avsep.inference.sliding import SlidingSeparator
 from avsep.signals import FRAME_RATE
+from avsep.storage.recording import Recording
 
-LONGEST_SECONDS = 60
-"""Mixtures up to this length go through the model in one piece, as papers do; longer ones in such pieces."""
-OVERLAP_SECONDS = 4
+PLAIN_SECONDS, PLAIN_OVERLAP = 60.0, 4.0
+"""In a plain pass mixtures up to this length go through the model in one piece, as papers do; longer ones in such
+pieces."""
 
 
-def load_separation_model(name_or_path: str | Path, device: str = "cpu") -> tuple[SeparationModel, Card]:
-    """A bundled name or a weights file to a model that separates. Raises WeightsError for anything else."""
-    model, card = load_model(name_or_path, device)
-    if not isinstance(model, SeparationModel):
-        raise WeightsError(
-            f"model {card.name!r} is a {card.class_path.rpartition('.')[2]}, which separates nothing. "
-            "Use a separation model (avsep models lists them)"
-        )
-    return model, card
+def load_engine(
+    name_or_path: str | Path, device: str = "cpu", passes: int | None = None, *, plain: bool = False
+) -> tuple[SlidingSeparator, Card]:
+    """The engine that `avsep separate` runs a model with; plain: one pass over whole mixtures, estimates as the model
+    gives them. Raises WeightsError for a model that does not separate."""
+    store = ModelStore(device)
+    model = store.separation(name_or_path)
+    if plain:
+        engine = SlidingSeparator(model, device, passes or 1, False, PLAIN_SECONDS, PLAIN_OVERLAP)
+    else:
+        engine = SlidingSeparator(model, device, passes)
+    return engine, store.card(name_or_path)
 
 
 @dataclass(frozen=True, eq=False)
-class Listener:
-    """A model and how it is run. shifts: passes whose mean is taken (see avsep.inference.cycle_spin), for models without
-    lips. remasked: its estimates are fitted to the mixture."""
+class LipsInMemory:
+    """Cues of a mixture: lips (faces, pictures, height, width) in 0..1."""
 
-    model: SeparationModel
-    shifts: int = 1
-    remasked: bool = False
+    lips: np.ndarray
 
-    @torch.inference_mode()
-    def estimate(self, mixture: np.ndarray, lips: np.ndarray | None = None) -> np.ndarray:
-        """Mixture (channels, time) at the model's rate and, for a model of lips, lips (faces, pictures, 96, 96) in 0..1
-        -> (sources, time) float32."""
-        heard = mixture if self.model.in_channels > 1 else mixture.mean(axis=0)
-        rate, picture = self.model.sample_rate, self.model.sample_rate // FRAME_RATE
+    @property
+    def sources(self) -> int:
+        return len(self.lips)
 
-        def pieces() -> Iterator[tuple[int, np.ndarray]]:
-            for start, stop in segments(mixture.shape[-1], LONGEST_SECONDS * rate, OVERLAP_SECONDS * rate):
-                piece = heard[..., start:stop]
-                if lips is None:
-                    yield start, cycle_spin(self._run, piece, self.shifts)
-                else:
-                    yield start, self._run(piece, lips[:, start // picture : -(-stop // picture)])
+    def read(self, start_seconds: float, stop_seconds: float) -> tuple[list[int], Mapping[str, np.ndarray]]:
+        first, last = int(start_seconds * FRAME_RATE + 1e-6), int(np.ceil(stop_seconds * FRAME_RATE - 1e-6))
+        return list(range(self.sources)), {"lips": self.lips[:, first:last]}
 
-        estimates = np.concatenate(list(stitch(pieces(), reorder=lips is None)), axis=-1)
-        return remask(estimates, mixture.mean(axis=0)) if self.remasked else estimates
 
-    def _run(self, *given: np.ndarray) -> np.ndarray:
-        device = next(self.model.parameters()).device
-        tensors = (torch.from_numpy(np.ascontiguousarray(x, np.float32))[None].to(device) for x in given)
-        return self.model(*tensors)[0].float().cpu().numpy()
+def estimate(
+    engine: SlidingSeparator, mixture: np.ndarray, sample_rate: int, lips: np.ndarray | None = None
+) -> np.ndarray:
+    """Mixture (channels, time) at any rate and, for a model of lips, lips (faces, pictures, height, width) in 0..1 ->
+    (sources, channels, time) float32."""
+    cues = None if lips is None else LipsInMemory(lips)
+    estimates = engine.separate(Recording.of(mixture, sample_rate), cues)
+    return estimates.read(0, len(estimates))
 
 
 @dataclass(frozen=True, eq=False)
 class ListTrial:
-    """A mixture of a test list. listener: what separates it; without one, the estimates are files as long as it."""
+    """A mixture of a test list. engine: what separates it; without one, the estimates are files as long as it."""
 
     spec: MixtureSpec
     sample_rate: int
-    listener: Listener | None = None
+    engine: SlidingSeparator | None = None
     estimates: TrialFiles | None = field(default=None)
 
     @property
@@ -90,7 +83,7 @@ class ListTrial:
 
     @property
     def portable(self) -> bool:
-        return self.listener is None
+        return self.engine is None
 
     @cached_property
     def _names(self) -> tuple[str, ...]:
@@ -101,19 +94,18 @@ class ListTrial:
 
     def load(self) -> Trial:
         """Add the mixture up, and separate it or read the estimates."""
-        if self.listener is not None and self.listener.model.conditioning == "lips":
-            item = FixedMixtures([self.spec], faces=True, sample_rate=self.sample_rate)[0]
-            mixture, sources, lips = (np.asarray(item[key]) for key in ("mixture", "sources", "lips"))
-        else:
-            (mixture, sources), lips = render(self.spec, self.sample_rate), None
-        references = sources[:, None]
-        if self.listener is None:
+        needs_lips = self.engine is not None and "lips" in self.engine.model.contract.cues
+        item = FixedMixtures([self.spec], faces=needs_lips, sample_rate=self.sample_rate)[0]
+        mixture, references = np.atleast_2d(np.asarray(item["mixture"])), np.asarray(item["sources"])
+        references = references if references.ndim == 3 else references[:, None]
+        if self.engine is None:
             assert self.estimates is not None
-            return self._with_files(np.atleast_2d(mixture), references, self.estimates.load())
-        estimates = self.listener.estimate(np.atleast_2d(mixture), lips)
-        return _trial(
-            self.id, self.sample_rate, np.atleast_2d(mixture), references, estimates, self._names, lips is not None
-        )
+            return self._with_files(mixture, references, self.estimates.load())
+        lips = np.asarray(item["lips"]) if needs_lips else None
+        estimates = estimate(self.engine, mixture, self.sample_rate, lips)
+        # Estimate i of a model with cues is that of reference i, and bears its name.
+        names = self._names if needs_lips else _names(self.engine, len(estimates))
+        return Trial(self.id, self.sample_rate, mixture, references, estimates, self._names, names)
 
     def _with_files(self, mixture: np.ndarray, references: np.ndarray, read: Trial) -> Trial:
         estimates, time = read.references, mixture.shape[-1]
@@ -141,7 +133,7 @@ class FolderTrial:
     """A mixture of a folder, to be separated by a model."""
 
     files: TrialFiles
-    listener: Listener
+    engine: SlidingSeparator
     portable: bool = False
 
     @property
@@ -154,20 +146,21 @@ class FolderTrial:
 
     def load(self) -> Trial:
         trial = self.files.load()
-        estimates = self.listener.estimate(trial.mixture)
-        return replace(trial, estimates=estimates[:, None], estimate_names=_numbered(len(estimates)))
+        estimates = estimate(self.engine, trial.mixture, trial.sample_rate)
+        return replace(trial, estimates=estimates, estimate_names=_names(self.engine, len(estimates)))
 
 
-def list_trials(path: Path, listener: Listener, *, limit: int | None = None) -> list[ListTrial]:
+def list_trials(path: Path, engine: SlidingSeparator, *, limit: int | None = None) -> list[ListTrial]:
     """The mixtures of a test list, at the model's rate. Raises InputError for a list that cannot be read, or has no
     lips where the model needs them."""
     specs = read_list(path)[:limit]
-    if listener.model.conditioning == "lips":
+    contract = engine.model.contract
+    if "lips" in contract.cues:
         try:
             FixedMixtures(specs, faces=True)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
-    return [ListTrial(spec, listener.model.sample_rate, listener) for spec in specs]
+    return [ListTrial(spec, contract.sample_rate, engine) for spec in specs]
 
 
 def list_and_folder(path: Path, estimates: Path, *, sample_rate: int, limit: int | None = None) -> list[ListTrial]:
@@ -190,37 +183,16 @@ def list_and_folder(path: Path, estimates: Path, *, sample_rate: int, limit: int
     return trials
 
 
-def folder_trials(files: Sequence[TrialFiles], listener: Listener) -> list[FolderTrial]:
-    """The mixtures of a folder. Raises UsageError for a model of lips, InputError for files of another rate."""
-    model = listener.model
-    if model.conditioning == "lips":
+def folder_trials(files: Sequence[TrialFiles], engine: SlidingSeparator) -> list[FolderTrial]:
+    """The mixtures of a folder. Raises UsageError for a model of lips."""
+    if "lips" in engine.model.contract.cues:
         raise UsageError(
             "the model needs lips, and a folder of sound files has none. Give a test list with a column lips "
             "(python -m preprocessing.make_mixtures)"
         )
-    for trial in files:
-        if trial.rate != model.sample_rate:
-            raise InputError(
-                f"{next(iter(trial.references.values()))}: is at {trial.rate} Hz, expected {model.sample_rate} Hz, the "
-                f"model's rate. Add --sample-rate {model.sample_rate} to resample"
-            )
-    return [FolderTrial(trial, listener) for trial in files]
+    return [FolderTrial(trial, engine) for trial in files]
 
 
-def _trial(
-    id: str,
-    rate: int,
-    mixture: np.ndarray,
-    references: np.ndarray,
-    estimates: np.ndarray,
-    names: tuple[str, ...],
-    ordered: bool,
-) -> Trial:
-    """ordered: estimate i is that of reference i, and bears its name."""
-    return Trial(
-        id, rate, mixture, references, estimates[:, None], names, names if ordered else _numbered(len(estimates))
-    )
-
-
-def _numbered(count: int) -> tuple[str, ...]:
-    return tuple(f"estimate_{i:02d}" for i in range(count))
+def _names(engine: SlidingSeparator, count: int) -> tuple[str, ...]:
+    """Those of the model's sources, or numbers."""
+    return engine.model.contract.names or tuple(f"estimate_{i:02d}" for i in range(count))

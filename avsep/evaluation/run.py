@@ -11,8 +11,7 @@ from multiprocessing import get_context
 
 from avsep.evaluation.score import DEFAULT, ESTIMATE, Row, Scoring, score
 from avsep.evaluation.trial import Trial, TrialSource
-from avsep.inference.separation import silent
-from avsep.signals import ProgressHook
+from avsep.signals import ProgressHook, no_progress
 
 STEP = "evaluation"
 
@@ -26,7 +25,7 @@ class Outcome:
 
 
 def evaluate(
-    trials: Sequence[TrialSource], scoring: Scoring = DEFAULT, jobs: int = 1, progress: ProgressHook = silent
+    trials: Sequence[TrialSource], scoring: Scoring = DEFAULT, jobs: int = 1, progress: ProgressHook = no_progress
 ) -> Outcome:
     """Score every trial; raises the error of the first that fails.
 

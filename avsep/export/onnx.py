@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from avsep.checkpoint import Card, written_whole
 from avsep.errors import WeightsError
@@ -45,8 +45,9 @@ def export_onnx(model: Model, out: Path, card: Card) -> float:
 
     Raises WeightsError for a model that is no separator, that cannot be written, or whose ONNX differs from torch.
     """
-    if not isinstance(model, SeparationModel) or model.conditioning not in (None, "lips"):
-        takes = f"takes {model.conditioning}" if isinstance(model, SeparationModel) else "separates nothing"
+    if not isinstance(model, SeparationModel) or model.contract.cues not in ((), ("lips",)):
+        cues = model.contract.cues if isinstance(model, SeparationModel) else ()
+        takes = f"needs {', '.join(cues)}" if cues else "separates nothing"
         raise WeightsError(
             f"{type(model).__name__} {takes}; ONNX is written of models that separate a mixture alone or with lips."
         )
@@ -63,13 +64,27 @@ def export_onnx(model: Model, out: Path, card: Card) -> float:
     return difference
 
 
+class Waveforms(nn.Module):
+    """A model as ONNX shows it: a mono mixture is (batch, time), and mono estimates are (batch, sources, time)."""
+
+    def __init__(self, model: SeparationModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, mixture: Tensor, lips: Tensor | None = None) -> Tensor:
+        cues = {} if lips is None else {"lips": lips}
+        estimates = self.model(mixture if mixture.dim() == 3 else mixture.unsqueeze(1), **cues).estimates
+        return estimates.squeeze(2) if mixture.dim() == 2 else estimates
+
+
 def example(model: SeparationModel, seconds: float, faces: int = 2, batch: int = 1) -> dict[str, Tensor]:
     """Noise of a length as a model takes it, by the names of its inputs."""
     draw = torch.Generator().manual_seed(0)
-    time = max(1, round(seconds * model.sample_rate))
-    channels = () if model.in_channels == 1 else (model.in_channels,)
+    time = max(1, round(seconds * model.contract.sample_rate))
+    fewest = model.contract.channels[0]
+    channels = () if fewest == 1 else (fewest,)
     inputs = {"mixture": 0.1 * torch.randn(batch, *channels, time, generator=draw)}
-    if model.conditioning == "lips":
+    if model.contract.cues:
         pictures = max(1, round(seconds * FRAME_RATE))
         inputs["lips"] = torch.rand(batch, faces, pictures, LIP_SIZE, LIP_SIZE, generator=draw)
     return inputs
@@ -78,16 +93,16 @@ def example(model: SeparationModel, seconds: float, faces: int = 2, batch: int =
 def _write(model: SeparationModel, path: Path, card: Card) -> None:
     import onnx
 
-    inputs = example(model, 1.0, batch=1 if model.conditioning else 2)
+    inputs = example(model, 1.0, batch=1 if model.contract.cues else 2)
     last = inputs["mixture"].dim() - 1
     free: dict[str, dict[int, str]] = {"mixture": {last: "time"}}
-    if model.conditioning:
+    if model.contract.cues:
         free["lips"] = {1: "faces", 2: "pictures"}
     else:
         free["mixture"][0] = "batch"
     try:
         program = torch.onnx.export(
-            model,
+            Waveforms(model),
             tuple(inputs.values()),
             input_names=list(inputs),
             output_names=["estimates"],
@@ -105,8 +120,10 @@ def _write(model: SeparationModel, path: Path, card: Card) -> None:
         node.doc_string = ""
         del node.metadata_props[:]
     # The exporter knows no name for it: it cuts the padding off to the length that came in.
-    document.graph.output[0].type.tensor_type.shape.dim[2].dim_param = "time"
-    onnx.helper.set_model_props(document, {"avsep": json.dumps(_plain(card)), "sample_rate": str(model.sample_rate)})
+    document.graph.output[0].type.tensor_type.shape.dim[-1].dim_param = "time"
+    onnx.helper.set_model_props(
+        document, {"avsep": json.dumps(_plain(card)), "sample_rate": str(model.contract.sample_rate)}
+    )
     onnx.save(document, path)
 
 
@@ -119,9 +136,9 @@ def _differences(model: SeparationModel, path: Path) -> Iterator[float]:
     options.log_severity_level = 3  # errors
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     for seconds in LENGTHS:
-        for faces in FACES if model.conditioning else FACES[:1]:
+        for faces in FACES if model.contract.cues else FACES[:1]:
             inputs = example(model, seconds, faces)
-            expected = model(*inputs.values())
+            expected = Waveforms(model)(*inputs.values())
             (found,) = session.run(None, {name: value.numpy() for name, value in inputs.items()})
             if found.shape != tuple(expected.shape):
                 yield float("inf")

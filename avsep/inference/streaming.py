@@ -8,27 +8,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avsep.models.conv_tasnet import ConvTasNet
+from avsep.models.masking import MaskingModel
 from avsep.models.parts.layers import CumulativeLayerNorm, DepthwiseConv
 
 
 class StreamingSeparator:
-    """Separates a stream with a causal `ConvTasNet` (causal=True, norm="cLN"); pieces may have any length.
+    """Separates a stream with a causal `ConvTasNet` (causal=True, norm="cLN") or another `MaskingModel` around its
+    separator; pieces may have any length.
 
     >>> stream = StreamingSeparator(model)
     >>> for chunk in chunks:
     ...     play(stream.feed(chunk))
     >>> play(stream.finish())
 
-    All outputs joined equal model(mixture) to rounding. Memory does not grow with the length of the stream. The model
-    is not changed; its parameters are shared.
+    All outputs joined equal the estimates of the whole mixture to rounding. Memory does not grow with the length of the
+    stream. The model is not changed; its parameters are shared.
 
-    latency: samples that must have been heard, from a sample on, before it comes out: the encoder's kernel. The most
+    latency: samples that must have come in, from a sample on, before it comes out: the encoder's kernel. The most
     that is held back is one sample less than that.
     """
 
-    def __init__(self, model: ConvTasNet, batch: int = 1) -> None:
-        norm, causal = model.init_args["norm"], model.init_args["causal"]
+    def __init__(self, model: MaskingModel, batch: int = 1) -> None:
+        norm, causal = (model.separator.init_args.get(name) for name in ("norm", "causal"))
         if not causal or norm != "cLN":
             raise ValueError(
                 f"streaming needs a model with causal=True and norm='cLN'; this one has causal={causal}, norm={norm!r}"
@@ -40,7 +41,7 @@ class StreamingSeparator:
         self._edge = self.latency - self.stride
         like = next(model.parameters())
         # As the encoder pads: zeros before the first sample; what the decoder makes of them is no output.
-        self._heard = like.new_zeros(batch, self._edge)
+        self._pending = like.new_zeros(batch, self._edge)
         self._tail = like.new_zeros(batch, model.separator.sources, self._edge)
         self._surplus = self._edge
         self._fed = self._given = 0
@@ -57,17 +58,17 @@ class StreamingSeparator:
     def finish(self) -> Tensor:
         """The end of the stream: the samples held back (batch, sources, at most latency - 1)."""
         missing = self._fed - self._given
-        silence = self._heard.new_zeros(len(self._heard), self._edge + -self._fed % self.stride)
+        silence = self._pending.new_zeros(len(self._pending), self._edge + -self._fed % self.stride)
         return self._advance(silence)[..., :missing]
 
     def _advance(self, chunk: Tensor) -> Tensor:
-        heard = torch.cat([self._heard, chunk], dim=-1)
-        count = (heard.shape[-1] - self._edge) // self.stride
+        pending = torch.cat([self._pending, chunk], dim=-1)
+        count = (pending.shape[-1] - self._edge) // self.stride
         ready = count * self.stride
-        self._heard = heard[:, ready:]
+        self._pending = pending[:, ready:]
         if not count:
             return self._tail[..., :0]
-        frames = self.encoder.filter(heard[:, : ready + self._edge])
+        frames = self.encoder.filter(pending[:, : ready + self._edge])
         masked = self._separator(frames) * frames.unsqueeze(1)
         waveform = self.decoder.overlap_add(masked)
         waveform = waveform + F.pad(self._tail, (0, ready))

@@ -1,5 +1,5 @@
-"""The assigned way: whose voice is each source, cell by cell, so that lips and voices agree best over the whole
-clip."""
+"""The assigned way: whose voice is each source, decision by decision, so that lips and voices agree best over the
+whole clip."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import label
 
-from avsep.matching.synchrony import CELL, WINDOW
-from avsep.signals import FRAME_RATE
+from avsep.matching.synchrony import WINDOW
+from avsep.signals import DECISION_FRAMES, FRAME_RATE
 
 SWITCH_COST = 2.0
-"""Log odds that a source must gain to change its owner from one cell to the next."""
+"""Log odds that a source must gain to change its owner from one decision to the next."""
 EXCHANGE_COST = 2.0
 """Log odds for two sources to change places at once: one slip of the separator, not two events."""
 SHARED_COST = 6.0
@@ -23,15 +23,15 @@ UNSEEN = -1.0
 on while the picture shows something else is mostly still the same person's, and a source keeps to one voice."""
 SHORTEST_UNSEEN = 1.0
 """Seconds of speech at a stretch from which somebody who is not to be seen gets a track."""
-NEW = CELL / WINDOW
-"""Share of a cell's window that the window of the cell before did not hold: what it adds to the evidence."""
+NEW = DECISION_FRAMES / WINDOW
+"""Share of a decision's window that the window of the decision before did not hold: what it adds to the evidence."""
 
 
 @dataclass(frozen=True)
 class Ownership:
     """gains: (people + voices, sources, pictures) float32 in 0..1, what of each source is each person's, then each
-    voice's that speaks while nobody's lips are to be seen. owned: (cells, people, sources) float32, 1 where it is the
-    person's."""
+    voice's that speaks while nobody's lips are to be seen. owned: (decisions, people, sources) float32, 1 where it is
+    the person's."""
 
     gains: np.ndarray
     owned: np.ndarray
@@ -39,17 +39,17 @@ class Ownership:
 
 def best_path(scores: np.ndarray, switch_cost: float = SWITCH_COST, exchange_cost: float = EXCHANGE_COST) -> np.ndarray:
     """The best sequence of joint states (Viterbi). It costs `switch_cost` for every source that changes owner from one
-    cell to the next, and `exchange_cost` if two sources exchange theirs.
+    decision to the next, and `exchange_cost` if two sources exchange theirs.
 
-    scores: (cells, owners, owners, ...), one axis of owners for each source -> (cells, sources) owner indices.
+    scores: (decisions, owners, owners, ...), one axis of owners for each source -> (decisions, sources) owner indices.
     The maximum over a change is taken source by source, so the work grows with the states, not with their square.
     """
-    cells, shape = len(scores), scores.shape[1:]
+    decisions, shape = len(scores), scores.shape[1:]
     sources = len(shape)
     pairs = list(itertools.combinations(range(sources), 2))
-    value = scores[0].astype(np.float64) if cells else np.zeros(shape)
+    value = scores[0].astype(np.float64) if decisions else np.zeros(shape)
     switches, exchanges = [], []
-    for cell in range(1, cells):
+    for decision in range(1, decisions):
         exchanged = [value.swapaxes(*pair) - exchange_cost for pair in pairs]
         origins = []
         for axis in range(sources):
@@ -62,37 +62,37 @@ def best_path(scores: np.ndarray, switch_cost: float = SWITCH_COST, exchange_cos
             value = np.maximum(value, other)
         switches.append(origins)
         exchanges.append(pair_of)
-        value = value + scores[cell]
-    path = np.zeros((cells, sources), int)
-    if not cells:
+        value = value + scores[decision]
+    path = np.zeros((decisions, sources), int)
+    if not decisions:
         return path
     state = list(np.unravel_index(value.argmax(), shape))
     path[-1] = state
-    for cell in range(cells - 1, 0, -1):
-        number = exchanges[cell - 1][tuple(state)]
+    for decision in range(decisions - 1, 0, -1):
+        number = exchanges[decision - 1][tuple(state)]
         if number >= 0:
             a, b = pairs[number]
             state[a], state[b] = state[b], state[a]
         else:
             for axis in reversed(range(sources)):
-                origin = switches[cell - 1][axis][tuple(state)]
+                origin = switches[decision - 1][axis][tuple(state)]
                 if origin >= 0:
                     state[axis] = origin
-        path[cell - 1] = state
+        path[decision - 1] = state
     return path
 
 
 def joint_scores(odds: np.ndarray, activity: np.ndarray) -> np.ndarray:
-    """(cells, people, sources) log odds and (cells, sources) activity in 0..1 -> (cells, owners, ...) where owner
-    number `people` is nobody.
+    """(decisions, people, sources) log odds and (decisions, sources) activity in 0..1 -> (decisions, owners, ...) where
+    owner number `people` is nobody.
 
     Sources that are both active seldom are one person's: that state costs SHARED_COST.
     """
-    cells, people, sources = odds.shape
-    own = np.concatenate([odds, np.zeros((cells, 1, sources))], axis=1) * activity[:, None]
-    total = np.zeros((cells, *([people + 1] * sources)))
+    decisions, people, sources = odds.shape
+    own = np.concatenate([odds, np.zeros((decisions, 1, sources))], axis=1) * activity[:, None]
+    total = np.zeros((decisions, *([people + 1] * sources)))
     for source in range(sources):
-        shape = [cells] + [1] * sources
+        shape = [decisions] + [1] * sources
         shape[1 + source] = people + 1
         total = total + own[:, :, source].reshape(shape)
     for a in range(sources):
@@ -101,22 +101,22 @@ def joint_scores(odds: np.ndarray, activity: np.ndarray) -> np.ndarray:
             same = np.zeros([people + 1] * sources)
             index = np.indices(same.shape)
             same[(index[a] == index[b]) & (index[a] < people)] = 1
-            total = total - both.reshape([cells] + [1] * sources) * same
+            total = total - both.reshape([decisions] + [1] * sources) * same
     return total
 
 
 def assign(odds: np.ndarray, activity: np.ndarray, pictures: int) -> Ownership:
-    """Who owns what: odds (cells, people, sources), log odds that the lips speak with the source, NaN where there
-    are no lips to be seen; activity (cells, sources) in 0..1; pictures of the clip -> gains at the pictures' rate."""
-    cells, people, sources = odds.shape
+    """Who owns what: odds (decisions, people, sources), log odds that the lips speak with the source, NaN where there
+    are no lips to be seen; activity (decisions, sources) in 0..1; pictures of the clip -> gains at their rate."""
+    decisions, people, sources = odds.shape
     known = np.where(np.isnan(odds), UNSEEN, odds)
     path = best_path(NEW * joint_scores(known, activity))
     owned = np.stack([path == person for person in range(people)]).astype(np.float32)
     unseen = unseen_voices(path == people, np.isnan(odds).all(axis=(1, 2)), activity)
     tracks = np.concatenate([owned, unseen])
-    centres = np.arange(cells) * CELL + (CELL - 1) / 2
+    centres = np.arange(decisions) * DECISION_FRAMES + (DECISION_FRAMES - 1) / 2
     grid = np.arange(pictures)
-    # A change of owner is faded from the middle of one cell to the middle of the next.
+    # A change of owner is faded from the middle of one decision to the middle of the next.
     gains = np.empty((len(tracks), sources, pictures), np.float32)
     for track in range(len(tracks)):
         for source in range(sources):
@@ -127,16 +127,17 @@ def assign(odds: np.ndarray, activity: np.ndarray, pictures: int) -> Ownership:
 def unseen_voices(free: np.ndarray, dark: np.ndarray, activity: np.ndarray) -> np.ndarray:
     """Sources that speak while no lips are to be seen, each as a track of its own.
 
-    free: (cells, sources), nobody's; dark: (cells,), without lips; activity: (cells, sources) -> (voices, cells,
-    sources), without stretches in which they speak for less than SHORTEST_UNSEEN: the moments between two shots.
+    free: (decisions, sources), nobody's; dark: (decisions,), without lips; activity: (decisions, sources) -> (voices,
+    decisions, sources), without stretches in which they speak for less than SHORTEST_UNSEEN: the moments between two
+    shots.
     """
-    open_cells = free & dark[:, None]
-    spoken = (activity > 0.5) & open_cells
+    open_decisions = free & dark[:, None]
+    spoken = (activity > 0.5) & open_decisions
     for source in range(free.shape[1]):
-        stretch, count = label(open_cells[:, source])
-        seconds = np.bincount(stretch, spoken[:, source], count + 1) * CELL / FRAME_RATE
-        open_cells[:, source] &= seconds[stretch] >= SHORTEST_UNSEEN
-    voices = np.flatnonzero(open_cells.any(axis=0))
+        stretch, count = label(open_decisions[:, source])
+        seconds = np.bincount(stretch, spoken[:, source], count + 1) * DECISION_FRAMES / FRAME_RATE
+        open_decisions[:, source] &= seconds[stretch] >= SHORTEST_UNSEEN
+    voices = np.flatnonzero(open_decisions.any(axis=0))
     tracks = np.zeros((len(voices), *free.shape), np.float32)
-    tracks[np.arange(len(voices)), :, voices] = open_cells[:, voices].T
+    tracks[np.arange(len(voices)), :, voices] = open_decisions[:, voices].T
     return tracks

@@ -10,18 +10,15 @@ import torch
 from scipy.special import expit, softmax
 
 from avsep.faces.mouth import speaking_odds
-from avsep.inference.separation import silent
 from avsep.models.synchrony import Synchrony
-from avsep.signals import FRAME_RATE, HOP, FaceTrack, Person, ProgressHook
-from avsep.storage.spool import Spool
+from avsep.signals import DECISION_FRAMES, FRAME_RATE, HOP, FaceTrack, Person, ProgressHook, no_progress
+from avsep.storage.recording import Estimates
 
 CHUNK = 10 * FRAME_RATE
 CONTEXT = 32
 """Pictures of context for embedding a chunk; the networks reach 25 to 30 pictures."""
-CELL = 10
-"""Pictures a decision stands for."""
 WINDOW = 50
-"""Pictures a correlation is taken over: two seconds around the cell."""
+"""Pictures a correlation is taken over: two seconds around the decision."""
 SHORTEST = 20
 """Pictures of a window that must show the face."""
 LAGS = np.arange(-10, 11)
@@ -43,9 +40,9 @@ SHARED = 0.25
 
 @dataclass(frozen=True)
 class Scores:
-    """correlation: (cells, people, sources), NaN where the face is not to be seen: what is to be expected over all
+    """correlation: (decisions, people, sources), NaN where the face is not to be seen: what is to be expected over all
     offsets, each weighted by how likely it is, so that an offset that is hardly known promises little.
-    moving: (cells, people) log odds of speech by the movement of the mouth alone, 0 where it is not to be seen.
+    moving: (decisions, people) log odds of speech by the movement of the mouth alone, 0 where it is not to be seen.
     offsets: (people,) the likeliest, in pictures, sound later than picture."""
 
     correlation: np.ndarray
@@ -54,23 +51,23 @@ class Scores:
 
 
 @torch.inference_mode()
-def embed_voices(model: Synchrony, sources: Spool, device: str) -> np.ndarray:
-    """(pictures, sources, channels) float16 from a spool of (sources,) at SAMPLE_RATE."""
+def embed_voices(model: Synchrony, sources: Estimates, device: str) -> np.ndarray:
+    """(pictures, sources, channels) float16 of sources at SAMPLE_RATE."""
     pictures = -(-len(sources) // HOP)
     out = []
     for first in range(0, pictures, CHUNK):
         lo, hi = max(0, first - CONTEXT), min(pictures, first + CHUNK + CONTEXT)
-        samples = sources.read(lo * HOP, hi * HOP)
-        samples = np.pad(samples, ((0, (hi - lo) * HOP - len(samples)), (0, 0)))
-        embedding = model.voice(torch.from_numpy(np.ascontiguousarray(samples.T)).to(device))
+        samples = sources.mono(lo * HOP, hi * HOP)
+        samples = np.pad(samples, ((0, 0), (0, (hi - lo) * HOP - samples.shape[1])))
+        embedding = model.voice(torch.from_numpy(samples).to(device))
         kept = embedding[:, first - lo : min(first + CHUNK, pictures) - lo]
         out.append(kept.transpose(0, 1).cpu().numpy().astype(np.float16))
-    return np.concatenate(out) if out else np.zeros((0, *sources.row_shape, 1), np.float16)
+    return np.concatenate(out) if out else np.zeros((0, sources.count, 1), np.float16)
 
 
 @torch.inference_mode()
 def embed_lips(
-    model: Synchrony, tracks: Sequence[FaceTrack], device: str, progress: ProgressHook = silent
+    model: Synchrony, tracks: Sequence[FaceTrack], device: str, progress: ProgressHook = no_progress
 ) -> list[np.ndarray]:
     """(pictures, channels) float16 of each track. Chunks of equal length go through in one batch, whatever track
     they are of."""
@@ -102,17 +99,17 @@ def _window_sums(x: np.ndarray, lo: np.ndarray, hi: np.ndarray) -> np.ndarray:
 
 def track_correlation(lips: np.ndarray, voices: np.ndarray, first: int, lag: int) -> tuple[np.ndarray, np.ndarray]:
     """Correlation of one track's lips (pictures, channels) with each voice (time, sources, channels) moved by `lag`,
-    in a window
-    around every cell: (cell numbers, (cells, sources)). `first`: grid number of the track's first picture."""
+    in a window around every decision: (decision numbers, (decisions, sources)). `first`: grid number of the track's
+    first picture."""
     lo = max(first, 0, -lag)
     hi = min(first + len(lips), len(voices), len(voices) - lag)
     if hi - lo < SHORTEST:
         return np.zeros(0, int), np.zeros((0, voices.shape[1]))
-    cells = np.arange(lo // CELL, -(-hi // CELL))
-    start = (cells * CELL + CELL // 2 - WINDOW // 2).clip(lo, hi) - lo
-    stop = (cells * CELL + CELL // 2 + WINDOW // 2).clip(lo, hi) - lo
+    decisions = np.arange(lo // DECISION_FRAMES, -(-hi // DECISION_FRAMES))
+    start = (decisions * DECISION_FRAMES + DECISION_FRAMES // 2 - WINDOW // 2).clip(lo, hi) - lo
+    stop = (decisions * DECISION_FRAMES + DECISION_FRAMES // 2 + WINDOW // 2).clip(lo, hi) - lo
     enough = stop - start >= SHORTEST
-    cells, start, stop = cells[enough], start[enough], stop[enough]
+    decisions, start, stop = decisions[enough], start[enough], stop[enough]
     seen = lips[lo - first : hi - first].astype(np.float32)
     heard = voices[lo + lag : hi + lag].astype(np.float32)
     count = (stop - start)[:, None]
@@ -126,7 +123,7 @@ def track_correlation(lips: np.ndarray, voices: np.ndarray, first: int, lag: int
     # The embedding of silence, or of a still picture, does not move: what is left of its power is rounding.
     moves = (seen_power > STILL * seen_total) & (heard_power > STILL * heard_total)
     power = np.where(moves, seen_power * heard_power, 1.0)
-    return cells, np.where(moves, covariance / np.sqrt(power), 0.0).clip(-1, 1)
+    return decisions, np.where(moves, covariance / np.sqrt(power), 0.0).clip(-1, 1)
 
 
 def score_people(
@@ -138,22 +135,23 @@ def score_people(
 ) -> Scores:
     """Correlations of every person with every source at the person's own offset.
 
-    lips: embeddings by id() of the track. voices: (pictures, sources, channels). activity: (cells, sources) weight of
-    a source in a cell. av_offset: seconds the sound is later than the picture, or None to find it for each person.
+    lips: embeddings by id() of the track. voices: (pictures, sources, channels). activity: (decisions, sources), weight
+    of a source in a decision. av_offset: seconds the sound is later than the picture, or None to find it for each
+    person.
     """
-    cells, sources = activity.shape
+    decisions, sources = activity.shape
     lags = LAGS if av_offset is None else np.array([round(av_offset * FRAME_RATE)])
-    tables = np.full((len(people), len(lags), cells, sources), np.nan, np.float32)
-    moving = np.zeros((cells, len(people)), np.float32)
-    centres = np.arange(cells) * CELL + CELL // 2
+    tables = np.full((len(people), len(lags), decisions, sources), np.nan, np.float32)
+    moving = np.zeros((decisions, len(people)), np.float32)
+    centres = np.arange(decisions) * DECISION_FRAMES + DECISION_FRAMES // 2
     for number, (table, person) in enumerate(zip(tables, people, strict=True)):
         for track in person.tracks:
             on_screen = slice(*np.searchsorted(centres, (track.first, track.first + len(track))))
             moving[on_screen, number] = speaking_odds(track, centres[on_screen])
-            good = cell_quality(track) >= POOR
+            good = decision_quality(track) >= POOR
             for row, lag in enumerate(lags):
                 at, values = track_correlation(lips[id(track)], voices, track.first, int(lag))
-                inside = (at < cells) & good[at - first_cell(track)]
+                inside = (at < decisions) & good[at - first_decision(track)]
                 table[row, at[inside]] = values[inside]
     belief = lag_belief(np.stack([evidence(t, activity) for t in tables]), lags)
     # What is not to be seen at one offset only, at the edges of a track, does not count there.
@@ -164,12 +162,13 @@ def score_people(
 
 
 def evidence(table: np.ndarray, activity: np.ndarray) -> np.ndarray:
-    """Log likelihood of each lag, (lags, cells, sources) and (cells, sources) -> (lags,).
+    """Log likelihood of each lag, (lags, decisions, sources) and (decisions, sources) -> (lags,).
 
-    In a cell the lips may speak with any source or with none, so that cells in which the person is silent count little.
+    In a decision the lips may speak with any source or with none, so that those in which the person is silent count
+    little.
     """
     odds = STEEP * (np.nan_to_num(table, nan=-1.0) - TYPICAL)
-    return CELL / WINDOW * np.log1p((activity * np.exp(odds)).sum(axis=2)).sum(axis=1)
+    return DECISION_FRAMES / WINDOW * np.log1p((activity * np.exp(odds)).sum(axis=2)).sum(axis=1)
 
 
 def lag_belief(evidence: np.ndarray, lags: np.ndarray) -> np.ndarray:
@@ -189,7 +188,7 @@ def lag_belief(evidence: np.ndarray, lags: np.ndarray) -> np.ndarray:
 
 
 def trust(correlation: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """How sure it is that lips and voice belong together, over all that a person is heard to say: (cells, people,
+    """How sure it is that lips and voice belong together, over all that a person is heard to say: (decisions, people,
     sources) correlation and weight -> (people,) in 0..1, NaN where there is nothing to tell it by.
 
     It knows nothing of what people in films usually do: lips that move, with nobody else to speak, are no proof.
@@ -200,12 +199,12 @@ def trust(correlation: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return expit(TRUST_SLOPE * (mean - TRUSTED))
 
 
-def first_cell(track: FaceTrack) -> int:
-    """The cell that holds the track's first picture."""
-    return track.first // CELL
+def first_decision(track: FaceTrack) -> int:
+    """The decision that holds the track's first picture."""
+    return track.first // DECISION_FRAMES
 
 
-def cell_quality(track: FaceTrack) -> np.ndarray:
-    """Mean quality of a track's mouth crops in each cell it touches, from `first_cell` on."""
-    cell = (track.first + np.arange(len(track))) // CELL - first_cell(track)
-    return np.bincount(cell, track.lips.quality) / np.bincount(cell)
+def decision_quality(track: FaceTrack) -> np.ndarray:
+    """Mean quality of a track's mouth crops in each decision it touches, from `first_decision` on."""
+    decision = (track.first + np.arange(len(track))) // DECISION_FRAMES - first_decision(track)
+    return np.bincount(decision, track.lips.quality) / np.bincount(decision)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -16,12 +17,18 @@ class MaskingModel(SeparationModel):
     encoder(mixture) -> features (batch, frames, features) for the separator and what is masked (batch, frames,
     filters), with `stride` and `transform` (see `Output`; None where it has no spectrum). separator(features) -> masks
     (batch, sources, frames, filters), with `sources`; with a fusion, separator.before(features) -> x, skips and
-    separator.after(x, skips) -> masks of one source. cue_encoder(cue (n, ...)) -> (n, pictures, channels). fusion(x,
-    embedding) -> x; without a cue_encoder the cue is an embedding already. decoder(masked (batch, sources, frames, filters), time) -> (batch, sources, time).
+    separator.after(x, skips) -> masks of one source. cue_encoder(cue (n, ...)) -> (n, pictures, channels).
+    fusion(x, embedding) -> x; without a cue_encoder the cue is an embedding already. decoder(masked (batch, sources,
+    frames, filters), time) -> (batch, sources, time).
 
     cue: its name; there is then one estimate for each cue given, and the encoder and the separator's first part run
     once, however many there are. names: of the sources, where their order is fixed. kind: what they are.
     """
+
+    # Any part that does the above.
+    encoder: Any
+    separator: Any
+    decoder: Any
 
     def __init__(
         self,
@@ -44,12 +51,12 @@ class MaskingModel(SeparationModel):
         self.contract = Contract(
             sample_rate,
             cues=(cue,) if steered else (),
-            sources=None if steered else int(separator.sources),
+            sources=None if steered else self.separator.sources,
             order="cue" if steered else "named" if names else "any",
             names=tuple(names),
             kind=kind,
             refine=not steered,
-            stride=int(encoder.stride),
+            stride=self.encoder.stride,
         )
 
     def forward(self, mixture: Tensor, **cues: Tensor) -> Output:
@@ -61,7 +68,7 @@ class MaskingModel(SeparationModel):
         output = Output(estimates.unsqueeze(2))
         if self.encoder.transform is not None:
             output.spectrum, output.masks = frames.mT, masks.mT
-            output.transform = self.encoder.transform  # type: ignore[assignment]
+            output.transform = self.encoder.transform
         return output
 
     def steer(self, features: Tensor, cue: Tensor) -> Tensor:

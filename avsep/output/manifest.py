@@ -5,22 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from avsep import __version__
-from avsep.checkpoint import Card
-from avsep.signals import Person
+from avsep.signals import Person, Track, Tracks
 from avsep.speech.activity import spans
+from avsep.version import __version__
+
+if TYPE_CHECKING:
+    from avsep.media.probe import ClipInfo
+    from avsep.modes.base import Scene
 
 FORMAT = 1
 DOUBTFUL = 0.5
 """Confidence below which a track carries a warning that face and voice may not belong together."""
 
 
-def people(clip: Any, found: Sequence[Person], warnings: Sequence[str], thumbnails: bool) -> dict[str, Any]:
+def people(clip: ClipInfo, found: Sequence[Person], warnings: Sequence[str], thumbnails: bool) -> dict[str, Any]:
     """people.json of `avsep faces`."""
     return {
         "format": FORMAT,
@@ -41,67 +43,59 @@ def people(clip: Any, found: Sequence[Person], warnings: Sequence[str], thumbnai
 
 
 def separation(
-    *,
-    clip: Any,
-    card: Card,
-    options: dict[str, Any],
-    people: Sequence[Person],
-    voices: Any,
-    video: bool,
-    warnings: Sequence[str],
-    seconds: float,
-    steps: dict[str, float],
-    total: float,
+    scene: Scene, tracks: Tracks, video: bool, warnings: Sequence[str], total_seconds: float
 ) -> dict[str, Any]:
-    """manifest.json of `avsep separate`; voices as in pipeline.Voices, seconds of sound, steps and total in seconds
-    of time."""
+    """manifest.json of `avsep separate`. video: whether there is one for each person. total_seconds: of the run."""
+    seconds = tracks.sources.seconds
+    entries = [entry(track, video, seconds) for track in tracks.tracks]
     return {
         "format": FORMAT,
         "avsep_version": __version__,
-        "input": describe_input(clip, seconds),
-        "mode": "audio-visual" if people else "audio-only",
-        "model": card.name,
-        "options": options,
-        "speakers": [
-            speaker(i, people[i] if i < len(people) else None, voices, video, seconds) for i in range(len(voices.gains))
-        ],
+        "input": describe_input(scene.clip, seconds),
+        "mode": tracks.mode,
+        "model": tracks.model,
+        "options": asdict(scene.options) | {"shifts": scene.passes},
+        "tracks": entries,
+        "speakers": [e for e in entries if e["kind"] in ("person", "voice")],
         "residual": "residual.wav",
         "warnings": list(dict.fromkeys(warnings)),
         "timing": {
-            "total_seconds": round(total, 3),
-            "real_time_factor": round(total / seconds, 3) if seconds else None,
-            "steps": {name: round(value, 3) for name, value in steps.items()},
+            "total_seconds": round(total_seconds, 3),
+            "real_time_factor": round(total_seconds / seconds, 3) if seconds else None,
+            "steps": {name: round(value, 3) for name, value in scene.watch.seconds.items()},
         },
     }
 
 
-def speaker(number: int, person: Person | None, voices: Any, video: bool, seconds: float) -> dict[str, Any]:
-    """One entry of the manifest's speakers."""
-    name = f"speaker_{number:02d}"
-    speech = voices.speech[number]
-    speaking = [(a, min(b, seconds)) for a, b in spans(speech)]
-    confidence = voices.confidence[number]
+def entry(track: Track, video: bool, seconds: float) -> dict[str, Any]:
+    """One entry of the manifest's tracks."""
+    person, name, confidence = track.person, track.name, track.confidence
     warnings = list(person.warnings) if person else []
-    if speaking and confidence < DOUBTFUL:
-        warnings.append(f"face and voice match badly (confidence {confidence:.2f}): the voice may be another's")
-    entry: dict[str, Any] = {
+    found: dict[str, Any] = {
         "id": name,
+        "kind": track.kind,
+        "label": track.label,
         "audio": f"{name}.wav",
         "video": f"{name}.mp4" if person and video else None,
         "thumbnail": f"{name}.jpg" if person else None,
         "box": person.box if person else None,
         "appearances": times(person.appearances) if person else None,
-        "speaking": times(speaking),
-        "speech_probability": round(float(speech.max()), 3) if len(speech) else 0.0,
-        "confidence": None if np.isnan(confidence) else round(float(confidence), 3),
-        "warnings": warnings,
     }
-    if person and voices.offsets is not None:
-        entry["av_offset_seconds"] = round(float(voices.offsets[number]), 3)
-    return entry
+    if track.speech is not None:
+        speaking = [(a, min(b, seconds)) for a, b in spans(track.speech)]
+        if speaking and confidence is not None and confidence < DOUBTFUL:
+            warnings.append(f"face and voice match badly (confidence {confidence:.2f}): the voice may be another's")
+        found["speaking"] = times(speaking)
+        found["speech_probability"] = round(float(track.speech.max(initial=0.0)), 3)
+    found["confidence"] = None if confidence is None else round(confidence, 3)
+    if track.probabilities:
+        found["probabilities"] = {label: round(p, 4) for label, p in track.probabilities.items()}
+    if track.offset_seconds is not None:
+        found["av_offset_seconds"] = round(track.offset_seconds, 3)
+    return found | {"warnings": warnings}
 
 
-def describe_input(clip: Any, seconds: float) -> dict[str, Any]:
+def describe_input(clip: ClipInfo, seconds: float) -> dict[str, Any]:
     """The input as found: path, checksum, length of the sound, streams."""
     video = clip.video
     return {

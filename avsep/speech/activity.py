@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
-from avsep.inference.separation import silent
-from avsep.matching.synchrony import CELL
-from avsep.signals import FRAME_RATE, HOP, SAMPLE_RATE, ProgressHook
+from avsep.signals import DECISION_FRAMES, FRAME_RATE, HOP, SAMPLE_RATE, ProgressHook, no_progress
 from avsep.speech.detect import SpeechDetector
-from avsep.storage.spool import Spool
+from avsep.storage.recording import Estimates
 
 CHUNK = 20 * SAMPLE_RATE
 ON, OFF = 0.5, 0.3
@@ -29,41 +27,40 @@ FAR_BELOW = 25.0
 """dB below the louder source at which a source counts as its leak, not as a voice."""
 
 
-def listen(sources: Spool, progress: ProgressHook = silent) -> tuple[np.ndarray, np.ndarray]:
-    """Probability of speech and level of each source at FRAME_RATE: (sources, pictures) in 0..1 and in dB of full
-    scale."""
+def speech_and_level(sources: Estimates, progress: ProgressHook = no_progress) -> tuple[np.ndarray, np.ndarray]:
+    """Probability of speech and level of each source at SAMPLE_RATE: (sources, pictures) at FRAME_RATE, in 0..1 and in
+    dB of full scale."""
     detector = SpeechDetector()
     speech, level = [], []
     for start in range(0, len(sources), CHUNK):
-        x = sources.read(start, start + CHUNK).T
+        x = sources.mono(start, start + CHUNK)
         speech.append(detector.probability(x))
         padded = np.pad(x, ((0, 0), (0, -x.shape[1] % HOP)))
         power = (padded.reshape(len(x), -1, HOP) ** 2).mean(axis=2)
         level.append(10 * np.log10(power + 1e-10))
         progress("speech", min(start + CHUNK, len(sources)) / SAMPLE_RATE, len(sources) / SAMPLE_RATE)
-    count = sources.row_shape[0]
-    empty = np.zeros((count, 0), np.float32)
+    empty = np.zeros((sources.count, 0), np.float32)
     return np.concatenate([empty, *speech], axis=1), np.concatenate([empty, *level], axis=1)
 
 
-def by_cell(x: np.ndarray) -> np.ndarray:
-    """Mean over the pictures of a cell: (..., pictures) -> (..., cells)."""
+def per_decision(x: np.ndarray) -> np.ndarray:
+    """Mean over the pictures of a decision: (..., pictures) -> (..., decisions)."""
     pictures = x.shape[-1]
-    starts = np.arange(0, pictures, CELL)
+    starts = np.arange(0, pictures, DECISION_FRAMES)
     if not pictures:
         return x
-    return np.add.reduceat(x, starts, axis=-1) / np.minimum(CELL, pictures - starts)
+    return np.add.reduceat(x, starts, axis=-1) / np.minimum(DECISION_FRAMES, pictures - starts)
 
 
 def activity(speech: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """How much each source is a voice in each cell, in 0..1: (sources, pictures) each -> (cells, sources).
+    """How much each source is a voice in each decision, in 0..1: (sources, pictures) each -> (decisions, sources).
 
     A source far below the louder one is its leak, one far below the loudest speech of the clip is none.
     """
-    loud = by_cell(10 ** (level / 10))
+    loud = per_decision(10 ** (level / 10))
     top = np.maximum(loud.max(axis=0, keepdims=True), np.percentile(loud, 95) * 1e-2 + 1e-12)
     above = (10 * np.log10(loud / top + 1e-12) + FAR_BELOW) / 10
-    return (by_cell(speech) * above.clip(0, 1)).T
+    return (per_decision(speech) * above.clip(0, 1)).T
 
 
 def gate(speech: np.ndarray) -> np.ndarray:
@@ -83,7 +80,7 @@ def too_little(speech: np.ndarray) -> np.ndarray:
 
 
 def count_voices(active: np.ndarray) -> int:
-    """Voices heard in (cells, sources) activity: one where the second source is but seldom a voice of its own."""
+    """Voices heard in (decisions, sources) activity: one where the second source is but seldom a voice of its own."""
     seconds = np.sort((active > 0.4).sum(axis=0))[::-1]
     if seconds[0] == 0:
         return len(seconds)
@@ -91,8 +88,8 @@ def count_voices(active: np.ndarray) -> int:
 
 
 def voices_at_once(active: np.ndarray) -> int:
-    """How many voices speak together, by (cells, sources) activity: the most that do so more than seldom, and none in
-    silence."""
+    """How many voices speak together, by (decisions, sources) activity: the most that do so more than seldom, and none
+    in silence."""
     together = (active > 0.4).sum(axis=1)
     spoken = max(1, int((together > 0).sum()))
     shares = [int((together >= number).sum()) / spoken for number in range(1, active.shape[1] + 1)]

@@ -1,4 +1,4 @@
-"""Estimates made to fit the mixture: each gets its share of every time-frequency bin, what fits none stays over."""
+"""Estimates made to fit the mixture: each gets its part of every time-frequency bin, what fits none is left over."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ import numpy as np
 from scipy.signal import ShortTimeFFT
 from scipy.signal.windows import hann
 
-WINDOW, HOP = 1024, 256
-"""Samples at the models' rate: 64 ms, in steps of 16 ms."""
+WINDOW_SECONDS = 0.064
+"""1024 samples at 16 kHz; the nearest power of two at other rates, in steps of a quarter."""
 TINY = 1e-9
 
 
-def remask(estimates: np.ndarray, mixture: np.ndarray) -> np.ndarray:
-    """Ratio masks over magnitudes, the rest of the mixture counting as one more source: (sources, time), (time,) ->
-    (sources, time).
+def ratio_mask_refinement(estimates: np.ndarray, mixture: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Ratio masks over magnitudes, the residual counting as one more source: (sources, time), (time,) -> (sources,
+    time). Shorter signals than a window stay as they are.
 
     A network of few parameters leaves parts of both voices out; the mask puts them back where they belong, with the
     mixture's own phase (ideal ratio mask, Wang et al., 2014, with estimates in place of the sources).
     """
+    window = 2 ** round(np.log2(WINDOW_SECONDS * sample_rate))
     time = len(mixture)
-    if time < WINDOW:
+    if time < window:
         return estimates
-    transform = ShortTimeFFT(hann(WINDOW, sym=False), HOP, fs=1)
+    transform = ShortTimeFFT(hann(window, sym=False), window // 4, fs=1)
     parts = np.concatenate([estimates, (mixture - estimates.sum(axis=0))[None]])
     size = np.abs(transform.stft(parts))
     masks = size[:-1] / (size.sum(axis=0) + TINY)

@@ -1,0 +1,191 @@
+"""Any model over a signal of any length: the only code that runs a model outside training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from avsep.dsp.ratio_mask import ratio_mask_refinement
+from avsep.dsp.resample import resampled_blocks
+from avsep.errors import UsageError, WeightsError
+from avsep.inference.cycle_spin import cycle_spin
+from avsep.inference.stitch import segments, stitch
+from avsep.models.base import Contract, SeparationModel
+from avsep.signals import ProgressHook, no_progress
+from avsep.storage.recording import Estimates, Recording
+
+CUES_AT_ONCE = 4
+"""Cues that go through the network in one batch; bounds the memory."""
+
+OVERLAP_SECONDS = 2.0
+"""What two segments share: long enough to tell which source goes on with which."""
+
+PASSES = 2
+"""Of cycle spinning, where a model gains from it."""
+
+
+class Cues(Protocol):
+    """What a model needs besides the mixture, by time. sources: how many have a cue."""
+
+    @property
+    def sources(self) -> int: ...
+
+    def read(self, start_seconds: float, stop_seconds: float) -> tuple[list[int], Mapping[str, np.ndarray]]:
+        """The sources whose cues there are in that stretch, and the cues by name, each (those sources, ...)."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class SlidingSeparator:
+    """Runs a model segment by segment in bounded memory, at the model's rate and with as many channels as its contract
+    allows; the estimates have the rate and the length of the mixture.
+
+    passes: of cycle spinning; by default `PASSES` for models with frames and a fixed number of sources in any order,
+    else 1. refine: whether estimates are fitted to the mixture, by default as the contract says. segment_seconds: by
+    default the contract's.
+    """
+
+    model: SeparationModel
+    device: str = "cpu"
+    passes: int | None = None
+    refine: bool | None = None
+    segment_seconds: float | None = None
+    overlap_seconds: float = OVERLAP_SECONDS
+
+    @property
+    def passes_made(self) -> int:
+        contract = self.model.contract
+        gains = contract.order == "any" and contract.stride > 1 and contract.sources is not None
+        return self.passes or (PASSES if gains else 1)
+
+    @property
+    def refines(self) -> bool:
+        return self.model.contract.refine if self.refine is None else self.refine
+
+    @torch.inference_mode()
+    def separate(
+        self,
+        mixture: Recording,
+        cues: Cues | None = None,
+        folder: Path | None = None,
+        progress: ProgressHook = no_progress,
+    ) -> Estimates:
+        """The estimates of a mixture. cues: for models that need some; folder: where the estimates lie.
+
+        Raises UsageError where the mixture has too few or too many channels or cues are missing, WeightsError where the
+        model gives values that are not numbers.
+        """
+        contract = self.model.contract
+        if contract.cues and cues is None:
+            raise UsageError(f"the model needs {', '.join(contract.cues)} besides the mixture, and there is none")
+        given = with_channels(mixture, contract, folder)
+        at_rate = at_sample_rate(given, contract.sample_rate, folder)
+        reorder = contract.order == "any"
+        joined = stitch(self._pieces(at_rate, cues, progress), reorder)
+        return _collected(joined, at_rate, mixture, folder)
+
+    def _pieces(
+        self, mixture: Recording, cues: Cues | None, progress: ProgressHook
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        contract, rate = self.model.contract, mixture.sample_rate
+        length = round((self.segment_seconds or contract.segment_seconds) * rate)
+        for start, stop in segments(len(mixture), length, round(self.overlap_seconds * rate)):
+            samples = mixture.read(start, stop)
+            estimates = self._segment(samples, start / rate, stop / rate, cues)
+            if not np.isfinite(estimates).all():
+                raise WeightsError(
+                    f"the model gives values that are not numbers for the sound at {start / rate:.2f} to "
+                    f"{stop / rate:.2f} s. Take other weights"
+                )
+            yield start, refined(estimates, samples, rate) if self.refines else estimates
+            progress("separation", stop / rate, mixture.seconds)
+
+    def _segment(self, samples: np.ndarray, start: float, stop: float, cues: Cues | None) -> np.ndarray:
+        contract = self.model.contract
+        if cues is None:
+            return self._spun(samples, {})
+        present, found = cues.read(start, stop)
+        if contract.order != "cue":
+            return self._spun(samples, found)
+        # Who has no cue in the whole segment is silent in it.
+        estimates: np.ndarray | None = None
+        for first in range(0, len(present), CUES_AT_ONCE):
+            group = slice(first, first + CUES_AT_ONCE)
+            made = self._spun(samples, {name: cue[group] for name, cue in found.items()})
+            if estimates is None:
+                estimates = np.zeros((cues.sources, *made.shape[1:]), np.float32)
+            estimates[present[group]] = made
+        return np.zeros((cues.sources, 1, samples.shape[-1]), np.float32) if estimates is None else estimates
+
+    def _spun(self, samples: np.ndarray, cues: Mapping[str, np.ndarray]) -> np.ndarray:
+        """(channels, time) and cues (sources, ...) -> (sources, channels, time), the mean of all passes."""
+        given = {name: torch.from_numpy(np.ascontiguousarray(cue)).to(self.device)[None] for name, cue in cues.items()}
+
+        def once(x: np.ndarray) -> np.ndarray:
+            mixture = torch.from_numpy(np.ascontiguousarray(x, np.float32)).to(self.device)[None]
+            estimates = self.model.separate(mixture, **given).estimates
+            assert estimates is not None, f"{type(self.model).__name__}.separate gives no estimates"
+            return estimates[0].float().cpu().numpy()
+
+        contract = self.model.contract
+        return cycle_spin(once, samples, self.passes_made, contract.stride, contract.order == "any")
+
+
+def with_channels(mixture: Recording, contract: Contract, folder: Path | None = None) -> Recording:
+    """The mixture with as many channels as a model takes: the mean of all for one, copies of a single one for stems,
+    else as it is. Raises UsageError where that cannot be."""
+    fewest, most = contract.channels
+    if fewest <= mixture.channels <= most:
+        return mixture
+    if most > 1 and not (mixture.channels == 1 and contract.kind == "stem"):
+        counts = str(most) if fewest == most else f"{fewest} to {most}"
+        raise UsageError(
+            f"the sound has {mixture.channels} channel{'s' if mixture.channels > 1 else ''}, and the model takes "
+            f"{counts}. Give a recording with that many, or another model (avsep models lists them)"
+        )
+    adapted = Recording(folder, fewest, mixture.sample_rate)
+    for block in mixture.blocks():
+        adapted.append(np.repeat(block.samples.mean(axis=0, keepdims=True), fewest, axis=0))
+    return adapted
+
+
+def at_sample_rate(recording: Recording, sample_rate: int, folder: Path | None = None) -> Recording:
+    """The recording at another rate; itself where it has that rate already."""
+    if recording.sample_rate == sample_rate:
+        return recording
+    made = Recording(folder, recording.channels, sample_rate)
+    for block in resampled_blocks(recording.blocks(), sample_rate):
+        made.append(block)
+    return made
+
+
+def refined(estimates: np.ndarray, mixture: np.ndarray, sample_rate: int) -> np.ndarray:
+    """`ratio_mask_refinement` of each channel, or of the only one against the mean of the mixture's: (sources,
+    channels, time), (channels, time) -> (sources, channels, time)."""
+    channels = estimates.shape[1]
+    against = mixture if len(mixture) == channels else np.repeat(mixture.mean(axis=0, keepdims=True), channels, axis=0)
+    return np.stack([ratio_mask_refinement(estimates[:, n], against[n], sample_rate) for n in range(channels)], axis=1)
+
+
+def _collected(joined: Iterator[np.ndarray], given: Recording, mixture: Recording, folder: Path | None) -> Estimates:
+    """Estimates at the model's rate as they come -> on disk, at the mixture's rate and of its length."""
+    made: Estimates | None = None
+    for block in joined:
+        made = made or Estimates(folder, block.shape[1], given.sample_rate)
+        made.append(block)
+    assert made is not None, "segments cover every signal, even an empty one"
+    if given.sample_rate == mixture.sample_rate:
+        return made
+    back = [at_sample_rate(source, mixture.sample_rate, folder) for source in made.sources]
+    estimates = Estimates(folder, made.channels, mixture.sample_rate)
+    for start in range(0, len(mixture), mixture.sample_rate):
+        stop = min(start + mixture.sample_rate, len(mixture))
+        read = [source.read(start, stop) for source in back]
+        # A last fraction of a sample may be lost on the way there and back.
+        estimates.append(np.stack([np.pad(x, ((0, 0), (0, stop - start - x.shape[1]))) for x in read]))
+    return estimates

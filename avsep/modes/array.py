@@ -1,0 +1,30 @@
+"""By several microphones: one track for each voice, from a model that takes all channels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from avsep.modes.voices import separate_voices, voice_tracks
+from avsep.signals import SAMPLE_RATE, Tracks
+
+if TYPE_CHECKING:
+    from avsep.models.base import Contract
+    from avsep.modes.base import Scene
+
+
+class Array:
+    """A scene with several channels, and a model of several microphones without cues."""
+
+    def misfit(self, scene: Scene, contract: Contract) -> str | None:
+        fewest, most = contract.channels
+        if most == 1 or contract.cues or contract.kind != "voice":
+            return ""
+        channels = scene.clip.audio.channels
+        if not fewest <= channels <= most:
+            return f"it takes {fewest} to {most} channels, and the clip has {channels}"
+        return None
+
+    def __call__(self, scene: Scene) -> Tracks:
+        assert scene.model is not None
+        voices = separate_voices(scene, scene.model, scene.mixture(SAMPLE_RATE, mono=False))
+        return voice_tracks(scene, voices, "multichannel")

@@ -1,0 +1,98 @@
+"""What a mode is, and the scene it works on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from avsep.inference.models import ModelStore
+from avsep.signals import SAMPLE_RATE, Person, ProgressHook, Tracks, no_progress
+from avsep.storage.recording import Recording
+from avsep.timing import Stopwatch
+
+if TYPE_CHECKING:
+    from avsep.inference.sliding import Cues
+    from avsep.media.probe import ClipInfo
+    from avsep.models.base import Contract, SeparationModel
+    from avsep.storage.recording import Estimates
+
+
+@dataclass(frozen=True)
+class Options:
+    """What may be chosen for one clip.
+
+    speakers: voices to separate where there are no faces (default: estimated). audio_stream: number among the audio
+    streams. start, end: seconds on the sound's own clock. video: write an mp4 for each person. overwrite: replace
+    earlier output. av_offset: seconds by which the sound comes after the picture (default: found for each person).
+    shifts: passes of the separation whose mean is taken (default: what the model gains from; see
+    avsep.inference.cycle_spin).
+    """
+
+    speakers: int | None = None
+    audio_stream: int | None = None
+    start: float | None = None
+    end: float | None = None
+    video: bool = True
+    overwrite: bool = False
+    av_offset: float | None = None
+    shifts: int | None = None
+
+
+@dataclass(eq=False)
+class Scene:
+    """A clip with the people in it, and what a mode works with.
+
+    model: name or path of the model that was asked for, None for the bundled ones. folder: for files that are gone
+    with the run. warnings: for the manifest. passes: of cycle spinning that the last separation made.
+    """
+
+    clip: ClipInfo
+    people: Sequence[Person]
+    models: ModelStore
+    options: Options = field(default_factory=Options)
+    model: str | None = None
+    folder: Path | None = None
+    progress: ProgressHook = no_progress
+    watch: Stopwatch = field(default_factory=Stopwatch)
+    warnings: list[str] = field(default_factory=list)
+    passes: int = 1
+    _recordings: dict[tuple[int, bool], Recording] = field(default_factory=dict, init=False, repr=False)
+
+    def mixture(self, sample_rate: int = SAMPLE_RATE, *, mono: bool = True) -> Recording:
+        """The clip's sound at a rate, the mean of its channels or all of them; decoded once for each."""
+        from avsep.dsp.resample import mono_blocks, resampled_blocks
+        from avsep.media.decode import read_audio
+
+        key = (sample_rate, mono or self.clip.audio.channels == 1)
+        if key not in self._recordings:
+            with self.watch.step("decode"):
+                # What is wrong with the sound is said once.
+                warn = self.warnings.append if not self._recordings else lambda _: None
+                blocks = read_audio(self.clip, warn)
+                recording = Recording(self.folder, 1 if key[1] else self.clip.audio.channels, sample_rate)
+                for samples in resampled_blocks(mono_blocks(blocks) if key[1] else blocks, sample_rate):
+                    recording.append(samples)
+            self._recordings[key] = recording
+        return self._recordings[key]
+
+    def separate(self, model: SeparationModel, mixture: Recording, cues: Cues | None = None) -> Estimates:
+        """What a model separates of a mixture, at the mixture's rate."""
+        from avsep.inference.sliding import SlidingSeparator
+
+        with self.watch.step("separation"):
+            engine = SlidingSeparator(model, self.models.device, self.options.shifts)
+            self.passes = engine.passes_made
+            return engine.separate(mixture, cues, self.folder, self.progress)
+
+
+class Mode(Protocol):
+    """One way to turn a scene into tracks."""
+
+    def misfit(self, scene: Scene, contract: Contract) -> str | None:
+        """Why this mode cannot serve the scene with a model of that contract; None where it can. "" where the model is
+        of another kind altogether."""
+        ...
+
+    def __call__(self, scene: Scene) -> Tracks: ...

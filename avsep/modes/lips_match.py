@@ -1,0 +1,44 @@
+"""The assigned way: separate by sound, then let the lips choose whose voice each source is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from avsep.matching.assignment import assign
+from avsep.matching.synchrony import trust
+from avsep.modes.people import lip_matcher, person_tracks
+from avsep.modes.voices import separate_with_fitting_model
+from avsep.signals import Tracks
+from avsep.speech.activity import gate, too_little
+
+if TYPE_CHECKING:
+    from avsep.models.base import Contract
+    from avsep.modes.base import Scene
+
+
+class LipsMatch:
+    """A scene with people, and a model that separates voices of one channel without cues."""
+
+    def misfit(self, scene: Scene, contract: Contract) -> str | None:
+        if contract.cues or contract.kind != "voice" or contract.channels[0] > 1:
+            return ""
+        return None if scene.people else "it needs faces, and the clip shows none"
+
+    def __call__(self, scene: Scene) -> Tracks:
+        people = scene.people
+        voices = separate_with_fitting_model(scene, None, most=max(2, len(people)))
+        match = lip_matcher(scene)
+        scores = match(voices.sources, voices.active)
+        with scene.watch.step("synchrony"):
+            found = assign(match.odds(scores), voices.active, voices.speech.shape[1])
+            confidence = np.full(len(found.gains), np.nan)
+            confidence[: len(people)] = trust(scores.correlation, found.owned * voices.active[:, None])
+        speech = np.einsum("pst,st->pt", found.gains, voices.speech).clip(0, 1)
+        silent = too_little(speech)
+        gains = np.where(silent[:, None, None], 0, found.gains * gate(voices.speech)).astype(np.float32)
+        speech[silent] = 0
+        confidence[silent] = np.nan
+        tracks = person_tracks(people, speech, confidence, scores.offsets)
+        return Tracks("audio-visual", voices.model, voices.sources, gains, tracks)

@@ -1,0 +1,86 @@
+"""Voices separated by sound alone, with the weights that fit their number: what several modes begin with."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from avsep.errors import UsageError
+from avsep.modes.base import Scene
+from avsep.signals import Track, Tracks
+from avsep.speech.activity import activity, count_voices, speech_and_level, too_little, voices_at_once
+from avsep.storage.recording import Estimates, Recording
+
+DEFAULT_MODEL = "audio-2spk"
+MANY_MODEL = "audio-3spk"
+"""For more voices at a time than DEFAULT_MODEL separates. It also leaves a voice that is alone in one piece, and so
+tells how many there are."""
+
+
+def default_models(voices: int | None) -> list[str]:
+    """The bundled weights for so many voices; several where the number is not known, the first of which tells whether
+    the next ones are better."""
+    if voices is None:
+        return [MANY_MODEL, DEFAULT_MODEL]
+    return [MANY_MODEL if voices > 2 else DEFAULT_MODEL]
+
+
+@dataclass(frozen=True, eq=False)
+class Voices:
+    """Sources and how much of each is speech. model: name of the weights. speech: (sources, pictures) probability;
+    active: (decisions, sources) in 0..1, how much each is a voice of its own."""
+
+    model: str
+    sources: Estimates
+    speech: np.ndarray
+    active: np.ndarray
+
+
+def separate_voices(scene: Scene, name: str, mixture: Recording) -> Voices:
+    """The voices that one model separates."""
+    sources = scene.separate(scene.models.separation(name), mixture)
+    with scene.watch.step("speech"):
+        speech, level = speech_and_level(sources, scene.progress)
+    return Voices(scene.models.card(name).name, sources, speech, activity(speech, level))
+
+
+def separate_with_fitting_model(scene: Scene, wanted: int | None, most: float = math.inf) -> Voices:
+    """The voices, from the weights for as many as there are at a time: `wanted`, or estimated to be up to `most`.
+
+    Raises UsageError where more are wanted than a model separates.
+    """
+    for name in [scene.model] if scene.model else default_models(wanted):
+        sources = scene.models.separation(name).contract.sources
+        if wanted is not None and sources is not None and wanted > sources:
+            raise UsageError(
+                f"--speakers is {wanted}; model {scene.models.card(name).name!r} separates up to {sources} voices. "
+                f"Give 1 to {sources}, or another model (avsep models lists them)."
+            )
+        voices = separate_voices(scene, name, scene.mixture())
+        if min(voices_at_once(voices.active), most) != 2:
+            break
+    return voices
+
+
+def voice_tracks(scene: Scene, voices: Voices, mode: str) -> Tracks:
+    """A track for each voice, the most active first; none where nobody speaks."""
+    wanted = scene.options.speakers
+    sources, pictures = voices.speech.shape
+    warnings = []
+    if wanted is None and too_little(voices.speech).all():
+        count = 0
+        warnings.append("nobody speaks, so there is no track: all of the sound is in the residual")
+    else:
+        count = min(wanted or count_voices(voices.active), sources)
+    order = np.argsort(-voices.active.sum(axis=0), kind="stable")
+    gains = np.zeros((count, sources, pictures), np.float32)
+    for track in range(count):
+        gains[track, order[track]] = 1
+    if count:
+        # With fewer voices than sources, what the model split off goes back to the last voice.
+        gains[count - 1, order[count:]] = 1
+    speech = np.einsum("pst,st->pt", gains, voices.speech).clip(0, 1)
+    tracks = [Track(f"speaker_{n:02d}", "voice", speech=speech[n]) for n in range(count)]
+    return Tracks(mode, voices.model, voices.sources, gains, tracks, warnings)

@@ -1,0 +1,77 @@
+"""All files of a result: tracks, residual, videos, thumbnails, manifest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from avsep.media.decode import picture_at, read_audio
+from avsep.media.encode import PersonVideo, write_jpeg, write_person_videos
+from avsep.output import manifest
+from avsep.output.tracks import TrackReader, write_tracks
+from avsep.signals import FRAME_RATE, Person, Tracks
+
+if TYPE_CHECKING:
+    from avsep.media.probe import ClipInfo
+    from avsep.modes.base import Scene
+
+
+def write_result(scene: Scene, tracks: Tracks, folder: Path, seconds: Callable[[], float]) -> dict[str, Any]:
+    """Write what a mode found into a folder and return the manifest. seconds: of the run so far."""
+    wavs = [folder / f"{track.name}.wav" for track in tracks.tracks]
+    with scene.watch.step("writing"):
+        same = write_tracks(
+            read_audio(scene.clip, lambda _: None),
+            TrackReader(tracks.sources, tracks.gains),
+            wavs,
+            folder / "residual.wav",
+            tracks.sources.seconds,
+            scene.progress,
+        )
+        for track in tracks.tracks:
+            if track.person is not None:
+                write_thumbnail(scene.clip, track.person, folder / f"{track.name}.jpg")
+    jobs = [
+        PersonVideo(wav.with_suffix(".mp4"), track.person, wav)
+        for wav, track in zip(wavs, tracks.tracks, strict=True)
+        if track.person is not None
+    ]
+    with_video = bool(jobs) and scene.options.video
+    warnings = scene.warnings + tracks.warnings
+    if with_video:
+        with scene.watch.step("video"):
+            write_person_videos(scene.clip, jobs, warnings.append, lambda *state: scene.progress("video", *state[-2:]))
+    names = [track.name for track in tracks.tracks]
+    warnings += [f"{names[a]} and {names[b]} are nearly the same sound" for a, b in same]
+    result = manifest.separation(scene, tracks, with_video, warnings, seconds())
+    manifest.write(folder / "manifest.json", result)
+    return result
+
+
+def list_people(scene: Scene) -> dict[str, Any]:
+    """What `avsep faces` says, without files."""
+    return manifest.people(scene.clip, scene.people, scene.warnings, thumbnails=False)
+
+
+def write_people(scene: Scene, folder: Path) -> dict[str, Any]:
+    """Thumbnails and people.json."""
+    for number, person in enumerate(scene.people):
+        write_thumbnail(scene.clip, person, folder / f"speaker_{number:02d}.jpg")
+    found = manifest.people(scene.clip, scene.people, scene.warnings, thumbnails=True)
+    manifest.write(folder / "people.json", found)
+    return found
+
+
+def write_thumbnail(clip: ClipInfo, person: Person, file: Path) -> None:
+    """The person's face where it shows best, with some of what is around it."""
+    track = max(person.tracks, key=len)
+    picture = picture_at(clip, track.best / FRAME_RATE)
+    x1, y1, x2, y2 = track.boxes[track.best - track.first]
+    side = 0.75 * max(x2 - x1, y2 - y1)
+    x, y = (x1 + x2) / 2, (y1 + y2) / 2
+    height, width = picture.shape[:2]
+    top, bottom = max(0, math.floor(y - side)), min(height, math.ceil(y + side))
+    left, right = max(0, math.floor(x - side)), min(width, math.ceil(x + side))
+    write_jpeg(file, picture[top:bottom, left:right])
