@@ -28,12 +28,12 @@ def test_best_path_is_the_best_of_all_paths(seed, costs):
 
 
 def odds_of(owner_of_source: list[list[int]], people: int, strength: float = 3.0) -> np.ndarray:
-    """(cells, people, sources) log odds that favour the given owner; -1 is nobody."""
+    """(decisions, people, sources) log odds that favour the given owner; -1 is nobody."""
     out = np.full((len(owner_of_source), people, len(owner_of_source[0])), -strength)
-    for cell, owners in enumerate(owner_of_source):
+    for decision, owners in enumerate(owner_of_source):
         for source, owner in enumerate(owners):
             if owner >= 0:
-                out[cell, owner, source] = strength
+                out[decision, owner, source] = strength
     return out
 
 
@@ -45,7 +45,7 @@ def test_each_face_gets_its_voice():
     assert owned.owned.tolist() == [[[0, 1], [1, 0]]] * 10
 
 
-def test_a_single_contrary_cell_does_not_swap():
+def test_a_single_contrary_decision_does_not_swap():
     truth = [[0, 1]] * 10
     truth[5] = [1, 0]
     owned = assign(odds_of(truth, 2, strength=SWITCH_COST), np.ones((10, 2)), 100)

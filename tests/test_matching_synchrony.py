@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from avsep.matching.synchrony import CELL, LAGS, TRUSTED, evidence, lag_belief, score_people, track_correlation, trust
-from avsep.signals import LIP_SIZE, FaceTrack, LipClip, Person
+from avsep.matching.synchrony import LAGS, TRUSTED, evidence, lag_belief, score_people, track_correlation, trust
+from avsep.signals import DECISION_FRAMES, LIP_SIZE, FaceTrack, LipClip, Person
 from avsep.storage.spool import Spool
 
 PICTURES = 500
@@ -24,13 +24,13 @@ def track(first: int, pictures: int, quality: float = 1.0) -> FaceTrack:
 
 def test_correlation_equals_the_plain_formula_over_each_window():
     lips, voices = signal(0), np.stack([signal(1), signal(0)], axis=1)
-    cells, values = track_correlation(lips, voices, 0, 0)
-    assert cells.tolist() == list(range(50))
-    cell = 20
-    window = slice(cell * CELL + 5 - 25, cell * CELL + 5 + 25)
+    decisions, values = track_correlation(lips, voices, 0, 0)
+    assert decisions.tolist() == list(range(50))
+    decision = 20
+    window = slice(decision * DECISION_FRAMES + 5 - 25, decision * DECISION_FRAMES + 5 + 25)
     a, b = lips[window], voices[window, 0]
     a, b = a - a.mean(0), b - b.mean(0)
-    assert values[cell, 0] == pytest.approx((a * b).sum() / np.sqrt((a**2).sum() * (b**2).sum()))
+    assert values[decision, 0] == pytest.approx((a * b).sum() / np.sqrt((a**2).sum() * (b**2).sum()))
     np.testing.assert_allclose(values[:, 1], 1, atol=1e-6)
 
 

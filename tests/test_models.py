@@ -5,6 +5,7 @@ import torch
 import torchaudio
 
 from avsep.models.av_conv_tasnet import AVConvTasNet
+from avsep.models.base import Output
 from avsep.models.conv_tasnet import ConvTasNet
 from avsep.models.parts.decoder import Decoder
 from avsep.models.parts.encoder import Encoder
@@ -25,10 +26,16 @@ def _seed():
     torch.manual_seed(0)
 
 
+def estimates_of(model, mixture, lips=None):
+    """Mono estimates (batch, sources, time) of a mono mixture (batch, time)."""
+    cues = {} if lips is None else {"lips": lips}
+    return model(mixture.unsqueeze(1), **cues).estimates.squeeze(2)
+
+
 @pytest.mark.parametrize("time", [1, 19, 20, 640, 641, 3200])
 def test_length_in_is_length_out(time):
     model = ConvTasNet(**SMALL)
-    assert model(torch.randn(2, time)).shape == (2, 2, time)
+    assert model(torch.randn(2, 1, time)).estimates.shape == (2, 2, 1, time)
 
 
 def test_encoder_and_decoder_cover_every_sample_equally():
@@ -38,7 +45,7 @@ def test_encoder_and_decoder_cover_every_sample_equally():
         encoder.conv.weight[0, 0] = 1.0
         decoder.conv.weight.zero_()
         decoder.conv.weight[0, 0] = 1.0
-    out = decoder(encoder(torch.ones(1, 37)).unsqueeze(1), 37)[0, 0]
+    out = decoder(encoder(torch.ones(1, 1, 37))[1].unsqueeze(1), 37)[0, 0]
     inner = out[4:-8]
     assert torch.allclose(inner, inner[0].expand_as(inner))
 
@@ -46,7 +53,7 @@ def test_encoder_and_decoder_cover_every_sample_equally():
 def test_louder_in_is_louder_out():
     model = ConvTasNet(**SMALL).eval()
     x = torch.randn(1, 4000)
-    assert torch.allclose(model(4 * x), 4 * model(x), rtol=1e-3, atol=1e-4)
+    assert torch.allclose(estimates_of(model, 4 * x), 4 * estimates_of(model, x), rtol=1e-3, atol=1e-4)
 
 
 def test_causal_separator_does_not_see_the_future():
@@ -128,7 +135,7 @@ def test_receptive_field_is_what_the_gradient_says():
     net = TemporalConvNet(4, 3, 5, 2, 3, 3, 2, 1, norm="cLN").eval()
     for block in net.modules():
         if isinstance(block, torch.nn.Sequential) and len(block) == 6:
-            block[2] = block[5] = torch.nn.Identity()  # a norm hears everything
+            block[2] = block[5] = torch.nn.Identity()  # a norm reaches everything
     net.enter[0] = torch.nn.Identity()
     frames = torch.rand(1, 99, 4, requires_grad=True)
     net(frames)[:, :, 49].sum().backward()
@@ -136,12 +143,12 @@ def test_receptive_field_is_what_the_gradient_says():
     assert heard[-1] - heard[0] + 1 == net.receptive_field == 29
 
 
-def test_the_whole_causal_model_hears_no_further_ahead_than_one_kernel():
+def test_the_whole_causal_model_reaches_no_further_ahead_than_one_kernel():
     model = ConvTasNet(**SMALL, skip=8, norm="cLN", causal=True).eval()
     mixture = torch.randn(1, 4000)
     changed = mixture.clone()
     changed[:, 2000:] = 3 * torch.randn(1, 2000)
-    before, after = model(mixture), model(changed)
+    before, after = estimates_of(model, mixture), estimates_of(model, changed)
     unmoved = 2000 - (40 - 1)
     assert torch.equal(before[..., :unmoved], after[..., :unmoved])
     assert not torch.allclose(before[..., unmoved : unmoved + 40], after[..., unmoved : unmoved + 40])
@@ -157,7 +164,7 @@ def test_model_and_gradients_equal_torchaudios():
             p.add_(0.1 * torch.randn_like(p))
     ours.load_state_dict(from_torchaudio(theirs.state_dict()))
     mixture = torch.rand(3, 1003)
-    outputs = [ours(mixture), theirs(mixture.unsqueeze(1))]
+    outputs = [estimates_of(ours, mixture), theirs(mixture.unsqueeze(1))]
     assert torch.allclose(*outputs, atol=1e-5)
     target = torch.randn(3, 2, 1003)
     for estimates in outputs:
@@ -205,10 +212,11 @@ def test_resnet18_lip_encoder_has_the_literatures_size():
 def test_faces_in_one_batch_equal_faces_one_by_one():
     model = AVConvTasNet(**SMALL, lip=LIP).eval()
     mixture, lips = torch.randn(2, 3200), torch.rand(2, 3, 5, 96, 96)
-    together = model(mixture, lips)
+    together = estimates_of(model, mixture, lips)
     assert together.shape == (2, 3, 3200)
     for face in range(3):
-        assert torch.allclose(together[:, face], model(mixture, lips[:, face : face + 1])[:, 0], atol=1e-5)
+        one = estimates_of(model, mixture, lips[:, face : face + 1])
+        assert torch.allclose(together[:, face], one[:, 0], atol=1e-5)
 
 
 def test_audio_encoder_runs_once_for_all_faces():
@@ -216,13 +224,13 @@ def test_audio_encoder_runs_once_for_all_faces():
     seen = []
     model.encoder.register_forward_hook(lambda m, args, out: seen.append(args[0].shape[0]))
     model.separator.repeats_before[0].register_forward_hook(lambda m, args, out: seen.append(args[0].shape[0]))
-    model(torch.randn(1, 3200), torch.rand(1, 4, 5, 96, 96))
+    estimates_of(model, torch.randn(1, 3200), torch.rand(1, 4, 5, 96, 96))
     assert seen == [1, 1]
 
 
 def test_other_lips_give_another_estimate():
     model = AVConvTasNet(**SMALL, lip=LIP).eval()
-    out = model(torch.randn(1, 3200), torch.rand(1, 2, 5, 96, 96))
+    out = estimates_of(model, torch.randn(1, 3200), torch.rand(1, 2, 5, 96, 96))
     assert not torch.allclose(out[:, 0], out[:, 1])
 
 
@@ -284,29 +292,29 @@ def test_an_ensemble_has_the_mean_correlation_of_its_members():
 
 
 def refined() -> Refined:
-    return Refined({"sources": 2} | SMALL, SYNCHRONY, **SMALL)
+    return Refined(ConvTasNet(**SMALL), Synchrony(**SYNCHRONY), **SMALL)
 
 
-def test_refined_trains_neither_its_listener_nor_its_synchrony():
+def test_refined_trains_neither_its_first_model_nor_its_synchrony():
     model = refined().train()
-    kept = {k: v.clone() for k, v in model.state_dict().items() if k.startswith(("listener.", "synchrony."))}
-    estimates = model(torch.randn(2, 6400), torch.rand(2, 2, 10, 96, 96))
+    kept = {k: v.clone() for k, v in model.state_dict().items() if k.startswith(("first.", "synchrony."))}
+    estimates = estimates_of(model, torch.randn(2, 6400), torch.rand(2, 2, 10, 96, 96))
     assert estimates.shape == (2, 2, 6400)
     estimates.square().mean().backward()
     assert model.add_own.weight.grad is not None
-    assert all(p.grad is None for name, p in model.named_parameters() if name.startswith(("listener.", "synchrony.")))
+    assert all(p.grad is None for name, p in model.named_parameters() if name.startswith(("first.", "synchrony.")))
     assert all(torch.equal(model.state_dict()[k], v) for k, v in kept.items())
 
 
-def test_refined_hears_the_estimate_that_goes_with_the_lips(monkeypatch):
+def test_refined_takes_the_estimate_that_goes_with_the_lips(monkeypatch):
     model = refined().eval()
     sounds, lips = torch.randn(1, 2, 6400), torch.rand(1, 1, 10, 96, 96)
-    monkeypatch.setattr(model.listener, "forward", lambda mixture: sounds)
+    monkeypatch.setattr(model.first, "forward", lambda mixture: Output(sounds.unsqueeze(2)))
     seen = model.synchrony.lips(lips[0])
     # The voice of the second estimate is what the lips show.
     monkeypatch.setattr(model.synchrony.voice, "forward", lambda x: torch.cat([-seen, seen]))
-    own, features = model.choose(sounds.sum(1), lips)
+    own, features = model.choose(sounds.sum(1, keepdim=True), lips)
     assert torch.allclose(own[0], sounds[0, 1], atol=1e-4)
     # Nothing is learnt yet that would change it.
-    assert torch.allclose(model(sounds.sum(1), lips)[0, 0], sounds[0, 1], atol=1e-4)
+    assert torch.allclose(estimates_of(model, sounds.sum(1), lips)[0, 0], sounds[0, 1], atol=1e-4)
     assert features[0, :, -1] == pytest.approx(1.0, abs=1e-3)

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from avsep.dsp.fullband import channel_gains, high_band_shares, spread
-from avsep.dsp.remask import remask
+from avsep.dsp.fullband import channel_gains, high_band_weights, spread
+from avsep.dsp.ratio_mask import ratio_mask_refinement
 from avsep.dsp.resample import context_samples, model_blocks, resample, with_context
 from avsep.output.tracks import TrackReader, write_tracks
 from avsep.signals import SAMPLE_RATE, Audio
-from avsep.storage.spool import Spool
+from avsep.storage.recording import Estimates
 
 RATES = [8_000, 11_025, 16_000, 22_050, 44_100, 48_000]
 
@@ -59,8 +59,7 @@ def test_no_sound_gives_no_blocks():
 
 def run(tmp_path, x: np.ndarray, rate: int, shares: list[float]) -> tuple[list[np.ndarray], np.ndarray]:
     mono = np.concatenate(list(model_blocks(blocks_of(x, rate))))
-    sources = Spool(tmp_path, (len(shares),), np.float32)
-    sources.append(np.stack([share * mono for share in shares], axis=1))
+    sources = Estimates.of(np.stack([share * mono for share in shares]), SAMPLE_RATE, tmp_path)
     gains = np.repeat(np.eye(len(shares), dtype=np.float32)[:, :, None], -(-len(mono) // 640), axis=2)
     files = [tmp_path / f"speaker_{i:02d}.wav" for i in range(len(shares))]
     write_tracks(blocks_of(x, rate), TrackReader(sources, gains), files, tmp_path / "residual.wav", x.shape[1] / rate)
@@ -103,20 +102,19 @@ def test_a_voice_is_placed_in_its_channel():
 
 
 def test_silent_estimates_get_no_high_band_and_no_nan():
-    shares = high_band_shares(np.zeros((2, 16_000), np.float32), voice_like(16_000, 16_000))
+    shares = high_band_weights(np.zeros((2, 16_000), np.float32), voice_like(16_000, 16_000))
     assert np.isfinite(shares).all()
     assert shares.max() < 1e-3
     wide = np.zeros((2, 48_000 + 2 * context_samples(48_000)), np.float32)
-    silent = spread(np.zeros((2, 16_000 + 3_200), np.float32), wide, 48_000)
+    silent = spread(np.zeros((2, 1, 16_000 + 3_200), np.float32), wide, 48_000)
     assert not silent.any()
 
 
 def test_gains_fade_between_pictures(tmp_path):
-    sources = Spool(tmp_path, (1,), np.float32)
-    sources.append(np.ones((6400, 1), np.float32))
+    sources = Estimates.of(np.ones((1, 6400), np.float32), SAMPLE_RATE, tmp_path)
     gains = np.zeros((1, 1, 10), np.float32)
     gains[..., 5:] = 1
-    track = TrackReader(sources, gains).read(-100, 6500)[0]
+    track = TrackReader(sources, gains).read(-100, 6500)[0, 0]
     assert not track[:100].any()
     assert not track[-100:].any()
     inner = track[100:-100]
@@ -127,28 +125,41 @@ def test_gains_fade_between_pictures(tmp_path):
 
 def test_two_tracks_of_the_same_sound_are_told(tmp_path):
     x = voice_like(32_000, 16_000)[None]
-    sources = Spool(tmp_path, (2,), np.float32)
-    sources.append(np.stack([0.5 * x[0], 0.4 * x[0]], axis=1))
+    sources = Estimates.of(np.stack([0.5 * x[0], 0.4 * x[0]]), SAMPLE_RATE, tmp_path)
     gains = np.repeat(np.eye(2, dtype=np.float32)[:, :, None], 50, axis=2)
     files = [tmp_path / "a.wav", tmp_path / "b.wav"]
     same = write_tracks(blocks_of(x, 16_000), TrackReader(sources, gains), files, tmp_path / "r.wav", 2.0)
     assert same == [(0, 1)]
 
 
-def test_remasking_keeps_what_is_right_and_never_adds_sound():
+def test_refinement_keeps_what_is_right_and_never_adds_sound():
     voices = np.stack([voice_like(16_000, 16_000, seed) for seed in (1, 2)])
     mixture = voices.sum(axis=0)
     for estimates in (voices, 0.5 * voices, np.stack([mixture, 0 * mixture])):
-        out = remask(estimates, mixture)
+        out = ratio_mask_refinement(estimates, mixture, 16_000)
         assert out.shape == estimates.shape
         assert np.isfinite(out).all()
         assert (out.sum(axis=0) ** 2).mean() <= (mixture**2).mean() * 1.001
-    whole = remask(np.stack([mixture, 0 * mixture]), mixture)
+    whole = ratio_mask_refinement(np.stack([mixture, 0 * mixture]), mixture, 16_000)
     np.testing.assert_allclose(whole[0], mixture, atol=1e-4)
     assert not whole[1].any()
-    assert not remask(0 * voices, 0 * mixture).any()
+    assert not ratio_mask_refinement(0 * voices, 0 * mixture, 16_000).any()
 
 
-def test_what_is_too_short_to_remask_stays_as_it_is():
+def test_what_is_too_short_to_refine_stays_as_it_is():
     short = np.ones((2, 100), np.float32)
-    np.testing.assert_array_equal(remask(short, short.sum(axis=0)), short)
+    np.testing.assert_array_equal(ratio_mask_refinement(short, short.sum(axis=0), 16_000), short)
+
+
+@pytest.mark.parametrize(("own_rate", "rate"), [(44_100, 44_100), (44_100, 48_000), (8_000, 16_000), (44_100, 22_050)])
+def test_estimates_of_any_rate_and_several_channels_come_back_in_place(tmp_path, own_rate, rate):
+    x = np.stack([voice_like(2 * rate, rate, seed) for seed in (1, 2)])
+    own = resample(x, rate, own_rate)
+    sources = Estimates.of(np.stack([0.75 * own, 0.25 * own]), own_rate, tmp_path)
+    gains = np.repeat(np.eye(2, dtype=np.float32)[:, :, None], 50, axis=2)
+    files = [tmp_path / "a.wav", tmp_path / "b.wav"]
+    write_tracks(blocks_of(x, rate), TrackReader(sources, gains), files, tmp_path / "r.wav", 2.0)
+    tracks = [sf.read(file, dtype="float32")[0].T for file in files]
+    for track, part in zip(tracks, (0.75, 0.25), strict=True):
+        assert ((track - part * x) ** 2).mean() < 1e-3 * (x**2).mean()
+    np.testing.assert_allclose(sum(tracks) + sf.read(tmp_path / "r.wav", dtype="float32")[0].T, x, atol=1e-6)

@@ -95,6 +95,18 @@ def test_the_manifest_keeps_the_contract(demo):
             assert 0 <= span["start_seconds"] < span["end_seconds"] <= 8.7
 
 
+def test_tracks_are_listed_with_their_kind(demo):
+    _, manifest = demo
+    assert [track["kind"] for track in manifest["tracks"]] == ["person", "person"]
+    assert manifest["speakers"] == manifest["tracks"]
+
+
+def test_an_audio_file_loads_no_synchrony_network(separator, two_voices, tmp_path):
+    fresh = Separator(device="cpu")
+    fresh.separate(two_voices, tmp_path / "out", Options(speakers=2))
+    assert [path.stem for path in fresh.models._loaded] == ["audio-2spk"]
+
+
 def test_the_same_clip_gives_the_same_tracks(separator, demo, tmp_path):
     folder, _ = demo
     again = separator.separate(CLIP, tmp_path, Options(video=False))
@@ -170,6 +182,18 @@ def test_rates_and_channels_of_the_input_are_kept(separator, tmp_path, rate, cha
     assert manifest["input"]["audio"]["sample_rate"] == rate
 
 
+def test_where_nobody_speaks_all_is_residual(separator, tmp_path):
+    path = tmp_path / "rain.wav"
+    rain = 0.05 * np.random.default_rng(0).standard_normal((80_000, 1)).astype(np.float32)
+    sf.write(path, rain, 16_000, subtype="FLOAT")
+    manifest = separator.separate(path, tmp_path / "out")
+    assert manifest["tracks"] == manifest["speakers"] == []
+    assert any("nobody speaks" in warning for warning in manifest["warnings"])
+    np.testing.assert_array_equal(sound(tmp_path / "out" / "rain" / "residual.wav"), rain.T)
+    two = separator.separate(path, tmp_path / "two", Options(speakers=2))
+    assert len(two["tracks"]) == 2  # who gives a number gets it
+
+
 def test_pictures_without_a_face_fall_back_to_sound(separator, tmp_path):
     path = write_media(tmp_path / "grey.mp4", sound=tone(2), times=np.arange(50) / 25)
     manifest = separator.separate(path, tmp_path / "out")
@@ -187,7 +211,9 @@ def test_the_fused_way_works_behind_the_same_interface(two_voices, tmp_path):
         assert abs(speaker["av_offset_seconds"]) <= 0.2
     rows = score(manifest, tmp_path / "out" / "demo")
     assert all(row["improvement_db"] > 0 for row in rows), rows
-    with pytest.raises(UsageError, match=r"model 'av-target' needs faces .* Use --model audio-2spk"):
+    with pytest.raises(
+        UsageError, match=r"model 'av-target' cannot separate .* it needs faces, and .* Use --model audio-2spk"
+    ):
         separator.separate(two_voices, tmp_path / "out")
 
 

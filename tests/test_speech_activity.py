@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from avsep.speech.activity import activity, by_cell, count_voices, gate, spans, too_little, voices_at_once
+from avsep.speech.activity import activity, count_voices, gate, per_decision, spans, too_little, voices_at_once
 
 
 def pulses(*edges: tuple[float, float], seconds: float = 10.0, height: float = 0.9) -> np.ndarray:
@@ -30,8 +30,8 @@ def test_speech_to_the_very_end_is_closed():
     assert spans(np.zeros(0)) == []
 
 
-def test_cells_average_what_they_hold():
-    np.testing.assert_allclose(by_cell(np.arange(25.0)), [4.5, 14.5, 22.0])
+def test_decisions_average_their_pictures():
+    np.testing.assert_allclose(per_decision(np.arange(25.0)), [4.5, 14.5, 22.0])
 
 
 def test_a_leak_far_below_is_no_voice():

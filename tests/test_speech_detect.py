@@ -5,9 +5,9 @@ import pytest
 
 from avsep.signals import HOP, SAMPLE_RATE
 from avsep.speech.activity import CHUNK as PIECE
-from avsep.speech.activity import listen
+from avsep.speech.activity import speech_and_level
 from avsep.speech.detect import CHUNK, SpeechDetector
-from avsep.storage.spool import Spool
+from avsep.storage.recording import Estimates
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +26,7 @@ def test_signals_shorter_than_a_chunk_are_judged(detector, time):
 @pytest.mark.parametrize("rest", [1, round(0.008 * SAMPLE_RATE), CHUNK - 1])
 def test_a_clip_a_moment_longer_than_its_pieces_is_judged_to_its_end(rest):
     """A 20 s cut with AAC sound is 20.0156 s long."""
-    sources = Spool(None, (1,), np.float32)
-    sources.append(0.1 * np.random.default_rng(0).standard_normal((PIECE + rest, 1)).astype(np.float32))
-    speech, level = listen(sources)
+    noise = 0.1 * np.random.default_rng(0).standard_normal((1, PIECE + rest)).astype(np.float32)
+    speech, level = speech_and_level(Estimates.of(noise, SAMPLE_RATE))
     assert speech.shape == level.shape == (1, -(-(PIECE + rest) // HOP))
     assert np.isfinite(speech).all()

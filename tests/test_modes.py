@@ -1,0 +1,225 @@
+"""Routing of scenes to modes, and each mode's branches, with stub models of known outputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from stub_models import Gains
+
+import avsep.modes.lips_condition as lips_condition
+import avsep.modes.voices as voices_module
+from avsep.checkpoint import Card
+from avsep.errors import UsageError
+from avsep.media.probe import AudioInfo, ClipInfo
+from avsep.models.base import Contract
+from avsep.modes import MODES
+from avsep.modes.array import Array
+from avsep.modes.base import Options, Scene
+from avsep.modes.by_sound import BySound
+from avsep.modes.lips_condition import LipCues, LipsCondition
+from avsep.modes.lips_match import LipsMatch
+from avsep.modes.universal import Universal
+from avsep.modes.voices import default_models
+from avsep.pipeline import Separator
+from avsep.signals import LIP_SIZE, FaceTrack, LipClip, Person, Track, Tracks
+from avsep.storage.recording import Estimates, Recording
+from avsep.storage.spool import Spool
+
+
+class Store:
+    """Stub models by name."""
+
+    device, seconds = "cpu", 0.0
+
+    def __init__(self, **models: Gains) -> None:
+        self.models = models
+
+    def card(self, name: str) -> Card:
+        return Card(name, "", {}, 0, "", {})
+
+    def separation(self, name: str) -> Gains:
+        return self.models[name]
+
+
+def scene(store: Store, *, people=(), model: str | None = None, channels: int = 1, rate: int = 16_000, **options):
+    clip = ClipInfo(Path("clip.wav"), AudioInfo(0, rate, channels, "pcm"), None, 0.0, 4.0)
+    made = Scene(clip, list(people), store, Options(**options), model)
+    x = np.random.default_rng(0).standard_normal((channels, 4 * rate)).astype(np.float32)
+    made._recordings[(rate, channels == 1)] = Recording.of(x, rate)
+    made._recordings[(16_000, True)] = Recording.of(x[:, :64_000].mean(axis=0), 16_000)
+    return made
+
+
+@pytest.fixture
+def speech(monkeypatch):
+    """Sets the probability of speech of each source, in place of the detector: speech(0.9, 0.0)."""
+
+    def probabilities(*values: float) -> None:
+        def found(sources: Estimates, progress=None):
+            pictures = -(-len(sources) * 25 // 16_000)
+            rows = np.array([values[n] for n in range(sources.count)], np.float32)[:, None]
+            return rows.repeat(pictures, 1), np.full((sources.count, pictures), -20.0, np.float32)
+
+        for module in (voices_module, lips_condition):
+            monkeypatch.setattr(module, "speech_and_level", found)
+
+    return probabilities
+
+
+def person(first: int = 0, pictures: int = 100, shade: int = 0) -> Person:
+    crops = Spool(None, (LIP_SIZE, LIP_SIZE), np.uint8)
+    crops.append(np.full((pictures, LIP_SIZE, LIP_SIZE), shade, np.uint8))
+    track = FaceTrack(
+        first,
+        np.zeros((pictures, 4), np.float32),
+        np.zeros((pictures, 5, 2), np.float32),
+        np.ones(pictures, np.float32),
+        np.zeros((0, 160, 160, 3), np.uint8),
+        first,
+        LipClip(crops, np.ones(pictures, np.float32), first),
+    )
+    return Person((track,))
+
+
+VOICES = Contract(16_000)
+LIPS = Contract(16_000, cues=("lips",), sources=None, order="cue")
+SOUNDS = Contract(16_000, kind="sound")
+ARRAY = Contract(16_000, channels=(2, 8))
+
+
+@pytest.mark.parametrize(
+    ("contract", "faces", "channels", "expected"),
+    [
+        (VOICES, 0, 1, BySound),
+        (VOICES, 2, 1, LipsMatch),
+        (VOICES, 1, 2, LipsMatch),
+        (LIPS, 1, 1, LipsCondition),
+        (SOUNDS, 0, 1, Universal),
+        (SOUNDS, 2, 2, Universal),
+        (ARRAY, 0, 4, Array),
+        (ARRAY, 2, 4, Array),
+    ],
+)
+def test_a_scene_goes_to_the_mode_that_fits(contract, faces, channels, expected):
+    made = scene(Store(), people=[person()] * faces, channels=channels)
+    chosen = Separator(device="cpu")._mode(made, contract)
+    assert type(chosen) is expected
+
+
+@pytest.mark.parametrize(
+    ("contract", "channels", "message"),
+    [
+        (LIPS, 1, "cannot separate clip.wav: it needs faces, and the clip shows none"),
+        (ARRAY, 1, "it takes 2 to 8 channels, and the clip has 1"),
+        (ARRAY, 9, "it takes 2 to 8 channels, and the clip has 9"),
+        (Contract(16_000, cues=("enrolment",), order="cue", sources=None), 1, "it needs enrolment"),
+    ],
+)
+def test_a_scene_that_no_mode_fits_says_why(contract, channels, message):
+    with pytest.raises(UsageError, match=message):
+        Separator(device="cpu")._mode(scene(Store(), channels=channels), contract)
+
+
+def test_a_mode_of_ones_own_is_asked_first():
+    class Everything:
+        def misfit(self, scene, contract):
+            return None
+
+        def __call__(self, scene) -> Tracks:
+            raise AssertionError
+
+    mine = Everything()
+    separator = Separator(device="cpu", modes=(mine, *MODES))
+    assert separator._mode(scene(Store()), VOICES) is mine
+
+
+def test_the_bundled_models_for_a_number_of_voices():
+    assert default_models(None) == ["audio-3spk", "audio-2spk"]
+    assert [default_models(n) for n in (1, 2, 3)] == [["audio-2spk"], ["audio-2spk"], ["audio-3spk"]]
+
+
+def both() -> Store:
+    return Store(**{"audio-2spk": Gains([0.6, 0.4]), "audio-3spk": Gains([0.5, 0.3, 0.2])})
+
+
+def sum_of(tracks: Tracks) -> np.ndarray:
+    gains = tracks.gains[:, :, 10]
+    return np.einsum("ps,sct->pct", gains, tracks.sources.read(0, 16_000)).sum(axis=0)
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "model", "count"),
+    [((0.9, 0.9, 0.9), "audio-3spk", 3), ((0.9, 0.9, 0.0), "audio-2spk", 2), ((0.9, 0.0, 0.0), "audio-3spk", 1)],
+)
+def test_by_sound_takes_the_weights_for_the_voices_it_counts(speech, probabilities, model, count):
+    speech(*probabilities)
+    made = scene(both())
+    tracks = BySound()(made)
+    assert (tracks.mode, tracks.model, len(tracks.tracks)) == ("audio-only", model, count)
+    assert [track.kind for track in tracks.tracks] == ["voice"] * count
+    assert [track.name for track in tracks.tracks] == [f"speaker_{n:02d}" for n in range(count)]
+    # Every source is in one track.
+    np.testing.assert_allclose(sum_of(tracks), made.mixture().read(0, 16_000), atol=1e-6)
+
+
+def test_by_sound_gives_no_track_where_nobody_speaks(speech):
+    speech(0.1, 0.2, 0.0)
+    tracks = BySound()(scene(both()))
+    assert tracks.tracks == []
+    assert tracks.gains.shape[0] == 0
+    assert "nobody speaks" in tracks.warnings[0]
+
+
+@pytest.mark.parametrize(("speakers", "model"), [(1, "audio-2spk"), (2, "audio-2spk"), (3, "audio-3spk")])
+def test_by_sound_gives_as_many_tracks_as_were_asked_for(speech, speakers, model):
+    speech(0.0, 0.0, 0.0)
+    tracks = BySound()(scene(both(), speakers=speakers))
+    assert (tracks.model, len(tracks.tracks), tracks.warnings) == (model, speakers, [])
+
+
+def test_more_voices_than_a_model_separates_are_refused(speech):
+    with pytest.raises(UsageError, match=r"--speakers is 4; model 'audio-3spk' separates up to 3 voices"):
+        BySound()(scene(both(), speakers=4))
+    with pytest.raises(UsageError, match=r"--speakers is 3; model 'audio-2spk' separates up to 2 voices"):
+        BySound()(scene(both(), speakers=3, model="audio-2spk"))
+
+
+def test_an_array_goes_to_its_model_with_all_channels(speech):
+    speech(0.9, 0.8)
+    store = Store(array=Gains([0.7, 0.3], channels=(2, 8)))
+    tracks = Array()(scene(store, model="array", channels=4))
+    assert (tracks.mode, tracks.model, len(tracks.tracks)) == ("multichannel", "array", 2)
+    assert tracks.sources.channels == 4
+    assert store.models["array"].given[0][0].shape[1] == 4
+
+
+def test_sounds_are_tracks_with_labels_and_no_speech():
+    names = ("drums", "rest")
+    store = Store(stems=Gains([0.7, 0.3], sample_rate=44_100, order="named", names=names, kind="stem", channels=(2, 2)))
+    tracks = Universal()(scene(store, model="stems", channels=2, rate=44_100))
+    assert [(t.name, t.kind, t.label, t.speech) for t in tracks.tracks] == [
+        ("source_00", "stem", "drums", None),
+        ("source_01", "stem", "rest", None),
+    ]
+    assert (tracks.mode, tracks.sources.sample_rate, tracks.sources.channels) == ("universal", 44_100, 2)
+    assert tracks.gains.shape == (2, 2, 100)
+
+
+def test_lips_are_read_by_time_and_offset_for_those_who_are_there():
+    cues = LipCues([person(0, 50, 10), person(40, 60, 20), person(0, 10, 30)], [0, -2, 0])
+    present, found = cues.read(1.0, 2.0)
+    assert present == [0, 1]
+    assert found["lips"].shape == (2, 25, LIP_SIZE, LIP_SIZE)
+    np.testing.assert_allclose(found["lips"][:, 0, 0, 0] * 255, [10, 20], atol=1e-4)
+    # Two pictures later: the second person's lips are shown from grid number 27 on.
+    assert cues.read(0.0, 1.56)[0] == [0, 1, 2]
+    assert cues.read(0.0, 1.52)[0] == [0, 2]
+    assert cues.read(10.0, 11.0)[0] == []
+
+
+def test_tracks_whose_gains_do_not_fit_are_refused():
+    sources = Estimates.of(np.zeros((2, 100), np.float32), 16_000)
+    with pytest.raises(ValueError, match=r"gains \(1, 1, 5\); expected .* 1 tracks and 2 sources"):
+        Tracks("x", "y", sources, np.zeros((1, 1, 5), np.float32), [Track("a", "voice")])
