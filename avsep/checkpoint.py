@@ -102,15 +102,11 @@ def save_model(
             f"the header of {path} would hold more than plain types ({error}). The model's arguments, lineage and "
             "scores may hold text, finite numbers, true/false, null, lists and mappings with text as keys only."
         ) from error
+    check_values(model, "the model")
     tensors = {}
     for key, value in model.state_dict().items():
         value = value.detach().to("cpu")
         if value.is_floating_point():
-            if not value.isfinite().all():
-                raise WeightsError(
-                    f"{key} holds values that are not finite, so the training diverged before this was saved. "
-                    "Take an earlier checkpoint."
-                )
             small = value.to(torch.float16)
             value = small if half and small.isfinite().all() else value.float()
         tensors[key] = value.contiguous()
@@ -213,6 +209,7 @@ def load_model(name_or_path: str | Path, device: str = "cpu") -> tuple[Model, Ca
         raise WeightsError(
             f"the weights in {path} do not fit their own description ({card.class_path}): {error} The file is damaged."
         ) from error
+    check_values(model, str(path))
     return model.eval().to(device), card
 
 
@@ -251,7 +248,8 @@ class _Builder:
         try:
             return found(**arguments)
         except (TypeError, ValueError, RuntimeError, KeyError, OverflowError, MemoryError) as error:
-            raise WeightsError(f"{found.__name__} cannot be built with its init_args: {_one_line(error)}.") from error
+            reason = _one_line(error).removeprefix(f"{found.__name__}.__init__() ")
+            raise WeightsError(f"{found.__name__} cannot be built with its init_args: {reason}.") from error
 
     def value(self, value: Any, depth: int) -> Any:
         if isinstance(value, Mapping):
@@ -292,8 +290,7 @@ def _renamed(weights: Mapping[str, Tensor], class_path: str) -> dict[str, Tensor
 
 
 def load_weights(model: Model, weights: Mapping[str, Tensor], source: str) -> None:
-    """Put tensors into a model. Raises WeightsError naming keys and shapes that differ, and values that no training
-    leaves, in one line.
+    """Put tensors into a model. Raises WeightsError naming keys, shapes and types that differ, in one line.
 
     source: what holds the tensors, for the message.
     """
@@ -315,19 +312,24 @@ def load_weights(model: Model, weights: Mapping[str, Tensor], source: str) -> No
     if unknown := [key for key in weights if key not in own]:
         problems.append(f"{source} has {_some(unknown)}, which the configuration has not")
     problems += [_some(found) for found in (shapes, kinds) if found]
-    if not problems and (wild := [key for key in common if not _sane(weights[key])]):
-        problems.append(
-            f"{_some(wild)} in {source} holds values that are not numbers or beyond +-{LARGEST:g}, which no training "
-            "that went well leaves"
-        )
     if problems:
         raise WeightsError("; ".join(problems) + ".")
     model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
 
 
-def _sane(tensor: Tensor) -> bool:
-    # A comparison with NaN is false.
-    return not tensor.is_floating_point() or bool((tensor.float().abs() <= LARGEST).all())
+def check_values(model: Model, source: str) -> None:
+    """Raise WeightsError for a tensor with values that are not finite, or a parameter with such as no training that
+    went well leaves. source: where they come from, for the message."""
+    learnt = dict(model.named_parameters())
+    for key, value in model.state_dict().items():
+        if not value.is_floating_point() or (value.isfinite().all() and key not in learnt):
+            continue
+        if not (value.abs() <= LARGEST).all():  # false for NaN
+            found = f"beyond +-{LARGEST:g}" if value.isfinite().all() else "that are not finite"
+            raise WeightsError(
+                f"{key} holds values {found} in {source}: the training diverged before they were saved. "
+                "Take an earlier checkpoint, or other weights."
+            )
 
 
 def _some(entries: list[str]) -> str:

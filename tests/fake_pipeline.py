@@ -1,14 +1,23 @@
-"""A stand-in for the separation itself, so that the command line is tested in milliseconds."""
+"""A stand-in for the separation itself, so that the command line is tested in milliseconds. Its manifests are made by
+the code that makes the real ones."""
 
 from __future__ import annotations
 
-import json
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from avsep.pipeline import Options
+import numpy as np
+
+from avsep.media.decode import probe
+from avsep.modes.base import Options, Scene
+from avsep.output import manifest
+from avsep.signals import FRAME_RATE, SAMPLE_RATE, FaceTrack, LipClip, Person, Track, Tracks
+from avsep.storage.recording import Estimates
+from avsep.storage.spool import Spool
+
+BOX = (10, 20, 30, 40)
 
 
 def fake_pipeline(on_separate: Callable[[Path], None] = lambda clip: None, mode: str = "audio-visual") -> Any:
@@ -25,12 +34,13 @@ def fake_pipeline(on_separate: Callable[[Path], None] = lambda clip: None, mode:
             progress("faces", 1.0, 2.0)
             on_separate(Path(path))
             progress("separation", 2.0, 2.0)
-            return _write(Path(output) / Path(path).stem, "manifest.json", manifest(path, mode))
+            people = [person(BOX)] if mode == "audio-visual" else [None]
+            return _write(Path(output) / Path(path).stem, "manifest.json", separated(path, people, mode))
 
         def faces(self, path, output, options=None, progress=None) -> dict:
             calls.append((Path(path), output, options))
-            people = [{"id": "speaker_00", "box": [10, 20, 30, 40], "appearances": SPAN, "thumbnail": "speaker_00.jpg"}]
-            return _write(Path(output) / Path(path).stem, "people.json", {"people": people, "warnings": []})
+            found = manifest.people(probe(path), [person(BOX)], [], thumbnails=True)
+            return _write(Path(output) / Path(path).stem, "people.json", found)
 
     module.__dict__.update(
         Separator=Separator, Options=Options, default_models=lambda voices: ["small-av"], calls=calls
@@ -38,35 +48,34 @@ def fake_pipeline(on_separate: Callable[[Path], None] = lambda clip: None, mode:
     return module
 
 
-SPAN = [{"start_seconds": 0.0, "end_seconds": 2.0}]
+def person(box: Sequence[float], seconds: float = 2.0) -> Person:
+    """Somebody in the picture from 0 s on."""
+    pictures = round(seconds * FRAME_RATE)
+    lips = LipClip(Spool(None, (96, 96), np.uint8), np.ones(pictures, np.float32), 0)
+    boxes = np.tile(np.array(box, np.float32), (pictures, 1))
+    landmarks, sure = np.zeros((pictures, 5, 2), np.float32), np.ones(pictures, np.float32)
+    track = FaceTrack(0, boxes, landmarks, sure, np.zeros((0, 160, 160, 3), np.uint8), 0, lips)
+    return Person((track,), ("the face is small",))
 
 
-def manifest(path: Path | str, mode: str) -> dict[str, Any]:
-    seen = mode == "audio-visual"
-    speaker = {
-        "id": "speaker_00",
-        "audio": "speaker_00.wav",
-        "video": "speaker_00.mp4" if seen else None,
-        "thumbnail": "speaker_00.jpg" if seen else None,
-        "box": [10, 20, 30, 40] if seen else None,
-        "appearances": SPAN if seen else None,
-        "speaking": [{"start_seconds": 0.4, "end_seconds": 1.5}],
-        "confidence": 0.93,
-        "warnings": ["the face is small"],
-    }
-    video = {"width": 64, "height": 48, "fps": 25.0}
-    return {
-        "format": 1,
-        "input": {"path": str(path), "duration_seconds": 2.0, "video": video if seen else None},
-        "mode": mode,
-        "speakers": [speaker],
-        "residual": "residual.wav",
-        "warnings": [],
-        "timing": {"total_seconds": 1.0, "real_time_factor": 0.5, "steps": {"faces": 0.6}},
-    }
+def separated(path: Path | str, people: Sequence[Person | None], mode: str = "audio-visual") -> dict[str, Any]:
+    """The manifest of a clip with a track for each person, or voice (None), that speaks from 0.4 to 1.52 s."""
+    clip = probe(path)
+    time = round(clip.duration_seconds * SAMPLE_RATE)
+    speech = np.zeros(-(-time * FRAME_RATE // SAMPLE_RATE), np.float32)
+    speech[10:38] = 0.9
+    tracks = [
+        Track(f"speaker_{n:02d}", "person" if one else "voice", one, speech=speech, confidence=0.93 if one else None)
+        for n, one in enumerate(people)
+    ]
+    sources = Estimates.of(np.zeros((max(1, len(people)), time), np.float32), SAMPLE_RATE)
+    gains = np.zeros((len(people), sources.count, len(speech)), np.float32)
+    scene = Scene(clip, [one for one in people if one], None)  # type: ignore[arg-type]
+    scene.watch.seconds["faces"] = 0.6
+    return manifest.separation(scene, Tracks(mode, "small-av", sources, gains, tracks), True, [], 1.0)
 
 
 def _write(folder: Path, name: str, document: dict) -> dict:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_text(json.dumps(document))
+    manifest.write(folder / name, document)
     return document

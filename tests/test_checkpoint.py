@@ -1,14 +1,17 @@
 """Weights files describe themselves, load without running their code, and refuse what they are not."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import save_file
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 from avsep.checkpoint import find_weights, list_weights, load_model, load_weights, read_card, save_model
 from avsep.errors import OutputError, WeightsError
+from avsep.models.av_conv_tasnet import AVConvTasNet
 from avsep.models.conv_tasnet import ConvTasNet
 
 SMALL = {"filters": 16, "bottleneck": 8, "hidden": 12, "blocks": 2, "repeats": 2}
@@ -20,8 +23,8 @@ def test_a_saved_model_comes_back(tmp_path):
     path = tmp_path / "small.safetensors"
     save_model(path, model, "small", "MIT", {"data": "none"}, {"si_sdr_i_db": 1.5})
     again, card = load_model(path)
-    x = torch.randn(1, 2000)
-    torch.testing.assert_close(again(x), model(x))
+    x = torch.randn(1, 1, 2000)
+    torch.testing.assert_close(again(x).estimates, model(x).estimates)
     assert (card.name, card.licence, card.parameters) == ("small", "MIT", model.parameter_count)
     assert card.scores == {"si_sdr_i_db": 1.5}
     assert [p.name for p in tmp_path.iterdir()] == ["small.safetensors"]
@@ -69,7 +72,7 @@ def test_other_classes_are_never_loaded(tmp_path):
         "avsep.models.base.nn.Module",  # by way of what a module of ours imports
         "avsep.models.base.inspect",
         "avsep.models.conv_tasnet.SAMPLE_RATE",
-        "avsep.models.conv_tasnet.Encoder",  # ours, but no model
+        "avsep.models.parts.layers.PReLU",  # ours, but no part that describes itself
         "avsep.models.nothing.ConvTasNet",
         "avsep.models..ConvTasNet",
         "avsep.models.",
@@ -108,10 +111,60 @@ def test_differences_are_named_by_key_and_shape():
 
 
 def test_values_beyond_half_precision_are_kept(tmp_path):
-    model = ConvTasNet(**SMALL)
-    model.encoder.conv.weight.data[0, 0, 0] = 1e6
+    lip = {"channels": 4, "widths": [2, 2, 2, 2], "temporal_channels": 4, "temporal_blocks": 1}
+    model = AVConvTasNet(**SMALL, lip=lip)
+    variance = model.get_buffer("cue_encoder.stem.1.running_var").fill_(1e6)
     save_model(tmp_path / "big.safetensors", model, "big", "MIT", {})
-    assert load_model(tmp_path / "big.safetensors")[0].encoder.conv.weight[0, 0, 0] == 1e6
+    again = load_model(tmp_path / "big.safetensors")[0]
+    assert torch.equal(again.get_buffer("cue_encoder.stem.1.running_var"), variance)
+
+
+@pytest.mark.parametrize(("value", "part"), [(float("nan"), "that are not finite"), (60_000.0, "beyond +-30000")])
+def test_values_that_no_training_leaves_are_refused(tmp_path, value, part):
+    path, model = tmp_path / "wild.safetensors", ConvTasNet(**SMALL)
+    save_model(path, model, "wild", "MIT", {})
+    weights = load_file(path)
+    weights["encoder.conv.weight"][0, 0, 0] = value
+    with safe_open(path, framework="np") as file:
+        metadata = file.metadata()
+    save_file(weights, path, metadata=metadata)
+    with pytest.raises(WeightsError, match=f"encoder.conv.weight holds values {re.escape(part)} in .*wild.safetensors"):
+        load_model(path)
+    model.encoder.conv.weight.data[0, 0, 0] = value
+    with pytest.raises(WeightsError, match="Take an earlier checkpoint, or other weights"):
+        save_model(tmp_path / "new.safetensors", model, "new", "MIT", {})
+    assert not (tmp_path / "new.safetensors").exists()
+
+
+def test_weights_of_another_type_are_not_silently_made_floats(tmp_path):
+    path = tmp_path / "whole.safetensors"
+    save_model(path, ConvTasNet(**SMALL), "whole", "MIT", {})
+    weights = load_file(path)
+    weights["encoder.conv.weight"] = weights["encoder.conv.weight"].astype(np.int32)
+    with safe_open(path, framework="np") as file:
+        metadata = file.metadata()
+    save_file(weights, path, metadata=metadata)
+    with pytest.raises(WeightsError, match=r"encoder.conv.weight is of type torch.int32 in the file, expected"):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("avsep.models.audio_only.AudioOnly", "ConvTasNet"),
+        ("avsep.models.audio_visual.AudioVisual", "AVConvTasNet"),
+    ],
+)
+def test_files_of_earlier_versions_load(old, new):
+    found = [card for card in list_weights() if card.class_path == old]
+    assert found, "the bundled files keep the names they were written with"
+    for card in found:
+        assert type(load_model(card.name)[0]).__name__ == new
+
+
+def test_a_header_that_asks_for_more_than_the_file_holds_is_refused_before_memory_is_taken(tmp_path):
+    with pytest.raises(WeightsError, match=r"asks for [\d,]+ numbers in .* more than the 10,000,003"):
+        load_model(header(tmp_path, init_args={"filters": 10**6, "bottleneck": 10**6}))
 
 
 def test_a_folder_that_is_not_there(tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from fake_pipeline import person, separated
 
 from avsep.cli.demo import ASSETS, CLIP
 from avsep.pipeline import Options
@@ -33,16 +34,12 @@ def tracks(monkeypatch: pytest.MonkeyPatch):
             def separate(self, path: Path, output: Path, options: Options, progress=None) -> dict:
                 folder = output / path.stem
                 folder.mkdir(parents=True)
-                speakers = []
+                people = []
                 for number, (side, samples) in enumerate(found):
-                    name, x = f"speaker_{number:02d}", 200 if side == "left" else 900
-                    soundfile.write(folder / f"{name}.wav", samples, 16000, subtype="FLOAT")
-                    box = [x, 100, x + 200, 400]
-                    speakers.append(
-                        {"id": name, "audio": f"{name}.wav", "box": box, "speaking": [], "confidence": None}
-                    )
-                source = {"path": str(path), "duration_seconds": 8.0, "video": {"width": 1280}}
-                return {"input": source, "mode": "audio-visual", "speakers": speakers}
+                    x = 200 if side == "left" else 900
+                    soundfile.write(folder / f"speaker_{number:02d}.wav", samples, 16000, subtype="FLOAT")
+                    people.append(person((x, 100, x + 200, 400), seconds=8.0))
+                return separated(path, people)
 
         module = types.ModuleType("avsep.pipeline")
         module.__dict__.update(Separator=Separator, Options=Options)

@@ -197,10 +197,11 @@ def test_a_model_on_a_test_list_and_on_a_folder(cli, folders, test_list: Path, m
     assert {row["source"] for row in rows()} == {"speaker0", "speaker1"}
     assert mean("input_snr") == pytest.approx(-10 * np.log10(1.04), abs=0.1)  # the other voice and the noise
     assert summary()["estimates"]["name"] == "tiny"
-    for more, shifts in (((), 1), (("--remask", "--shifts", 2), 2)):
+    for more, plain, shifts in (((), False, 2), (("--plain",), True, 1), (("--shifts", 4), False, 4)):
         assert cli("evaluate", folders[0], "--model", model, *FAST, "--overwrite", *more)[0] == 0
         assert summary()["estimates"]["shifts"] == shifts
-        assert summary()["estimates"]["remask"] == bool(more)
+        assert summary()["estimates"]["plain"] == plain
+        assert summary()["estimates"]["refined"] != plain
         assert {row["estimate"] for row in rows()} == {"estimate_00", "estimate_01"}
 
 
@@ -294,7 +295,7 @@ def failure(result: tuple[int, str, str], *parts: str, code: int = 1, target: st
     [
         (("ref",), ("nothing to compare", "ESTIMATES", "--model")),
         (("ref", "est", "--model", "audio-2spk"), ("two sources of estimates",)),
-        (("ref", "est", "--remask"), ("--remask is for the estimates of a --model",)),
+        (("ref", "est", "--plain"), ("--plain is for the estimates of a --model",)),
         (("ref", "est", "--shifts", "2"), ("--shifts is for the estimates of a --model",)),
         (("ref", "est", "--metrics", "sisdr"), ("metric is 'sisdr'", "allowed are si_sdr")),
         (("ref", "est", "--oracle", "irn"), ("oracle is 'irn'", "IRM")),
@@ -370,12 +371,14 @@ def test_a_mixture_without_estimates(cli, folders) -> None:
     failure(cli("evaluate", *folders, *FAST), "has nothing for 001", "1 of 3 mixtures")
 
 
-def test_a_model_of_another_rate(cli, folders, model: Path, tmp_path: Path) -> None:
+def test_a_model_of_another_rate_works_at_its_own(cli, folders, model: Path, tmp_path: Path) -> None:
     narrow = ConvTasNet(2, filters=8, bottleneck=4, hidden=4, blocks=1, repeats=1, sample_rate=8000)
     save_model(tmp_path / "narrow.safetensors", narrow, "narrow", "MIT", {"data": "none"})
     arguments = ("evaluate", folders[0], "--model", tmp_path / "narrow.safetensors", *FAST)
-    failure(cli(*arguments), "s1.wav: is at 16000 Hz, expected 8000 Hz", "--sample-rate 8000")
-    assert cli(*arguments, "--sample-rate", 8000)[0] == 0
+    assert cli(*arguments)[0] == 0
+    assert {row["sample_rate"] for row in rows()} == {"16000"}
+    assert cli(*arguments, "--sample-rate", 8000, "--overwrite")[0] == 0
+    assert {row["sample_rate"] for row in rows()} == {"8000"}
 
 
 def test_results_are_replaced_on_request_only_and_only_ours(cli, folders, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,8 @@ def test_any_length_of_sound(tmp_path: Path) -> None:
     for batch, time in ((1, 31), (1, 7777), (3, 20001)):
         mixture = torch.randn(batch, time)
         (found,) = session.run(None, {"mixture": mixture.numpy()})
-        np.testing.assert_allclose(found, model(mixture).detach(), atol=1e-4)
+        expected = model(mixture.unsqueeze(1)).estimates.squeeze(2)
+        np.testing.assert_allclose(found, expected.detach(), atol=1e-4)
     metadata = session.get_modelmeta().custom_metadata_map
     assert json.loads(metadata["avsep"])["licence"] == "MIT"
     assert metadata["sample_rate"] == "16000"
@@ -60,7 +62,8 @@ def test_any_number_of_faces_and_pictures(tmp_path: Path) -> None:
     for faces, pictures, time in ((1, 2, 1280), (4, 31, 19999)):
         mixture, lips = torch.randn(1, time), torch.rand(1, faces, pictures, 96, 96)
         (found,) = session.run(None, {"mixture": mixture.numpy(), "lips": lips.numpy()})
-        np.testing.assert_allclose(found, model(mixture, lips).detach(), atol=1e-4)
+        expected = model(mixture.unsqueeze(1), lips=lips).estimates.squeeze(2)
+        np.testing.assert_allclose(found, expected.detach(), atol=1e-4)
 
 
 def test_a_difference_to_torch_is_not_let_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,12 +83,12 @@ def test_models_that_separate_nothing(cli) -> None:
     assert "SynchronyEnsemble separates nothing" in err
 
 
-def test_an_unknown_conditioning_is_named(tmp_path: Path) -> None:
+def test_an_unknown_cue_is_named(tmp_path: Path) -> None:
     from avsep.export.onnx import export_onnx
 
     model = ConvTasNet(**SIZES)
-    model.conditioning = "smell"
-    with pytest.raises(WeightsError, match="ConvTasNet takes smell; ONNX is written of"):
+    model.contract = replace(model.contract, cues=("geometry",))
+    with pytest.raises(WeightsError, match="ConvTasNet needs geometry; ONNX is written of"):
         export_onnx(model, tmp_path / "x.onnx", card_of(model))
 
 

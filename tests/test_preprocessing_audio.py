@@ -290,6 +290,6 @@ def test_shared_speech_and_sounds(shared: Path) -> None:
     sounds = speech_folder.list_speech(shared / "speech")
     assert len({s.speaker for s in sounds if s.split == "dev"}) == 40
     classes = sound_folder.list_sounds(shared / "sounds")
-    assert len(classes) == 400
+    assert len(classes) == len(list((shared / "sounds").rglob("*.opus"))) >= 320
     assert len({sound.speaker for sound in classes}) == 10
     assert "dog_bark" in {sound.speaker for sound in classes}
