@@ -9,11 +9,13 @@ import pytest
 from stub_models import Gains
 
 import avsep.modes.lips_condition as lips_condition
+import avsep.modes.lips_match as lips_match
 import avsep.modes.voices as voices_module
 from avsep.checkpoint import Card
 from avsep.errors import UsageError
+from avsep.matching.synchrony import Scores
 from avsep.media.probe import AudioInfo, ClipInfo
-from avsep.models.base import Contract
+from avsep.models.base import Contract, Output
 from avsep.modes import MODES
 from avsep.modes.array import Array
 from avsep.modes.base import Options, Scene
@@ -217,6 +219,66 @@ def test_lips_are_read_by_time_and_offset_for_those_who_are_there():
     assert cues.read(0.0, 1.56)[0] == [0, 1, 2]
     assert cues.read(0.0, 1.52)[0] == [0, 2]
     assert cues.read(10.0, 11.0)[0] == []
+
+
+class Lips:
+    """In place of the synchrony network: source n goes with person owners[n], by a strong correlation."""
+
+    def __init__(self, people: int, owners: list[int]) -> None:
+        self.people, self.owners = people, owners
+
+    def __call__(self, sources: Estimates, active: np.ndarray) -> Scores:
+        correlation = np.full((len(active), self.people, sources.count), -0.5)
+        for source, owner in enumerate(self.owners[: sources.count]):
+            correlation[:, owner, source] = 0.9
+        return Scores(correlation, np.zeros((len(active), self.people)), np.arange(self.people))
+
+    @staticmethod
+    def odds(scores: Scores) -> np.ndarray:
+        return 20 * scores.correlation
+
+
+def test_lips_choose_whose_voice_each_source_is(speech, monkeypatch):
+    speech(0.9, 0.9, 0.0)
+    monkeypatch.setattr(lips_match, "lip_matcher", lambda scene: Lips(2, [1, 0]))
+    people = [person(), person()]
+    tracks = LipsMatch()(scene(both(), people=people))
+    assert (tracks.mode, tracks.model) == ("audio-visual", "audio-2spk")
+    assert [t.person for t in tracks.tracks] == people
+    assert [t.kind for t in tracks.tracks] == ["person"] * 2
+    np.testing.assert_array_equal(tracks.gains[:, :, 50], [[0, 1], [1, 0]])
+    assert all(t.confidence > 0.9 for t in tracks.tracks)
+    assert [t.offset_seconds for t in tracks.tracks] == [0.0, 0.04]
+
+
+def test_a_person_without_a_voice_keeps_a_silent_track(speech, monkeypatch):
+    speech(0.9, 0.0, 0.0)
+    monkeypatch.setattr(lips_match, "lip_matcher", lambda scene: Lips(2, [0, 0, 0]))
+    tracks = LipsMatch()(scene(both(), people=[person(), person()]))
+    assert len(tracks.tracks) == 2
+    assert not tracks.gains[1].any()
+    assert not tracks.tracks[1].speech.any()
+    assert tracks.tracks[1].confidence is None
+
+
+def test_lips_steer_a_model_once_they_are_in_step(speech, monkeypatch):
+    speech(0.9, 0.9, 0.0)
+    monkeypatch.setattr(lips_condition, "lip_matcher", lambda scene: Lips(2, [0, 1]))
+
+    class Steered(Gains):
+        def forward(self, mixture, **cues):
+            self.given.append((mixture, cues))
+            return Output(cues["lips"].mean((2, 3, 4))[:, :, None, None] * mixture.unsqueeze(1))
+
+    model = Steered([1.0], cues=("lips",), sources=None, order="cue")
+    store = Store(**both().models, fused=model)
+    made = scene(store, people=[person(shade=51), person(shade=102)], model="fused")
+    tracks = LipsCondition()(made)
+    x = made.mixture().read(0, 64_000)
+    np.testing.assert_allclose(tracks.sources.read(0, 64_000), np.stack([0.2 * x, 0.4 * x]), atol=1e-5)
+    assert (tracks.mode, tracks.model, len(tracks.tracks)) == ("audio-visual", "fused", 2)
+    # The second person's lips are a picture late, so that they are read from one picture before.
+    assert model.given[0][1]["lips"].shape == (1, 2, 100, LIP_SIZE, LIP_SIZE)
 
 
 def test_tracks_whose_gains_do_not_fit_are_refused():

@@ -30,7 +30,7 @@ from avsep.checkpoint import load_model
 from avsep.data.corpus import Corpus
 from avsep.data.manifest import read_manifest
 from avsep.data.sound import read_lips, read_sound
-from avsep.dsp.remask import remask
+from avsep.dsp.ratio_mask import ratio_mask_refinement
 from avsep.evaluation.metrics import si_sdr
 from avsep.models.base import SeparationModel
 from avsep.models.synchrony import Synchrony, correlation
@@ -52,32 +52,32 @@ def corpora(*paths: str) -> list[str]:
 
 
 def begin(*parts: str) -> str:
-    return f"--model.init_args.start=[{', '.join(parts)}]"
+    return f"--model.init_args.warm_start=[{', '.join(parts)}]"
 
 
 def table(sync: str, folds: Sequence[str]) -> dict[str, tuple[str, list[str]]]:
     """Name of each row -> configuration and options of its training."""
     everything = corpora(GRID, REANIMATED, PORTRAITS)
     body = "encoder: encoder, separator: separator, decoder: decoder"
-    listener = "encoder: listener.encoder, separator: listener.separator, decoder: listener.decoder"
-    ear = f"{{weights: audio-2spk, parts: {{{body}, separator.to_masks: separator.to_masks}}}}"
-    inner = f"{{weights: audio-2spk, parts: {{{listener}}}}}, {{weights: audio-2spk, parts: {{{body}}}}}"
-    eyes = f"{{weights: {sync}, parts: {{lips: lip_encoder}}}}"
+    first = "encoder: first.encoder, separator: first.separator, decoder: first.decoder"
+    sound = f"{{weights: audio-2spk, parts: {{{body}}}}}"
+    inner = f"{{weights: audio-2spk, parts: {{{first}}}}}, {sound}"
+    lips = f"{{weights: {sync}, parts: {{lips: cue_encoder}}}}"
     judge = f"{{weights: {sync}, parts: {{lips: synchrony.lips, voice: synchrony.voice}}}}"
     rows = {
-        "fused: lips of GRID": ("av_target", [*corpora(GRID), begin(ear, eyes)]),
-        "fused: GRID and re-animated GRID": ("av_target", [*corpora(GRID, REANIMATED), begin(ear, eyes)]),
-        "fused: GRID and animated portraits": ("av_target", [*corpora(GRID, PORTRAITS), begin(ear, eyes)]),
-        "fused: GRID, re-animated and animated": ("av_target", [*everything, begin(ear, eyes)]),
-        "the same without audio-2spk to begin with": ("av_target", [*everything, begin(eyes)]),
-        "the same without sync to begin with": ("av_target", [*everything, begin(ear)]),
+        "fused: lips of GRID": ("av_target", [*corpora(GRID), begin(sound, lips)]),
+        "fused: GRID and re-animated GRID": ("av_target", [*corpora(GRID, REANIMATED), begin(sound, lips)]),
+        "fused: GRID and animated portraits": ("av_target", [*corpora(GRID, PORTRAITS), begin(sound, lips)]),
+        "fused: GRID, re-animated and animated": ("av_target", [*everything, begin(sound, lips)]),
+        "the same without audio-2spk to begin with": ("av_target", [*everything, begin(lips)]),
+        "the same without sync to begin with": ("av_target", [*everything, begin(sound)]),
         "both: audio-2spk's estimate and the lips": ("refined", [*everything, begin(inner, judge)]),
     }
     crossed = ("three talkers whom its sync has not seen (cross-fitting)", "the same talkers, whom its sync has seen")
     for name, fold in zip(crossed, folds, strict=False):
         only = f"--data.init_args.train.init_args.speakers={TRAINED}"
-        other_eyes = f"{{weights: {fold}, parts: {{lips: lip_encoder}}}}"
-        rows[f"fused: {name}"] = ("av_target", [*corpora(GRID), only, begin(ear, other_eyes)])
+        other_eyes = f"{{weights: {fold}, parts: {{lips: cue_encoder}}}}"
+        rows[f"fused: {name}"] = ("av_target", [*corpora(GRID), only, begin(sound, other_eyes)])
     return rows
 
 
@@ -145,10 +145,11 @@ class Trial:
 @torch.inference_mode()
 def make_trials(items: list[Item], sync: Synchrony) -> tuple[list[Trial], list[float]]:
     """Every item in each kind of test; and SI-SDRi of the better of the two estimates by sound alone."""
-    listener = load_model("audio-2spk")[0]
+    model = load_model("audio-2spk")[0]
     trials, best = [], []
     for item in items:
-        estimates = remask(listener(torch.from_numpy(item.mixture)[None])[0].numpy(), item.mixture)
+        found = model(torch.from_numpy(item.mixture)[None, None]).estimates[0, :, 0].numpy()
+        estimates = ratio_mask_refinement(found, item.mixture, SAMPLE_RATE)
         for kind, late, corrected in (("in step", 0, False), ("off", item.late, False), ("put right", item.late, True)):
             lag, choice = lag_and_choice(sync, item.seen(late), estimates, LAGS if corrected else range(1))
             trials.append(Trial(kind, item, int(np.clip(late + lag, -5, 5)), estimates[choice]))
@@ -164,7 +165,7 @@ def score(trials: list[Trial], model: SeparationModel | None) -> dict[str, list[
         estimate = trial.choice
         if model is not None:
             mixture, lips = torch.from_numpy(trial.item.mixture), trial.item.seen(trial.lips)
-            estimate = model(mixture[None], lips[None, None])[0, 0].numpy()
+            estimate = model(mixture[None, None], lips=lips[None, None]).estimates[0, 0, 0].numpy()
         gains.setdefault(trial.kind, []).append(trial.gain(estimate))
     return gains
 

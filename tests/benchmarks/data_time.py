@@ -148,9 +148,9 @@ def time_loop(data: Mixtures, args: argparse.Namespace) -> tuple[float, float]:
         ready = time.perf_counter()
         mixture, sources = batch["mixture"].to(args.device), batch["sources"].to(args.device)
         with torch.autocast(args.device, torch.bfloat16, enabled=args.precision == "bf16"):
-            estimates = model(mixture)
+            estimates = model(mixture).estimates.squeeze(2)
         optimizer.zero_grad()
-        loss(estimates.float(), sources, mixture).mean().backward()
+        loss(estimates.float(), sources.squeeze(2), mixture.squeeze(1)).mean().backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
         if args.device != "cpu":

@@ -132,13 +132,14 @@ def work(model: str, threads: int, batch: int, seconds: float, sizes: dict) -> N
     optimizer = torch.optim.Adam(net.parameters(), 1e-3)
     sources = torch.randn(batch, 2, int(seconds * sizes["sample_rate"]))
     mixture = sources.sum(1)
-    if model == "torchaudio":
+    if model != "asteroid":
         mixture = mixture.unsqueeze(1)
     print(sum(p.numel() for p in net.parameters()), flush=True)
     for _ in sys.stdin:
         begin, begin_cpu = time.perf_counter(), time.process_time()
         optimizer.zero_grad()
-        pit_loss(net(mixture), sources).backward()
+        estimates = net(mixture)
+        pit_loss(estimates.estimates.squeeze(2) if model == "avsep" else estimates, sources).backward()
         optimizer.step()
         print(time.perf_counter() - begin, time.process_time() - begin_cpu, flush=True)
 

@@ -1,0 +1,42 @@
+"""The short-time Fourier transform as the encoder and decoder of a masking model."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from avsep.dsp.stft import HOP, WINDOW, istft, stft
+from avsep.models.base import Part
+
+
+class StftEncoder(Part):
+    """Magnitudes for the separator, complex bins for its masks. window and stride in samples (see `avsep.dsp.stft`).
+
+    power: magnitudes are raised to it, which lifts quiet bins.
+    """
+
+    def __init__(self, window: int = WINDOW, stride: int = HOP, power: float = 0.3) -> None:
+        super().__init__()
+        self.window, self.stride, self.power = window, stride, power
+        self.filters = window // 2 + 1
+
+    def transform(self, waveform: Tensor) -> Tensor:
+        """(..., time) -> complex (..., freq, frames)."""
+        return stft(waveform, self.window, self.stride)
+
+    def forward(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, 1, time) -> features (batch, frames, freq), complex bins (batch, frames, freq)."""
+        bins = self.transform(mixture[:, 0]).mT
+        # The root's slope at 0 is infinite.
+        return bins.abs().clamp_min(1e-8) ** self.power, bins
+
+
+class StftDecoder(Part):
+    """The inverse of `StftEncoder` with the same window and stride."""
+
+    def __init__(self, window: int = WINDOW, stride: int = HOP) -> None:
+        super().__init__()
+        self.window, self.stride = window, stride
+
+    def forward(self, bins: Tensor, time: int) -> Tensor:
+        """Complex (batch, sources, frames, freq) -> (batch, sources, time)."""
+        return istft(bins.mT, time, self.window, self.stride)
