@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from output_factory import write_results
 
-from avsep.errors import OutputError
-from avsep.output.workspace import check_target, workspace
+from avsep.errors import OutputError, UsageError
+from avsep.output.workspace import check_target, result_folder, workspace
 
 
 def names(folder: Path) -> list[str]:
@@ -58,23 +59,15 @@ def test_an_existing_folder_is_refused(tmp_path: Path) -> None:
 
 def test_overwriting_replaces_at_the_very_end(tmp_path: Path) -> None:
     target = tmp_path / "clip"
-    target.mkdir()
-    (target / "old.txt").write_text("old")
+    write_results(target, "old.wav")
     with workspace(target, overwrite=True) as folder:
-        (folder / "new.txt").write_text("new")
-        assert names(target) == ["old.txt"]
-    assert names(target) == ["new.txt"]
+        write_results(folder, "new.wav")
+        assert names(target) == ["manifest.json", "old.wav"]
+    assert names(target) == ["manifest.json", "new.wav"]
     with pytest.raises(ValueError, match="no"), workspace(target, overwrite=True):
         raise ValueError("no")
-    assert names(target) == ["new.txt"]
+    assert names(target) == ["manifest.json", "new.wav"]
     assert names(tmp_path) == ["clip"]
-
-
-def test_overwriting_spares_folders_that_are_no_results(tmp_path: Path) -> None:
-    (tmp_path / "holiday" / "pictures").mkdir(parents=True)
-    with pytest.raises(OutputError, match="not a folder of results"), workspace(tmp_path / "holiday", overwrite=True):
-        pytest.fail("the block ran")
-    assert names(tmp_path / "holiday") == ["pictures"]
 
 
 def test_a_file_in_the_way(tmp_path: Path) -> None:
@@ -158,11 +151,24 @@ def test_results_set_aside_by_a_killed_run_come_back(tmp_path: Path) -> None:
     assert names(tmp_path / "clip") == ["old.txt"]
 
 
-@pytest.mark.parametrize("name", ["take [1]", "ein Ü", "a*b?", "x" * 180, "ü" * 120])
+@pytest.mark.parametrize("name", ["take [1]", "ein Ü", "a*b?", "x" * 180, "ü" * 120, "caf\udce9"])
 def test_odd_names(tmp_path: Path, name: str) -> None:
     with workspace(tmp_path / name, overwrite=False) as folder:
-        (folder / "a.txt").write_text("a")
+        write_results(folder, "a.wav")
     with workspace(tmp_path / name, overwrite=True) as folder:
-        (folder / "b.txt").write_text("b")
+        write_results(folder, "b.wav")
     assert names(tmp_path) == [name]
-    assert names(tmp_path / name) == ["b.txt"]
+    assert names(tmp_path / name) == ["b.wav", "manifest.json"]
+
+
+@pytest.mark.parametrize(
+    ("clip", "name"), [("a/talk.mp4", "talk"), ("talk", "talk"), (".talk.mp4", ".talk"), (".mp4", ".mp4")]
+)
+def test_results_are_named_like_the_clip(clip: str, name: str) -> None:
+    assert result_folder("out", clip) == Path("out") / name
+
+
+@pytest.mark.parametrize("clip", ["..mp4", "...mp4", "a/..mp4", ".", ".."])
+def test_a_name_that_is_no_folder(clip: str) -> None:
+    with pytest.raises(UsageError, match=r"which names no folder. Rename the clip"):
+        result_folder("out", clip)

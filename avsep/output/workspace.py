@@ -1,46 +1,68 @@
-"""A folder of results that appears whole or not at all."""
+"""A folder of results that appears whole or not at all, and never at the cost of files that avsep did not write."""
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import shutil
-import tempfile
-import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from avsep.errors import OutputError
+from avsep.errors import OutputError, UsageError
+from avsep.output.exchange import exchange, hidden_folder, settle_stale
+from avsep.output.ownership import SEPARATION, Kind, foreign_files, own_files
+
+FolderId = tuple[int, int]
+"""Device and number of a folder: the same by whatever path it is reached."""
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EIO, errno.ENAMETOOLONG}
+_NOT_WRITABLE = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EIO, errno.ENAMETOOLONG, errno.EBUSY, errno.EXDEV,
+}  # fmt: skip
 
 
 @contextmanager
-def workspace(target: Path | str, overwrite: bool = False) -> Iterator[Path]:
+def workspace(
+    target: Path | str,
+    overwrite: bool = False,
+    *,
+    inputs: Iterable[Path | str] = (),
+    kind: Kind = SEPARATION,
+    say: Callable[[str], None] = lambda text: None,
+) -> Iterator[Path]:
     """A hidden folder beside `target` to write into; it is renamed to `target` when the block succeeds.
 
-    When the block raises, Ctrl-C included, the folder is removed. With `overwrite` an existing target is
-    replaced, at the very end. What killed runs left behind for the same target is removed first.
-    Raises OutputError when the target exists, cannot be written or the disk is full.
+    When the block raises, Ctrl-C included, the folder is removed. With `overwrite` the files that avsep wrote into an
+    existing target are replaced, at the very end; everything else in it is kept, and `say` is told before the block
+    runs. What killed runs left behind for the same target is settled first. inputs: what the block reads, which must
+    not lie in a target that is replaced. Raises OutputError when the target exists, was not written by avsep, cannot
+    be written or the disk is full.
     """
     target = Path(target).absolute()
-    check_target(target, overwrite)
+    folders = folders_of(inputs)
+    check_target(target, overwrite, folders, kind)
     made: list[Path] = []  # the parents that had to be made, the deepest first
     try:
         with _as_output_error(target, everything=True):
             made = [parent for parent in target.parents if not parent.exists()]
             target.parent.mkdir(parents=True, exist_ok=True)
-            _remove_stale(target)
-            check_target(target, overwrite)  # results that were set aside may be back
-            partial, lock = _make_folder(target)
+            settle_stale(target, kind, say)
+            check_target(target, overwrite, folders, kind)  # results that were set aside may be back
+            if target.exists() and (kept := foreign_files(target, kind)):
+                say(f"{target}: keeps what avsep did not write: {_shortened(kept)}")
+            partial, lock = hidden_folder(target)
         try:
             with _as_output_error(target):
                 yield partial
                 partial.chmod(0o777 & ~_umask())
-                _move_into_place(partial, target, overwrite)
+                check_target(target, overwrite, folders, kind)  # it may have appeared or changed since
+                if target.exists():
+                    foreign = foreign_files(target, kind)
+                    _refuse_clash(target, [name for name in foreign if os.path.lexists(partial / name)])
+                    exchange(partial, target, foreign, kind)
+                else:
+                    partial.rename(target)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
@@ -53,8 +75,38 @@ def workspace(target: Path | str, overwrite: bool = False) -> Iterator[Path]:
         raise
 
 
-def check_target(target: Path | str, overwrite: bool = False) -> None:
-    """Raise OutputError when a folder of results cannot be put at `target`; writes nothing."""
+def result_folder(output: Path | str, clip: Path | str) -> Path:
+    """Where the results of a clip go: a folder of its name, without the ending, in `output`.
+
+    Raises UsageError for a clip such as "..mp4", whose name leaves none.
+    """
+    name = Path(clip).stem
+    if not name.strip("."):
+        raise UsageError(f"{clip}: its name without the ending is {name!r}, which names no folder. Rename the clip")
+    return Path(output) / name
+
+
+def folders_of(inputs: Iterable[Path | str]) -> dict[FolderId, Path]:
+    """Every folder above an input, or that is one, and the input: those that must not be replaced while it is read."""
+    found: dict[FolderId, Path] = {}
+    for path in map(Path, inputs):
+        if not os.path.lexists(path):  # the name of a bundled model
+            continue
+        # Where a link lies and where what it points to lies.
+        for place in {Path(os.path.realpath(path.parent), path.name), Path(os.path.realpath(path))}:
+            for folder in (place, *place.parents):
+                with suppress(OSError):
+                    found.setdefault(_id(folder), path)
+    return found
+
+
+def check_target(
+    target: Path | str,
+    overwrite: bool = False,
+    inputs: Mapping[FolderId, Path] | None = None,
+    kind: Kind = SEPARATION,
+) -> None:
+    """Raise OutputError when a folder of results cannot be put at `target`; writes nothing. inputs: see folders_of."""
     target = Path(target).absolute()
     if target.is_symlink() or target.exists():
         if target.is_symlink() or not target.is_dir():
@@ -63,12 +115,13 @@ def check_target(target: Path | str, overwrite: bool = False) -> None:
             raise OutputError(
                 f"{target}: exists already. Replace it with --overwrite, or choose another folder with -o"
             )
-        folders = [entry.name for entry in os.scandir(target) if entry.is_dir(follow_symlinks=False)]
-        if folders:
-            raise OutputError(
-                f"{target}: is not a folder of results, it holds folders ({folders[0]}, ...), so --overwrite does not"
-                " replace it. Choose another output folder with -o"
-            )
+        with _as_output_error(target, everything=True):
+            _check_replaceable(target, kind)
+            if inputs and (clip := inputs.get(_id(target))):
+                raise OutputError(
+                    f"{target}: would be replaced, but the input {clip} lies in it."
+                    " Choose another output folder with -o"
+                )
     parent = next(folder for folder in target.parents if folder.exists())
     if not parent.is_dir():
         raise OutputError(f"{target}: cannot be made, {parent} is not a folder. Choose another output folder with -o")
@@ -78,74 +131,32 @@ def check_target(target: Path | str, overwrite: bool = False) -> None:
         )
 
 
-def _prefix(target: Path) -> str:
-    """How the hidden folders of a target begin; long names are cut, as a file name has 255 bytes at most."""
-    name = target.name
-    if len(name.encode()) > 100:
-        name = f"{name.encode()[:80].decode(errors='ignore')}-{zlib.crc32(name.encode()):08x}"
-    return f".{name}.partial-"
+def _check_replaceable(target: Path, kind: Kind) -> None:
+    """--overwrite is for our own results; a slip in -o must not cost anybody's files."""
+    foreign = foreign_files(target, kind)
+    if foreign and not own_files(target, kind):
+        raise OutputError(
+            f"{target}: was not written by {kind.command} (it has no {' or '.join(kind.manifests)} that says so), so"
+            " --overwrite leaves it alone. Remove it yourself, or choose another folder with -o"
+        )
+    _refuse_clash(target, [name for name in foreign if kind.result.fullmatch(name)])
 
 
-def _make_folder(target: Path) -> tuple[Path, int]:
-    """A new hidden folder beside `target` and the lock that marks it as in use while this process lives."""
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=_prefix(target), dir=target.parent))
-        lock = _lock(folder)
-        if lock is not None:
-            return folder, lock
+def _refuse_clash(target: Path, names: list[str]) -> None:
+    if names:
+        raise OutputError(
+            f"{target}: holds {_shortened(names)}, which avsep did not write and new results would replace."
+            " Move it away, or choose another folder with -o"
+        )
 
 
-def _lock(folder: Path) -> int | None:
-    """Lock a folder; None when another process holds it or removed it. The lock ends with the process, however."""
-    try:
-        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if folder.exists():
-            return lock
-    except BlockingIOError:
-        pass
-    os.close(lock)
-    return None
+def _shortened(names: list[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _remove_stale(target: Path) -> None:
-    """Remove the partial folders of processes that are gone; results such a process had set aside come back."""
-    for folder in target.parent.glob(f"{_glob_escape(_prefix(target))}*"):
-        if not folder.is_dir() or folder.is_symlink():
-            continue
-        lock = _lock(folder)
-        if lock is None:
-            continue
-        try:
-            old = folder / "old"
-            if old.is_dir() and not target.exists():
-                old.rename(target)
-            shutil.rmtree(folder, ignore_errors=True)
-        finally:
-            os.close(lock)
-
-
-def _glob_escape(text: str) -> str:
-    return "".join(f"[{c}]" if c in "*?[" else c for c in text)
-
-
-def _move_into_place(partial: Path, target: Path, overwrite: bool) -> None:
-    if not overwrite or not target.exists():
-        check_target(target)  # it may have appeared since
-        partial.rename(target)
-        return
-    aside, lock = _make_folder(target)
-    try:
-        target.rename(aside / "old")
-        partial.rename(target)
-    finally:
-        if (aside / "old").exists() and not target.exists():
-            (aside / "old").rename(target)
-        shutil.rmtree(aside, ignore_errors=True)
-        os.close(lock)
+def _id(folder: Path) -> FolderId:
+    found = folder.stat()
+    return found.st_dev, found.st_ino
 
 
 @contextmanager

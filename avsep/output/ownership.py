@@ -1,0 +1,73 @@
+"""Which files of a folder avsep wrote. What a manifest says proves it; its name alone does not."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class Kind(NamedTuple):
+    """A kind of results. command: what writes them. manifests: files that can prove them. result: names that a new
+    run may write."""
+
+    command: str
+    manifests: tuple[str, ...]
+    result: re.Pattern[str]
+
+
+SEPARATION = Kind(
+    "avsep separate or avsep faces",
+    ("manifest.json", "people.json"),
+    re.compile(r"(manifest|people)\.json|residual\.wav|speaker_\d+\.(wav|mp4|jpg)"),
+)
+EVALUATION = Kind("avsep evaluate", ("summary.json",), re.compile(r"summary\.json|results\.csv"))
+
+_ENTRIES = ("speakers", "tracks", "people")
+"""Lists of a manifest whose entries name files."""
+_FILES = ("audio", "video", "thumbnail")
+"""What such an entry calls its files."""
+
+
+def own_files(folder: Path, kind: Kind = SEPARATION) -> set[str]:
+    """Names of the files in `folder` that avsep wrote: its manifests and what they list. Empty where no manifest is
+    avsep's."""
+    files = {entry.name for entry in os.scandir(folder) if not entry.is_dir(follow_symlinks=False)}
+    own: set[str] = set()
+    for name in files.intersection(kind.manifests):
+        listed = _listed(folder / name)
+        if listed is not None:
+            own |= {name, *listed}
+    return own & files
+
+
+def foreign_files(folder: Path, kind: Kind = SEPARATION) -> list[str]:
+    """Names of everything else in `folder`, hidden files and folders included, sorted."""
+    return sorted(set(os.listdir(folder)) - own_files(folder, kind))
+
+
+def _listed(path: Path) -> set[str] | None:
+    """The files a manifest names; None where it is not one of avsep.
+
+    A list `files` counts and, for manifests without one, the files of each speaker and the residual.
+    """
+    if not path.is_file():  # a pipe would keep us waiting
+        return None
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(document, dict) or type(document.get("format")) is not int:
+        return None
+    lists = {key: document[key] for key in ("files", *_ENTRIES) if isinstance(document.get(key), list)}
+    if not isinstance(document.get("avsep_version"), str) or not lists:
+        return None
+    named: list[Any] = [*lists.pop("files", []), document.get("residual")]
+    for entry in itertools.chain.from_iterable(lists.values()):
+        if isinstance(entry, dict):
+            named += [entry.get(key) for key in _FILES]
+    # Names only: a path would lead out of the folder.
+    return {name for name in named if isinstance(name, str) and name == Path(name).name}
