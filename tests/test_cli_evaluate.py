@@ -390,6 +390,16 @@ def test_results_are_replaced_on_request_only_and_only_ours(cli, folders, tmp_pa
     assert Path("evaluation/summary.json").read_bytes() == before
     assert cli("evaluate", *folders, *FAST, "--limit", 1, "--overwrite")[0] == 0
     assert summary()["mixtures"] == 1
+    Path("evaluation/notes.txt").write_text("mine")
+    code, _, err = cli("evaluate", *folders, *FAST, "--overwrite")
+    assert code == 0
+    assert err == f"avsep: {tmp_path}/evaluation: keeps what avsep did not write: notes.txt\n"
+    assert summary()["notes"] == [err[len("avsep: ") :].strip()]
+    assert Path("evaluation/notes.txt").read_text() == "mine"
+    shutil.copytree(folders[0], "evaluation/ref")
+    code, _, err = cli("evaluate", "evaluation/ref", folders[1], *FAST, "--overwrite")
+    assert code == 1
+    assert "would be replaced, but the input evaluation/ref lies in it" in err
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("three years")
     code, _, err = cli("evaluate", *folders, *FAST, "-o", "mine", "--overwrite")

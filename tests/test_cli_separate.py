@@ -14,7 +14,7 @@ import soundfile
 from fake_pipeline import fake_pipeline
 from safetensors.numpy import save_file
 
-from avsep.errors import InputError
+from avsep.errors import InputError, OutputError
 
 HEAVY = ("torch", "numpy", "av", "cv2", "rich", "scipy", "soundfile")
 
@@ -242,6 +242,54 @@ def test_clip_inside_the_folder_it_would_replace(cli, clip, pipeline) -> None:
     assert code == 1
     assert "lies in it" in err
     assert inner.exists()
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_no_clip_lies_in_the_folder_of_another(cli, clip, pipeline, order: int) -> None:
+    module = pipeline()
+    cli("separate", clip)
+    track = make_sound(clip.parent / "separated" / "talk" / "speaker_00.wav")
+    clips = [clip, track][::order]
+    code, _, err = cli("separate", *clips, "--overwrite")
+    assert (code, len(module.calls)) == (1, 2)
+    assert f"separated/talk: would be replaced, but the input {track} lies in it" in err
+    code, _, _ = cli("separate", *clips, "--overwrite", "--keep-going")
+    assert code == 1
+    assert [call[0] for call in module.calls[2:]] == ["Separator", track]
+    assert track.exists()
+
+
+def test_weights_in_the_folder_that_would_be_replaced(cli, clip, pipeline) -> None:
+    pipeline()
+    cli("separate", clip)
+    weights = clip.parent / "separated" / "talk" / "mine.safetensors"
+    weights.touch()
+    code, _, err = cli("separate", clip, "--overwrite", "--model", weights)
+    assert code == 1
+    assert f"the input {weights} lies in it" in err
+
+
+@pytest.mark.parametrize("command", ["separate", "faces"])
+@pytest.mark.parametrize("name", ["..mp4", "...mp4"])
+def test_a_clip_without_a_name(cli, clip, pipeline, monkeypatch, command: str, name: str) -> None:
+    module = pipeline()
+    monkeypatch.setattr("avsep.media.decode.probe", lambda path, **span: FakeInfo())
+    code, out, err = cli(command, clip.rename(clip.parent / name), "-o", "out", "--overwrite")
+    assert (code, out, module.calls) == (2, "", [])
+    assert err.endswith(
+        f"/{name}: its name without the ending is {name[:-4]!r}, which names no folder. Rename the clip\n"
+    )
+    assert len(err.splitlines()) == 1
+
+
+def test_the_library_replaces_no_foreign_folder_either(clip, tmp_path: Path) -> None:
+    from avsep.pipeline import Options, Separator
+
+    (tmp_path / "out" / "talk").mkdir(parents=True)
+    (tmp_path / "out" / "talk" / "thesis.tex").write_text("years of work")
+    with pytest.raises(OutputError, match="was not written by avsep"):
+        Separator(device="cpu").faces(clip, tmp_path / "out", Options(overwrite=True))
+    assert (tmp_path / "out" / "talk" / "thesis.tex").read_text() == "years of work"
 
 
 # Endings

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from avsep.errors import OutputError, UsageError
-
-OUR_FILES = ("manifest.json", "people.json")
-"""A folder with one of these was written by avsep and may be replaced on request."""
+from avsep.output import workspace
+from avsep.output.ownership import SEPARATION, Kind
 
 
 def check_stems(clips: Sequence[Path]) -> None:
@@ -25,13 +24,14 @@ def check_stems(clips: Sequence[Path]) -> None:
             )
 
 
-def check_target(target: Path, clip: Path, *, overwrite: bool) -> None:
-    """Raise OutputError where the output folder of a clip cannot be written; changes nothing that stays."""
-    from avsep.output import workspace
+def check_target(
+    target: Path, inputs: Mapping[workspace.FolderId, Path], *, overwrite: bool, kind: Kind = SEPARATION
+) -> None:
+    """Raise OutputError where a folder of results cannot be written; changes nothing that stays.
 
-    workspace.check_target(target, overwrite)
-    if target.exists():
-        _check_replaceable(target, clip)
+    inputs: `workspace.folders_of` everything that the command reads, so that no clip's results replace another clip.
+    """
+    workspace.check_target(target, overwrite, inputs, kind)
     parent = next(folder for folder in target.absolute().parents if folder.exists())
     try:
         # Permission bits do not tell all (root, read-only mounts): try it.
@@ -56,16 +56,3 @@ def no_empty_folders(output: Path) -> Iterator[None]:
                 folder.rmdir()
             except OSError:  # never made, or there are results in it
                 break
-
-
-def _check_replaceable(target: Path, clip: Path) -> None:
-    """--overwrite is for our own results; a slip in -o must not cost anybody's files."""
-    if not any((target / name).is_file() for name in OUR_FILES) and any(target.iterdir()):
-        raise OutputError(
-            f"{target}: was not written by avsep (it has no {' or '.join(OUR_FILES)}), so --overwrite leaves it alone."
-            " Remove it yourself, or choose another folder with -o"
-        )
-    if clip.resolve().is_relative_to(target.resolve()):
-        raise OutputError(
-            f"{target}: would be replaced, but the clip {clip} lies in it. Choose another output folder with -o"
-        )

@@ -10,6 +10,7 @@ from avsep.cli import checks, options, report
 from avsep.cli.separate import DEFAULT_OUTPUT
 from avsep.cli.terminal import Terminal
 from avsep.errors import InputError
+from avsep.output.workspace import folders_of, result_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,8 +41,8 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     missing = [path.name for path in (CLIP, *map(_reference, SIDES)) if not path.is_file()]
     if missing:
         raise InputError(f"this copy of avsep lacks the demo's {', '.join(missing)} in {ASSETS}. Install avsep again")
-    target = args.output / CLIP.stem
-    checks.check_target(target, CLIP, overwrite=True)
+    target = result_folder(args.output, CLIP)
+    checks.check_target(target, folders_of([CLIP]), overwrite=True)
 
     from avsep.pipeline import Options, Separator
 

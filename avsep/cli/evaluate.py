@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avsep.cli import options
+from avsep.cli import checks, options
 from avsep.cli.terminal import Terminal
-from avsep.errors import OutputError, UsageError
+from avsep.errors import UsageError
 
 if TYPE_CHECKING:
     from avsep.evaluation.run import Outcome
@@ -108,9 +108,11 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     from avsep.evaluation import figures, masks
     from avsep.evaluation.run import evaluate
     from avsep.evaluation.score import Scoring
-    from avsep.output.workspace import workspace
+    from avsep.output.ownership import EVALUATION
+    from avsep.output.workspace import folders_of, workspace
 
-    _check_target(args.output, args.overwrite)
+    inputs = [Path(given) for given in (args.references, args.estimates, args.model) if given]
+    checks.check_target(args.output, folders_of(inputs), overwrite=args.overwrite, kind=EVALUATION)
     groups, notes = figures.usable(figures.parse_groups(args.metrics))
     oracles = masks.parse_oracles(args.oracle)
     if args.match == "face" and args.estimates is None and args.model is None:
@@ -119,7 +121,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     scoring = Scoring(groups, oracles, args.match or match, args.mask_threshold)
 
     started = time.perf_counter()
-    with workspace(args.output, args.overwrite) as folder:
+    with workspace(args.output, args.overwrite, inputs=inputs, kind=EVALUATION, say=notes.append) as folder:
         with terminal.progress(str(args.references)) as hook:
             outcome = evaluate(trials, scoring, args.jobs, hook)
         outcome.notes[:0] = notes
@@ -254,19 +256,6 @@ def _write(
     }
     report.write_json(folder / report.JSON, document)
     return document
-
-
-def _check_target(target: Path, overwrite: bool) -> None:
-    """Before anything is read. --overwrite is for our own results; a slip in -o must not cost anybody's files."""
-    from avsep.evaluation.report import CSV, JSON
-    from avsep.output import workspace
-
-    workspace.check_target(target, overwrite)
-    if target.exists() and any(target.iterdir()) and not all((target / name).is_file() for name in (CSV, JSON)):
-        raise OutputError(
-            f"{target}: was not written by avsep evaluate (it has no {CSV} and {JSON}), so --overwrite leaves it "
-            "alone. Choose another folder with -o"
-        )
 
 
 def _decibels(text: str) -> float:

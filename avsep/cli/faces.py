@@ -30,14 +30,15 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     options.check_span(args)
     from avsep.errors import InputError
     from avsep.media.decode import probe
+    from avsep.output.workspace import folders_of, result_folder
 
     info = probe(args.clip, audio_stream=args.audio_stream, start=args.start, end=args.end)
     if info.video is None:
         raise InputError(
             f"{args.clip} has no video stream, so there are no faces to list. 'avsep separate' works without a picture"
         )
-    target = args.output / args.clip.stem
-    checks.check_target(target, args.clip, overwrite=args.overwrite)
+    target = result_folder(args.output, args.clip)
+    checks.check_target(target, folders_of([args.clip]), overwrite=args.overwrite)
 
     from avsep.pipeline import Options, Separator
 

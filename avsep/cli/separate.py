@@ -90,13 +90,15 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
 def _check_clips(args: argparse.Namespace, terminal: Terminal, results: Results) -> tuple[list[Job], int]:
     """Probe every clip and look at its output folder, before any decoding."""
     from avsep.media.decode import probe
+    from avsep.output.workspace import folders_of, result_folder
 
     jobs, exit_code = [], 0
+    inputs = folders_of([*args.clips, *([args.model] if args.model else [])])
     for clip in args.clips:
         try:
             info = probe(clip, audio_stream=args.audio_stream, start=args.start, end=args.end)
-            target = args.output / clip.stem
-            checks.check_target(target, clip, overwrite=args.overwrite)
+            target = result_folder(args.output, clip)
+            checks.check_target(target, inputs, overwrite=args.overwrite)
         except AvsepError as error:
             exit_code = max(exit_code, _failed(clip, error, terminal, results))
         else:
