@@ -331,6 +331,15 @@ def test_reader_of_stdout_may_go_away(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")
 
 
+def test_separated_with_stdout_closed(cli, clip, pipeline, monkeypatch) -> None:
+    pipeline()
+    monkeypatch.setattr(sys, "stdout", None)
+    code, out, err = cli("separate", clip)
+    assert (code, out) == (0, "")
+    assert err == "avsep: talk.wav: audio-visual, 1 person\n"
+    assert (clip.parent / "separated" / "talk" / "manifest.json").exists()
+
+
 # Other commands
 
 

@@ -18,7 +18,7 @@ from types import FrameType
 
 from avsep.cli import demo, evaluate, export, faces, fit, models, separate
 from avsep.cli.options import Parser
-from avsep.cli.terminal import Terminal
+from avsep.cli.terminal import Terminal, open_closed_streams
 from avsep.errors import AvsepError
 from avsep.version import __version__
 
@@ -39,17 +39,21 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; argv without the program's name, by default that of the process. Returns the exit code."""
+    open_closed_streams()
     try:
         args = build_parser().parse_args(argv)
     except SystemExit as stop:
+        Terminal().close()
         return int(stop.code or 0)
     terminal = Terminal(verbose=getattr(args, "verbose", False), quiet=getattr(args, "quiet", False))
     with _quiet_libraries(terminal.verbose), _terminate_like_an_exception():
         try:
-            return args.run(args, terminal)
+            exit_code = args.run(args, terminal)
+            terminal.flush()
+            return exit_code
         except AvsepError as error:
             terminal.error(str(error))
-            _show_traceback(terminal)
+            terminal.detail(traceback.format_exc())
             return error.exit_code
         except KeyboardInterrupt:
             terminal.error("interrupted. Nothing half-written is left")
@@ -61,15 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             first_line = (str(error).strip() or "no message").splitlines()[0]
             hint = "" if terminal.verbose else ". Run again with -v for the traceback"
             terminal.error(f"internal fault: {type(error).__name__}: {first_line}{hint}")
-            _show_traceback(terminal)
+            terminal.detail(traceback.format_exc())
             return 1
         finally:
-            terminal.flush()
-
-
-def _show_traceback(terminal: Terminal) -> None:
-    if terminal.verbose:
-        traceback.print_exc(file=sys.stderr)
+            terminal.close()
 
 
 class _Terminated(BaseException):

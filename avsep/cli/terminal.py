@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
+
+from avsep.errors import OutputError
 
 if TYPE_CHECKING:
     from avsep.signals import ProgressHook  # at run time it would bring numpy, and help must be instant
+
+_NOBODY_READS = {errno.EPIPE, errno.EBADF}
+"""What writing gives when the reader went away, or the stream is closed."""
+
+
+def open_closed_streams() -> None:
+    """Give the null device to standard streams that were closed by the caller, as by `>&-`.
+
+    Else the next files to be opened would take their numbers, and get what libraries print.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number that is free: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 class Terminal:
@@ -20,11 +40,12 @@ class Terminal:
         self.verbose, self.quiet = verbose, quiet
 
     def result(self, text: str) -> None:
-        """Print a result on stdout. A reader that went away does not stop the work."""
-        try:
+        """Print a result on stdout. A reader that went away does not stop the work.
+
+        Raises OutputError where nothing can be written for another reason, such as a full disk.
+        """
+        with _to_stdout():
             print(_printable(text, sys.stdout), flush=True)
-        except BrokenPipeError:
-            _drop_stdout()
 
     def result_json(self, document: Any) -> None:
         """Print one JSON document on stdout."""
@@ -43,10 +64,17 @@ class Terminal:
         _to_stderr(f"avsep: error: {text}")
 
     def flush(self) -> None:
-        try:
+        """Print what libraries left in stdout's buffer. Raises as `result`."""
+        with _to_stdout():
             sys.stdout.flush()
-        except BrokenPipeError:
-            _drop_stdout()
+
+    def close(self) -> None:
+        """Leave nothing to be printed when the interpreter exits, which would fail with a traceback."""
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except OSError:
+                _drop(stream)
 
     @contextmanager
     def progress(self, clip: str) -> Iterator[ProgressHook]:
@@ -100,13 +128,27 @@ def _printable(text: str, stream: TextIO) -> str:
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
+@contextmanager
+def _to_stdout() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        _drop(sys.stdout)
+        if error.errno not in _NOBODY_READS:
+            raise OutputError(
+                f"the results cannot be printed ({error.strerror}). Send standard output somewhere else"
+            ) from error
+
+
 def _to_stderr(text: str) -> None:
-    with suppress(BrokenPipeError):  # nobody listens; the exit code still tells
+    try:
         print(_printable(text, sys.stderr), file=sys.stderr, flush=True)
+    except OSError:  # nobody listens; the exit code still tells
+        _drop(sys.stderr)
 
 
-def _drop_stdout() -> None:
+def _drop(stream: TextIO) -> None:
     """Send what is still to be printed nowhere, so that neither we nor the interpreter's exit fail on it."""
     null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
+    os.dup2(null, stream.fileno())
     os.close(null)
