@@ -1,8 +1,8 @@
 """From the list of a corpus's sound files to its manifest: the road all corpora of voices and sounds share.
 
 A module of this folder that reads such a corpus only says where its files are, whose voice each is and what split it
-belongs to (`Sound`). The rest is here. Files stay where they are; those that soundfile cannot read (AAC, MP4, Shorten)
-are decoded to FLAC at the models' rate under OUT_FOLDER/audio.
+belongs to (`Sound`). The rest is here. Files stay where they are; those that soundfile cannot read to their end (AAC,
+MP4, Shorten, some Opus) are decoded to FLAC at the models' rate under OUT_FOLDER/audio.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ import numpy as np
 import soundfile
 
 from avsep.data.manifest import SPLITS, Utterance, write_manifest
+from avsep.data.sound_file import decoded, sound_seconds, whole_seconds
 from avsep.dsp.resample import model_blocks
 from avsep.errors import InputError
-from avsep.media.audio import read_audio
-from avsep.media.probe import probe
 from avsep.signals import SAMPLE_RATE
 from avsep.storage.files import write_whole
 from preprocessing.jobs import add_workers, run_jobs
@@ -72,10 +71,6 @@ def _shares(text: str) -> tuple[float, ...]:
             f"{text!r} is not three shares of 0 or more that add up to 1, as 0.9,0.05,0.05"
         )
     return shares
-
-
-_TAIL = 4096
-_BLOCK = 1 << 18
 
 
 class Sound(NamedTuple):
@@ -187,47 +182,21 @@ def _utterance(sound: Sound, out: Path) -> Utterance:
     return Utterance(sound.id, file, None, None, sound.speaker, sound.split, seconds)
 
 
-def readable(file: Path, decoded: Path, stream: int | None = None) -> tuple[Path, float]:
-    """A file that soundfile reads, and its length in seconds: the file itself, else `decoded`, made when not there.
-
-    Raises InputError when there is no sound in it.
-    """
-    if not file.is_file():
-        raise InputError(f"{file}: no such file")
-    if stream is None and not decoded.is_file():
-        try:
-            return file, _checked_seconds(file)
-        except soundfile.LibsndfileError:
-            pass
-    if not decoded.is_file():
-        samples = decode(file, stream)
-        write_whole(decoded, lambda path: soundfile.write(path, samples, SAMPLE_RATE, subtype="PCM_16"))
-    return decoded, _checked_seconds(decoded)
-
-
-def decode(file: Path, stream: int | None = None) -> np.ndarray:
-    """(time,) float32 in +-1 at the models' rate of a file that soundfile cannot read.
+def readable(file: Path, target: Path, stream: int | None = None) -> tuple[Path, float]:
+    """A file that soundfile reads to its end, and its length in seconds: the file itself, else `target`, made of it at
+    the models' rate when not there.
 
     Raises InputError when there is no sound in it, or when a part of it is damaged or missing.
     """
-    complaints: list[str] = []
-    samples = np.concatenate(list(model_blocks(read_audio(probe(file, audio_stream=stream), complaints.append))))
-    if complaints:
-        raise InputError(complaints[0])
-    return samples.clip(-1, 1)
-
-
-def _checked_seconds(file: Path) -> float:
-    """Length of a file that soundfile reads to its end. Raises LibsndfileError when it does not, InputError when the
-    file is empty."""
-    with soundfile.SoundFile(str(file)) as sound:
-        # libsndfile stops inside of Opus files that FFmpeg plays, at stretches of digital silence among others; only
-        # reading tells. Others keep what their header says, if the last of it is there.
-        if sound.format not in ("OGG", "MP3"):
-            sound.seek(max(0, sound.frames - _TAIL))
-        frames = sound.tell()
-        while len(block := sound.read(_BLOCK, dtype="float32")):
-            frames += len(block)
-        if frames == 0:
+    if not file.is_file():
+        raise InputError(f"{file}: no such file")
+    if stream is None and not target.is_file():
+        seconds = whole_seconds(file)
+        if seconds == 0:
             raise InputError(f"{file}: holds no samples (0 s)")
-        return frames / sound.samplerate
+        if seconds is not None:
+            return file, seconds
+    if not target.is_file():
+        samples = np.concatenate(list(model_blocks(decoded(file, stream=stream)))).clip(-1, 1)
+        write_whole(target, lambda path: soundfile.write(path, samples, SAMPLE_RATE, subtype="PCM_16"))
+    return target, sound_seconds(target)

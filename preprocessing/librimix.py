@@ -22,13 +22,13 @@ import numpy as np
 import soundfile
 
 from avsep.data.lists import MixtureSpec, Part
+from avsep.data.sound_file import SoundReader, sound_seconds
 from avsep.errors import InputError, UsageError
 from avsep.storage.files import write_whole
 from preprocessing.corpus import add_folders, folder_split, read_table, wrong_layout
 from preprocessing.jobs import command
 from preprocessing.mixture_lists import (
     Mix,
-    file_seconds,
     make_lists,
     mix_seconds,
     speakers_of,
@@ -91,14 +91,14 @@ def continue_noise(noise: np.ndarray, length: int, fade: int) -> np.ndarray:
 def with_noise(mix: Mix, out: Path) -> MixtureSpec:
     """The mixture with its noise as long as its longest voice, in one channel."""
     *voices, noise = mix.parts
-    voice_seconds = [file_seconds(part.audio) for part in voices]
-    if not noise.audio.is_file():
-        raise InputError(f"{noise.audio}: no such file")
-    info = soundfile.info(str(noise.audio))
-    if info.channels > 1 or info.frames / info.samplerate < max(voice_seconds):
+    voice_seconds = [sound_seconds(part.audio) for part in voices]
+    with SoundReader(noise.audio) as file:
+        fits = file.channels == 1 and file.seconds >= max(voice_seconds)
+    if not fits:
         target = out / "noise" / mix.split / f"{mix.id}.flac"
         if not target.is_file():
-            samples, rate = soundfile.read(noise.audio, dtype="float32", always_2d=True)
+            with SoundReader(noise.audio) as file:
+                samples, rate = file.read(), file.sample_rate
             if not len(samples):
                 raise InputError(f"{noise.audio}: holds no samples (0 s)")
             length = round(max(voice_seconds) * rate)

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import soundfile
 
 from avsep.data.lists import MixtureSpec, Part, write_list
 from avsep.data.manifest import SPLITS
+from avsep.data.sound_file import SoundReader, sound_seconds
 from avsep.errors import InputError
 from preprocessing.corpus import SUFFIXES, folder_split, wrong_layout
 from preprocessing.jobs import run_jobs
@@ -47,23 +47,10 @@ def measure(mix: Mix) -> MixtureSpec:
 
 def mix_seconds(mix: Mix) -> float:
     """How long a mixture lasts by the lengths of its files."""
-    lengths = {part: file_seconds(part.audio) for part in mix.parts}
+    lengths = {part: sound_seconds(part.audio) for part in mix.parts}
     if mix.longest:
         return max(seconds for part, seconds in lengths.items() if part.role == "voice")
     return min(lengths.values())
-
-
-def file_seconds(file: Path) -> float:
-    """Length of a sound file from its header. Raises InputError when it is gone, unreadable or empty."""
-    if not file.is_file():
-        raise InputError(f"{file}: no such file")
-    try:
-        info = soundfile.info(str(file))
-    except soundfile.LibsndfileError as error:
-        raise InputError(f"{file}: cannot be read as sound ({error})") from error
-    if info.frames == 0:
-        raise InputError(f"{file}: holds no samples (0 s)")
-    return info.frames / info.samplerate
 
 
 def make_lists(mixes: Sequence[Job], out: Path, workers: int = 1, work: Callable[[Job], MixtureSpec] = measure) -> int:
@@ -134,18 +121,21 @@ def tree_mixes(
 def _check_sum(mixture: Path, parts: Sequence[Part]) -> None:
     """Raise InputError unless the parts add up to the mixture, apart from rounding to 16 bit."""
     try:
-        total = sum(soundfile.read(part.audio, dtype="float32")[0] for part in parts)
+        total = sum(_samples(part.audio) for part in parts)
         # What a file of integers cannot hold was cut off when the mixture was written.
-        difference = float(
-            np.abs(soundfile.read(mixture, dtype="float32")[0].clip(-1, 1) - np.clip(total, -1, 1)).max()
-        )
-    except (soundfile.LibsndfileError, ValueError):
+        difference = float(np.abs(_samples(mixture).clip(-1, 1) - np.clip(total, -1, 1)).max())
+    except (InputError, ValueError):
         return  # a missing or shorter part is a matter of its row
     if difference > SUM_TOLERANCE:
         raise InputError(
             f"{mixture}: differs by {difference:.3f} from the sum of {', '.join(str(part.audio) for part in parts)}."
             " Choose the mixtures that belong to these parts"
         )
+
+
+def _samples(file: Path) -> np.ndarray:
+    with SoundReader(file) as sound:
+        return sound.read().squeeze()
 
 
 def speakers_of(voices: int, width: int | None, mark: str = "_", step: int = 1) -> Callable[[str], list[str]]:

@@ -19,15 +19,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from avsep.data.manifest import SPLITS
+from avsep.data.sound_file import SoundReader
 from avsep.dsp.resample import resample
 from avsep.errors import InputError
 from avsep.signals import SAMPLE_RATE
 from avsep.storage.files import write_lines, write_whole
 from preprocessing.corpus import Sound, add_folders, find_sounds, wrong_layout
-from preprocessing.corpus import decode as decode_other
 from preprocessing.jobs import command, run_jobs
 from preprocessing.speech_folder import listed
 
@@ -47,10 +46,8 @@ def list_files(source: Path) -> list[Sound]:
 
 def read_mono(path: Path) -> np.ndarray:
     """(time,) int16 at the models' rate. Raises InputError when the file cannot be read or is empty."""
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError:
-        samples, rate = decode_other(path)[:, None], SAMPLE_RATE
+    with SoundReader(path) as file:
+        samples, rate = file.read(), file.sample_rate
     if not len(samples):
         raise InputError(f"{path}: holds no samples (0 s)")
     if not np.isfinite(samples).all():

@@ -27,6 +27,7 @@ import torchaudio
 
 from avsep.data.manifest import Utterance, read_manifest
 from avsep.data.sound import read_sound, read_talking
+from avsep.data.sound_file import sound_seconds
 from avsep.errors import InputError, UsageError
 from avsep.signals import HOP, SAMPLE_RATE
 from avsep.storage.files import write_whole
@@ -158,7 +159,7 @@ def make_speech(speech: Speech, out: Path, seconds: float) -> Utterance:
     """Write the files of one recording that are not there yet. Raises InputError for one that is too short."""
     lips, audio, _ = clip_files(out, speech.id)
     if not is_made(out, speech.id):
-        length = soundfile.info(str(speech.recording.file)).duration
+        length = sound_seconds(speech.recording.file)
         if length < SHORTEST_SECONDS:
             raise InputError(f"{speech.recording.file} lasts {length:.2f} s, at least {SHORTEST_SECONDS} s are needed")
         sound = read_sound(speech.recording.file, 0.0, round(min(length, seconds) * SAMPLE_RATE), SAMPLE_RATE)

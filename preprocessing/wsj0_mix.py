@@ -25,11 +25,12 @@ import numpy as np
 
 from avsep.data.lists import MixtureSpec, Part
 from avsep.data.sound import read_sound
+from avsep.data.sound_file import sound_seconds
 from avsep.errors import InputError
 from preprocessing.active_level import active_level
 from preprocessing.corpus import Sound, add_folders, find_sounds, make_manifest, wrong_layout
 from preprocessing.jobs import command
-from preprocessing.mixture_lists import Mix, file_seconds, make_lists, mix_seconds, speakers_of, tree_mixes, tree_root
+from preprocessing.mixture_lists import Mix, make_lists, mix_seconds, speakers_of, tree_mixes, tree_root
 
 LEVEL_RATE = 8000
 """Rate at which the active level is measured, in Hz."""
@@ -50,7 +51,7 @@ def set_gains(mix: LevelledMix) -> MixtureSpec:
     seconds = mix_seconds(mix)
     voices, gains = [], []
     for part, decibels in zip(mix.parts, mix.decibels, strict=True):
-        voice = read_sound(part.audio, 0.0, round(file_seconds(part.audio) * LEVEL_RATE), LEVEL_RATE)
+        voice = read_sound(part.audio, 0.0, round(sound_seconds(part.audio) * LEVEL_RATE), LEVEL_RATE)
         level = active_level(voice, LEVEL_RATE)
         if not level:
             raise InputError(f"{part.audio}: is silent")

@@ -118,3 +118,30 @@ def damage(path: Path, start: float, length: float, seed: int = 0) -> Path:
     data[begin:end] = np.random.default_rng(seed).bytes(end - begin)
     path.write_bytes(bytes(data))
     return path
+
+
+def write_jumpy_opus(path: Path, sound: np.ndarray) -> Path:
+    """Write Opus of sound (channels, time) at 48 kHz, in which one page tells a position of 488 samples too far.
+
+    FFmpeg plays such a file, as joints leave them; libsndfile calls it malformed where the next page comes.
+    """
+    write_media(path, sound=sound, sample_rate=48_000, sound_codec="libopus")
+    data = bytearray(path.read_bytes())
+    pages = [at for at in range(len(data)) if data[at : at + 4] == b"OggS"]
+    page = slice(pages[len(pages) // 2], pages[len(pages) // 2 + 1])
+    position, checksum = slice(page.start + 6, page.start + 14), slice(page.start + 22, page.start + 26)
+    data[position] = (int.from_bytes(data[position], "little") + 488).to_bytes(8, "little")
+    data[checksum] = bytes(4)
+    data[checksum] = _ogg_checksum(data[page]).to_bytes(4, "little")
+    path.write_bytes(bytes(data))
+    return path
+
+
+def _ogg_checksum(page: bytes) -> int:
+    """RFC 3533: a CRC of 32 bits with the generator 0x04c11db7, from 0 on, without any reflection."""
+    crc = 0
+    for byte in page:
+        crc ^= byte << 24
+        for _ in range(8):
+            crc = crc << 1 ^ (0x104C11DB7 if crc >> 31 else 0)
+    return crc

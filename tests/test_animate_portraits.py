@@ -190,7 +190,7 @@ def test_clips_have_the_sound_s_length_and_resume(tmp_path: Path, portrait: Port
     assert [clip.name for clip in clips] == ["000000_drawn_a.mp4", "000003_drawn_a.mp4"]
     reasons = (out / "skipped.tsv").read_text()
     assert "b.wav lasts 0.01 s" in reasons
-    assert "c.wav as sound" in reasons
+    assert "c.wav: holds text, not sound" in reasons
     assert not list(out.glob(".*"))
     with av.open(str(clips[0])) as container:
         assert container.streams.video[0].codec.name == "h264"

@@ -358,7 +358,7 @@ def text(path: Path) -> None:
         (longer, "ref/001.wav", ("ref/001.wav: has 8640 samples",)),
         (not_numbers, "est/001/a.wav", ("est/001/a.wav: has samples that are not finite",)),
         (without_samples, "est/001/a.wav", ("est/001/a.wav: has no samples",)),
-        (text, "est/001/a.wav", ("est/001/a.wav: cannot be read as audio",)),
+        (text, "est/001/a.wav", ("est/001/a.wav: holds text, not sound",)),
     ],
 )
 def test_files_that_cannot_be_compared(cli, folders, tmp_path: Path, spoil, where, parts) -> None:

@@ -104,7 +104,7 @@ def test_another_rate_or_length_is_one_message_with_the_file(tmp_path: Path) -> 
     with pytest.raises(InputError, match=r"s2/050a0500.*wav has 3999 samples, but the mixture 4000"):
         PublishedMixtures(split, sample_rate=8000)[0]
     source.write_bytes(b"nothing")
-    with pytest.raises(InputError, match=r"s2/050a0500.*wav cannot be read as sound"):
+    with pytest.raises(InputError, match=r"s2/050a0500.*wav: holds text, not sound"):
         PublishedMixtures(split, sample_rate=8000)[0]
     source.unlink()
     with pytest.raises(InputError, match=r"mix/050a0500.*: .*s2/050a0500.*wav is not there"):

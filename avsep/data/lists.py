@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import soundfile as sf
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from avsep.data.sound import pictures_in, read_lips, read_sound
+from avsep.data.sound_file import sound_seconds
 from avsep.errors import InputError
 from avsep.signals import FRAME_RATE, SAMPLE_RATE
 from avsep.storage.files import path_from, write_lines
@@ -142,10 +142,9 @@ def render(spec: MixtureSpec, sample_rate: int = SAMPLE_RATE) -> tuple[np.ndarra
             sound = read_sound(part.audio, part.start_seconds, length, sample_rate) * np.float32(part.gain)
         except InputError as error:
             raise InputError(f"mixture {spec.id}: {error}") from error
-        if not sound.any() and part.start_seconds >= sf.info(part.audio).duration:
+        if not sound.any() and part.start_seconds >= (end := sound_seconds(part.audio)):
             raise InputError(
-                f"mixture {spec.id}: start_seconds is {part.start_seconds:g}, but {part.audio} ends at "
-                f"{sf.info(part.audio).duration:.3f} s"
+                f"mixture {spec.id}: start_seconds is {part.start_seconds:g}, but {part.audio} ends at {end:.3f} s"
             )
         mixture += sound
         if part.role == "voice":

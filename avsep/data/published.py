@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import soundfile as sf
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from avsep.data.lists import shuffled
+from avsep.data.sound_file import SoundReader
 from avsep.errors import InputError
 from avsep.signals import SAMPLE_RATE
 
@@ -151,24 +151,26 @@ class PublishedMixtures(Dataset):
         lengths: list[int] = []
         for file in (row.mixture, *row.sources):
             try:
-                info = sf.info(file)
-            except (sf.LibsndfileError, OSError) as error:
-                raise InputError(f"{row.where}: {file} cannot be read as sound: {error}") from error
-            if info.samplerate != self.sample_rate:
+                with SoundReader(file) as sound:
+                    rate, frames = sound.sample_rate, sound.frames
+            except InputError as error:
+                raise InputError(f"{row.where}: {error}") from error
+            if rate != self.sample_rate:
                 raise InputError(
-                    f"{row.where}: {file} has {info.samplerate} Hz, but the model works at {self.sample_rate} Hz. "
-                    f"Take the tree of that rate, or train with sample_rate {info.samplerate}"
+                    f"{row.where}: {file} has {rate} Hz, but the model works at {self.sample_rate} Hz. "
+                    f"Take the tree of that rate, or train with sample_rate {rate}"
                 )
-            if lengths and info.frames != lengths[0]:
+            if lengths and frames != lengths[0]:
                 raise InputError(
-                    f"{row.where}: {file} has {info.frames} samples, but the mixture {lengths[0]}; "
+                    f"{row.where}: {file} has {frames} samples, but the mixture {lengths[0]}; "
                     f"sources are as long as their mixture"
                 )
-            lengths.append(info.frames)
+            lengths.append(frames)
         return lengths[0]
 
 
 def _read(file: Path, begin: int, length: int) -> np.ndarray:
     """(channels, length) float32, with zeros after the end."""
-    samples, _ = sf.read(file, frames=length, start=begin, dtype="float32", always_2d=True, fill_value=0.0)
-    return np.ascontiguousarray(samples.T)
+    with SoundReader(file) as sound:
+        samples = sound.read(begin, begin + length)
+    return np.ascontiguousarray(np.pad(samples, ((0, length - len(samples)), (0, 0))).T)

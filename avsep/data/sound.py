@@ -7,17 +7,14 @@ from math import ceil, gcd
 from pathlib import Path
 
 import numpy as np
-import soundfile as sf
 from scipy.signal import resample_poly
 
+from avsep.data.sound_file import TOLERANCE_SECONDS, SoundReader
 from avsep.errors import InputError
 from avsep.signals import FRAME_RATE, HOP, LIP_SIZE, SAMPLE_RATE
 
 MARGIN_SECONDS = 0.02
 """Read before and after a stretch that is resampled, so that the filter's ends fall outside."""
-
-TOLERANCE_SECONDS = 0.1
-"""How much shorter than its row says a file may be: decoders differ by a block."""
 
 
 def read_sound(
@@ -28,24 +25,20 @@ def read_sound(
     at_least: seconds that the file must have. Raises InputError for a file that is gone, no sound or shorter.
     """
     start = round(start_seconds * sample_rate)
-    try:
-        with sf.SoundFile(path) as file:
-            rate = file.samplerate
-            if file.frames < (at_least - TOLERANCE_SECONDS) * rate:
-                raise InputError(f"{path}: {file.frames / rate:.3f} s long, but it should have {at_least:.3f} s")
-            if rate == sample_rate:
-                first, last = start, start + length
-            else:
-                first = int((start / sample_rate - MARGIN_SECONDS) * rate)
-                # A multiple of the ratio's denominator: the resampled grid then meets sample `start`.
-                step = rate // gcd(rate, sample_rate)
-                first -= first % step
-                last = ceil(((start + length) / sample_rate + MARGIN_SECONDS) * rate)
-            head = min(max(0, -first), last - first)
-            file.seek(min(max(0, first), file.frames))
-            samples = file.read(last - max(0, first), dtype="float32", always_2d=True) if last > 0 else np.zeros((0, 1))
-    except (sf.LibsndfileError, OSError) as error:
-        raise InputError(f"{path}: cannot be read as sound: {error}") from error
+    with SoundReader(path) as file:
+        rate = file.sample_rate
+        if file.seconds < at_least - TOLERANCE_SECONDS:
+            raise InputError(f"{path}: {file.seconds:.3f} s long, but it should have {at_least:.3f} s")
+        if rate == sample_rate:
+            first, last = start, start + length
+        else:
+            first = int((start / sample_rate - MARGIN_SECONDS) * rate)
+            # A multiple of the ratio's denominator: the resampled grid then meets sample `start`.
+            step = rate // gcd(rate, sample_rate)
+            first -= first % step
+            last = ceil(((start + length) / sample_rate + MARGIN_SECONDS) * rate)
+        head = min(max(0, -first), last - first)
+        samples = file.read(max(0, first), last)
     mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     mono = np.pad(mono, (head, last - first - head - len(mono)))
     if rate != sample_rate:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
+from avsep.data.sound_file import SoundReader
 from avsep.dsp.resample import resample
 from avsep.errors import InputError
 from avsep.evaluation.trial import Trial
@@ -63,10 +63,8 @@ class TrialFiles:
         )
 
     def _read(self, path: Path) -> np.ndarray:
-        try:
-            samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-        except (soundfile.LibsndfileError, OSError) as error:
-            raise InputError(f"{path}: cannot be read as audio ({_reason(error)}). Replace the file") from error
+        with SoundReader(path) as file:
+            samples, rate = file.read(), file.sample_rate
         if not np.isfinite(samples).all():
             raise InputError(f"{path}: has samples that are not finite numbers. Write the file again")
         return resample(np.ascontiguousarray(samples.T), rate, self.rate)
@@ -89,30 +87,36 @@ def trial_files(
     another length: references and mixture as long as the first reference, estimates within TOLERANCE_SECONDS of it.
     """
     first = next(iter(references.values()))
-    expected = _header(first)
-    wanted = expected.frames / expected.samplerate
+    expected, expected_rate = _header(first)
+    wanted = expected / expected_rate
     for path in (*references.values(), *([mixture] if mixture else []), *estimates.values()):
-        header = _header(path)
-        if sample_rate is None and header.samplerate != expected.samplerate:
+        frames, rate = _header(path)
+        if sample_rate is None and rate != expected_rate:
             raise InputError(
-                f"{path}: is at {header.samplerate} Hz, expected {expected.samplerate} Hz as {first}. Resample it, or "
-                f"bring all files to one rate with --sample-rate {expected.samplerate}"
+                f"{path}: is at {rate} Hz, expected {expected_rate} Hz as {first}. Resample it, or bring all files to "
+                f"one rate with --sample-rate {expected_rate}"
             )
-        seconds = header.frames / header.samplerate
+        seconds = frames / rate
         is_estimate = path in estimates.values()
         # Files of two rates can agree to a sample only.
-        slack = TOLERANCE_SECONDS if is_estimate else 1.5 / min(header.samplerate, expected.samplerate)
-        exact = header.samplerate == expected.samplerate and not is_estimate
-        if header.frames != expected.frames if exact else abs(seconds - wanted) >= slack:
+        slack = TOLERANCE_SECONDS if is_estimate else 1.5 / min(rate, expected_rate)
+        exact = rate == expected_rate and not is_estimate
+        if frames != expected if exact else abs(seconds - wanted) >= slack:
             within = f" (within {TOLERANCE_SECONDS:g} s)" if is_estimate else ""
             raise InputError(
-                f"{path}: has {header.frames} samples at {header.samplerate} Hz ({seconds:.3f} s), expected "
-                f"{expected.frames} at {expected.samplerate} Hz ({wanted:.3f} s){within} as {first}. Cut both to the "
-                "same length"
+                f"{path}: has {frames} samples at {rate} Hz ({seconds:.3f} s), expected {expected} at {expected_rate} "
+                f"Hz ({wanted:.3f} s){within} as {first}. Cut both to the same length"
             )
-    rate = sample_rate or expected.samplerate
     return TrialFiles(
-        id, references, estimates, mixture, wanted, rate, sample_rate is not None, reference_places, estimate_places
+        id,
+        references,
+        estimates,
+        mixture,
+        wanted,
+        sample_rate or expected_rate,
+        sample_rate is not None,
+        reference_places,
+        estimate_places,
     )
 
 
@@ -120,18 +124,14 @@ def is_audio(path: Path) -> bool:
     return path.suffix.lower() in AUDIO and path.is_file() and not path.name.startswith(".")
 
 
-def _header(path: Path):
+def _header(path: Path) -> tuple[int, int]:
+    """Samples and rate in Hz by the header."""
     if not path.is_file():
         raise InputError(f"{path}: no such file. Correct its name, or make it")
-    try:
-        header = soundfile.info(str(path))
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise InputError(
-            f"{path}: cannot be read as audio ({_reason(error)}). Expected one of {', '.join(AUDIO)}"
-        ) from error
-    if not header.frames:
-        raise InputError(f"{path}: has no samples. Write the file again")
-    return header
+    with SoundReader(path) as file:
+        if not file.frames:
+            raise InputError(f"{path}: has no samples. Write the file again")
+        return file.frames, file.sample_rate
 
 
 def _check_channels(id: str, what: str, signals: list[np.ndarray]) -> None:
@@ -140,7 +140,3 @@ def _check_channels(id: str, what: str, signals: list[np.ndarray]) -> None:
         raise InputError(
             f"{id}: the {what} have different numbers of channels ({', '.join(map(str, counts))}). Write all with one"
         )
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "error_string", "") or getattr(error, "strerror", "") or error).strip().rstrip(".")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import av
 import numpy as np
-import soundfile
 from scipy.signal import resample_poly
 
+from avsep.data.sound_file import SoundReader
 from avsep.errors import InputError
 from avsep.signals import FRAME_RATE
 
@@ -23,10 +23,8 @@ AAC_BITS = 160_000
 
 def read_speech(path: Path) -> tuple[np.ndarray, int]:
     """Mono float32 samples (time,) and sample rate of a sound file. Raises InputError."""
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (OSError, RuntimeError) as error:
-        raise InputError(f"cannot read {path} as sound ({error}): give WAV, FLAC or Ogg files") from error
+    with SoundReader(path) as file:
+        samples, rate = file.read(), file.sample_rate
     if not len(samples):
         raise InputError(f"{path} has no samples")
     if not np.isfinite(samples).all():
