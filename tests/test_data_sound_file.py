@@ -153,6 +153,15 @@ def test_no_samples(tmp_path: Path) -> None:
     assert not read_sound(tmp_path / "a.wav", 0.0, 10).any()
 
 
+@pytest.mark.parametrize("name", ["ein Ü.wav", "caf\udce9.wav", "take:1.wav", "[a]*?.wav"])
+def test_odd_names(tmp_path: Path, name: str) -> None:
+    write_sound(tmp_path / "plain.wav")
+    (tmp_path / "plain.wav").rename(tmp_path / name)
+    assert whole_seconds(tmp_path / name) == sound_seconds(tmp_path / name) == 0.5
+    assert read_sound(tmp_path / name, 0.0, 8000).any()
+    assert sum(block.samples.shape[1] for block in decoded(tmp_path / name)) == 8000
+
+
 # Everything that reads sounds goes this way
 
 

@@ -6,6 +6,7 @@ position does not count its samples), and silently in the middle of an MP3 that 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -38,7 +39,7 @@ class SoundReader:
         self.path = path
         self._file: sf.SoundFile | None
         try:
-            self._file = sf.SoundFile(path)
+            self._file = sf.SoundFile(os.fsencode(path))  # a str may hold bytes that soundfile cannot encode
         except (sf.LibsndfileError, OSError):
             from avsep.media.decode import probe
 
@@ -115,7 +116,7 @@ def sound_seconds(path: Path) -> float:
 def whole_seconds(path: Path) -> float | None:
     """Length of a file that libsndfile reads to its end; None when it does not, and `decoded` is to be asked."""
     try:
-        with sf.SoundFile(path) as file:
+        with sf.SoundFile(os.fsencode(path)) as file:
             # Only Ogg and MP3 end inside of themselves; others keep what their header says, if the last of it is there.
             if file.format not in ("OGG", "MP3"):
                 file.seek(max(0, file.frames - _TAIL))
