@@ -72,14 +72,17 @@ class Separator:
 
         Raises InputError, OutputError, UsageError or WeightsError; then nothing is written.
         """
-        from avsep.output.workspace import workspace
+        from avsep.output.workspace import result_folder, workspace
         from avsep.output.write import write_result
 
         clip = _probe(path, options)
         contract = self.models.separation(self.model or DEFAULT_MODEL).contract
-        with workspace(Path(output) / clip.path.stem, options.overwrite) as folder:
+        kept: list[str] = []
+        target = result_folder(output, clip.path)
+        with workspace(target, options.overwrite, inputs=[clip.path], say=kept.append) as folder:
             started, loading = time.perf_counter(), self.models.seconds
             scene = self._scene(clip, options, folder, progress)
+            scene.warnings += kept
             tracks = self._mode(scene, contract)(scene)
 
             def seconds() -> float:
@@ -97,14 +100,18 @@ class Separator:
     ) -> dict[str, Any]:
         """The people of a clip, with times and boxes; thumbnails and people.json go to output/<its name>/ if it is
         given."""
-        from avsep.output.workspace import workspace
+        from avsep.output.workspace import result_folder, workspace
         from avsep.output.write import list_people, write_people
 
         clip = _probe(path, options)
         if output is None:
             return list_people(self._scene(clip, options, None, progress))
-        with workspace(Path(output) / clip.path.stem, options.overwrite) as folder:
-            return write_people(self._scene(clip, options, folder, progress), folder)
+        kept: list[str] = []
+        target = result_folder(output, clip.path)
+        with workspace(target, options.overwrite, inputs=[clip.path], say=kept.append) as folder:
+            scene = self._scene(clip, options, folder, progress)
+            scene.warnings += kept
+            return write_people(scene, folder)
 
     def _scene(self, clip: ClipInfo, options: Options, folder: Path | None, progress: ProgressHook | None) -> Scene:
         scene = Scene(clip, [], self.models, options, self.model, folder, progress or no_progress)

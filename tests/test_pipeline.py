@@ -10,7 +10,7 @@ from media_factory import tone, write_media
 
 from avsep import Options, Separator
 from avsep.cli.demo import CLIP, score
-from avsep.errors import UsageError, WeightsError
+from avsep.errors import OutputError, UsageError, WeightsError
 from avsep.evaluation.metrics import si_sdr
 from avsep.media.decode import probe, read_audio
 
@@ -140,6 +140,19 @@ def test_sound_alone_gives_two_tracks_without_faces(separator, two_voices, tmp_p
     for speaker in manifest["speakers"]:
         assert speaker["box"] is speaker["appearances"] is speaker["thumbnail"] is speaker["video"] is None
     check_sum(tmp_path / "out" / "call", manifest, two_voices)
+
+
+def test_the_library_replaces_only_what_avsep_wrote(separator, two_voices, tmp_path):
+    out = tmp_path / "out"
+    separator.separate(two_voices, out, Options(speakers=1))
+    (out / "call" / "notes.txt").write_text("mine")
+    again = separator.separate(two_voices, out, Options(speakers=2, overwrite=True))
+    assert (out / "call" / "notes.txt").read_text() == "mine"
+    assert any("notes.txt" in warning for warning in again["warnings"])
+    moved = two_voices.rename(out / "call" / "call.wav")
+    with pytest.raises(OutputError, match=r"call.wav"):
+        separator.separate(moved, out, Options(speakers=2, overwrite=True))
+    assert moved.exists()
 
 
 def test_the_number_of_voices_can_be_given(separator, two_voices, tmp_path):
