@@ -12,6 +12,7 @@ from avsep import Options, Separator
 from avsep.cli.demo import CLIP, score
 from avsep.errors import OutputError, UsageError, WeightsError
 from avsep.evaluation.metrics import si_sdr
+from avsep.evaluation.model import estimate, load_engine
 from avsep.media.decode import probe, read_audio
 
 CLIPS = Path(__file__).parents[1].parent / "shared" / "clips"
@@ -162,6 +163,15 @@ def test_the_number_of_voices_can_be_given(separator, two_voices, tmp_path):
     with pytest.raises(UsageError, match=r"--speakers is 4; model 'audio-3spk' separates up to 3 voices"):
         separator.separate(two_voices, tmp_path / "four", Options(speakers=4))
     assert not (tmp_path / "four" / "call").exists()
+
+
+def test_evaluate_measures_what_separate_writes(separator, two_voices, tmp_path):
+    separator.separate(two_voices, tmp_path / "out", Options(speakers=2))
+    written = np.concatenate([sound(tmp_path / "out" / "call" / f"speaker_{n:02d}.wav") for n in range(2)])
+    engine, _ = load_engine("audio-2spk")
+    measured = estimate(engine, sound(two_voices), 16_000)[:, 0]
+    order = [0, 1] if si_sdr(measured[0], written[0]) > si_sdr(measured[1], written[0]) else [1, 0]
+    np.testing.assert_allclose(measured[order], written, atol=1e-5)
 
 
 def test_three_voices_have_weights_of_their_own(separator, two_voices, tmp_path):
