@@ -1,4 +1,4 @@
-"""The README's commands work as they stand there: every fenced block marked `test` is run."""
+"""Commands and links of the README and of docs/ work as they stand there: fenced blocks marked `test` are run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,20 @@ import pytest
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DEMO_CLIP = ROOT / "avsep" / "assets" / "demo" / "demo.mp4"
-BLOCKS = re.findall(r"^```(sh|python) test\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+
+
+def blocks(page: str) -> list[tuple[str, str]]:
+    """Kind and code of the blocks to run, in their order."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(r"^```(sh|python) test\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def anchors(text: str) -> set[str]:
+    """What links to headings of a page end in."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
@@ -43,8 +56,10 @@ def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.skipif(not DEMO_CLIP.exists(), reason="the demo clip is not made yet")
 def test_marked_blocks_run(tmp_path: Path) -> None:
     shutil.copy(DEMO_CLIP, tmp_path / "talk.mp4")
-    assert [kind for kind, _ in BLOCKS] == ["sh", "sh", "python", "python"]
-    for kind, code in BLOCKS:
+    found = {page: blocks(page) for page in ("README.md", "docs/library.md")}
+    kinds = {page: [kind for kind, _ in code] for page, code in found.items()}
+    assert kinds == {"README.md": ["sh", "sh", "python"], "docs/library.md": ["python", "python"]}
+    for kind, code in (block for page in found.values() for block in page):
         command = ["bash", "-e", "-c", code] if kind == "sh" else [sys.executable, "-c", code]
         done = run(command, tmp_path)
         assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
@@ -54,7 +69,7 @@ def test_marked_blocks_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
-@pytest.mark.parametrize("target", re.findall(r"`?make (\w+)", README))
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"(?:^|`)make ([a-z]+)(?=`| +#)", TEXT, re.MULTILINE))))
 def test_make_targets_exist(target: str) -> None:
     done = run(["make", "--dry-run", target], ROOT)
     assert done.returncode == 0, done.stderr
@@ -67,7 +82,13 @@ def test_options_named_exist() -> None:
         assert option in shown, f"{option} is in the README but not in the help"
 
 
-def test_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", README):
-        if not target.startswith(("http", "#")):
-            assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+        if target.startswith("http"):
+            continue
+        name, _, anchor = target.partition("#")
+        file = (page.parent / name).resolve() if name else page
+        assert file.exists(), target
+        if anchor:
+            assert anchor in anchors(file.read_text(encoding="utf-8")), target

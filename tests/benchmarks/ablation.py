@@ -2,7 +2,7 @@
 
     python tests/benchmarks/ablation.py RUNS --sync FILE [--steps 300] [--only GRID] [-- OPTIONS OF avsep fit]
 
-Reads data/grid, data/reanimated, data/portraits and data/speech (MODELS.md), trains every row that has
+Reads data/grid, data/reanimated, data/portraits and data/speech (docs/models/), trains every row that has
 no weights in RUNS yet, and scores all rows on mixtures of a held-out GRID talker, whose lips are shown, and a dev voice
 of data/speech, who is not seen: SI-SDRi of the talker's voice with a 95 % interval. Rows that train nothing let the
 lips choose between the two estimates of audio-2spk. Every row is scored with lips in step, and with lips up to three
