@@ -118,7 +118,7 @@ class FaceTrack:
 
     first: grid number of row 0. boxes: (frames, 4) float32 x1, y1, x2, y2 and landmarks:
     (frames, 5, 2) float32 (eyes, nose, mouth corners; left of the picture first), both in pixels of the
-    full picture, smoothed. confidence: (frames,) float32, the detector's probability, carried over
+    full picture, smoothed. confidence: (frames,) float32, the detector's probability, kept
     between detections. portraits: (n, 160, 160, 3) uint8 RGB face crops for recognition, the best of the track.
     best: grid number of the picture that shows the face best. lips: its mouth.
     """

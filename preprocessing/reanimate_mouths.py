@@ -83,10 +83,10 @@ def load_talker(files: tuple[Path, ...]) -> Talker:
     lips, sound, ends = [], [], []
     for file in files:
         seen, audio = read_talking(file)
-        heard = features(audio)
-        count = min(len(seen), len(heard))
+        voice = features(audio)
+        count = min(len(seen), len(voice))
         lips.append(seen[:count])
-        sound.append(heard[:count])
+        sound.append(voice[:count])
         ends.append(sum(map(len, lips)) - 1)
     if not sum(map(len, lips)):
         raise InputError(f"{files[0]}: no picture with sound in it")

@@ -21,8 +21,8 @@ Results = dict[Path, dict[str, Any]]
 
 DESCRIPTION = """\
 Separate each clip into one track per person. For CLIP the folder DIR/<clip's name>/ gets speaker_00.wav, .mp4 and .jpg
-for each person, residual.wav with the rest of the sound and manifest.json. Where no face can be used, the sound alone
-is separated, and it says so."""
+for each person, residual.wav (the sound without all tracks) and manifest.json. Where no face can be used, the sound
+alone is separated, and it says so."""
 
 
 def register(commands) -> None:
@@ -111,7 +111,7 @@ def _plan(args: argparse.Namespace, jobs: list[Job], terminal: Terminal, results
     from avsep.checkpoint import find_weights, read_card
     from avsep.pipeline import default_models
 
-    # Without a number, the voices that are heard decide.
+    # Without a number, the voices that are found decide.
     names = [args.model] if args.model else default_models(args.speakers)
     model = " or ".join(read_card(find_weights(name)).name for name in names)
     for job in jobs:

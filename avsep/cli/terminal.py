@@ -143,7 +143,7 @@ def _to_stdout() -> Iterator[None]:
 def _to_stderr(text: str) -> None:
     try:
         print(_printable(text, sys.stderr), file=sys.stderr, flush=True)
-    except OSError:  # nobody listens; the exit code still tells
+    except OSError:  # nobody reads; the exit code still tells
         _drop(sys.stderr)
 
 

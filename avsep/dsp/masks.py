@@ -58,6 +58,6 @@ def oracle_estimates(kind: MaskKind, sources: Tensor, mixture: Tensor, window: i
 
     The bound a method of that kind of mask cannot pass; the phase is the mixture's. window and hop in samples.
     """
-    heard = stft(mixture, window, hop)
-    masks = ideal_masks(kind, stft(sources, window, hop), heard)
-    return istft(masks * heard.unsqueeze(-3), mixture.shape[-1], window, hop)
+    bins = stft(mixture, window, hop)
+    masks = ideal_masks(kind, stft(sources, window, hop), bins)
+    return istft(masks * bins.unsqueeze(-3), mixture.shape[-1], window, hop)

@@ -36,9 +36,9 @@ def input_sdr(references: np.ndarray, mixture: np.ndarray) -> np.ndarray:
     """SDR in dB of the mixture as the estimate of each: (sources, time), (time,) -> (sources,)."""
     import fast_bss_eval
 
-    heard = np.broadcast_to(mixture, references.shape)
+    mixed = np.broadcast_to(mixture, references.shape)
     # A batch of single sources, as SDR asks for the reference alone.
-    return fast_bss_eval.sdr(_double(references)[:, None], _double(heard)[:, None], filter_length=FILTER)[:, 0].numpy()
+    return fast_bss_eval.sdr(_double(references)[:, None], _double(mixed)[:, None], filter_length=FILTER)[:, 0].numpy()
 
 
 def isr(references: np.ndarray, estimates: np.ndarray) -> np.ndarray:

@@ -42,17 +42,17 @@ class TrialFiles:
         """Read the files. Raises InputError for one that is damaged or holds samples that are not numbers."""
         references = [self._read(path) for path in self.references.values()]
         estimates = [self._read(path) for path in self.estimates.values()]
-        heard = self._read(self.mixture) if self.mixture else None
+        mixed = self._read(self.mixture) if self.mixture else None
         _check_channels(self.id, "references", references)
         _check_channels(self.id, "estimates", estimates)
-        everything = [*references, *estimates, *([] if heard is None else [heard])]
+        everything = [*references, *estimates, *([] if mixed is None else [mixed])]
         time = min(x.shape[1] for x in everything)
         wanted = references[0].shape[1]
         sources = np.stack([x[:, :time] for x in references])
         return Trial(
             id=self.id,
             sample_rate=self.rate,
-            mixture=sources.sum(axis=0) if heard is None else heard[:, :time],
+            mixture=sources.sum(axis=0) if mixed is None else mixed[:, :time],
             references=sources,
             estimates=np.stack([x[:, :time] for x in estimates]) if estimates else np.zeros((0, *sources.shape[1:])),
             reference_names=tuple(self.references),

@@ -46,8 +46,8 @@ def oracle(kind: str, references: np.ndarray, mixture: np.ndarray, sample_rate: 
     from avsep.dsp.masks import oracle_estimates
 
     window, hop = _sizes(sample_rate)
-    sources, heard = (torch.from_numpy(np.ascontiguousarray(x, np.float32)) for x in (references, mixture))
-    return oracle_estimates(cast("MaskKind", kind), sources, heard, window, hop).numpy()
+    sources, mixed = (torch.from_numpy(np.ascontiguousarray(x, np.float32)) for x in (references, mixture))
+    return oracle_estimates(cast("MaskKind", kind), sources, mixed, window, hop).numpy()
 
 
 def mask_precision_recall(
@@ -61,8 +61,8 @@ def mask_precision_recall(
     """
     energy = float(np.square(estimate, dtype=np.float64).sum())
     scale = float((mixture.astype(np.float64) * estimate).sum()) / energy if energy else 0.0
-    heard, wanted, got = np.abs(x := _spectra(np.stack([mixture, reference, scale * estimate]), sample_rate))
-    audible = heard > heard.max() * 10 ** (-AUDIBLE_DB / 20)
+    present, wanted, got = np.abs(x := _spectra(np.stack([mixture, reference, scale * estimate]), sample_rate))
+    audible = present > present.max() * 10 ** (-AUDIBLE_DB / 20)
     factor = 10 ** (threshold_db / 20)
     ideal = wanted > np.abs(x[0] - x[1]) * factor
     marked = got > np.abs(x[0] - x[2]) * factor

@@ -47,11 +47,11 @@ def attenuation(estimate: np.ndarray, mixture: np.ndarray) -> np.ndarray:
     estimate and mixture: (..., time), equal length. Returns (...); NaN where the mixture is silent too.
     """
     _check_lengths(estimate, mixture)
-    heard = (mixture.astype(np.float64) ** 2).sum(axis=-1)
+    power = (mixture.astype(np.float64) ** 2).sum(axis=-1)
     left = (estimate.astype(np.float64) ** 2).sum(axis=-1)
-    least = heard * 10 ** (-BOUND_DB / 10)
+    least = power * 10 ** (-BOUND_DB / 10)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(heard > 0, 10 * np.log10(heard / np.maximum(left, least)), np.nan)
+        return np.where(power > 0, 10 * np.log10(power / np.maximum(left, least)), np.nan)
 
 
 def precision_recall(estimate: np.ndarray, reference: np.ndarray) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""What a listener would say: PESQ (ITU-T P.862) and STOI, ESTOI (Taal et al., 2011; Jensen and Taal, 2016)."""
+"""Predictions of what people would judge: PESQ (ITU-T P.862), STOI and ESTOI (Taal, 2011; Jensen and Taal, 2016)."""
 
 from __future__ import annotations
 

@@ -63,8 +63,8 @@ def score(trial: Trial, scoring: Scoring = DEFAULT) -> list[Row]:
     """
     mixture, references, estimates = (x.mean(axis=-2) for x in (trial.mixture, trial.references, trial.estimates))
     power = np.square(references, dtype=np.float64).sum(axis=-1)
-    heard = float(np.square(mixture, dtype=np.float64).sum())
-    loud = power > max(heard, float(power.max(initial=0))) * 10 ** (SILENT_DB / 10)
+    mixture_power = float(np.square(mixture, dtype=np.float64).sum())
+    loud = power > max(mixture_power, float(power.max(initial=0))) * 10 ** (SILENT_DB / 10)
     audible = np.square(estimates, dtype=np.float64).sum(axis=-1) > 0
 
     candidates = np.concatenate([estimates, mixture[None]])
@@ -80,7 +80,7 @@ def score(trial: Trial, scoring: Scoring = DEFAULT) -> list[Row]:
         if loud[n] and loud.sum() > 1:
             row.own = not missing and bool(pairs[n, k] >= pairs[loud, k].max())
         rows.append(row)
-    # A missing voice is heard as before; a missing silence is perfect.
+    # A missing voice is as loud as before; a missing silence is perfect.
     chosen = np.stack(
         [
             mixture if row.status == "missing" else np.zeros_like(mixture) if k is None else estimates[k]

@@ -110,19 +110,19 @@ def track_correlation(lips: np.ndarray, voices: np.ndarray, first: int, lag: int
     stop = (decisions * DECISION_FRAMES + DECISION_FRAMES // 2 + WINDOW // 2).clip(lo, hi) - lo
     enough = stop - start >= SHORTEST
     decisions, start, stop = decisions[enough], start[enough], stop[enough]
-    seen = lips[lo - first : hi - first].astype(np.float32)
-    heard = voices[lo + lag : hi + lag].astype(np.float32)
+    lip = lips[lo - first : hi - first].astype(np.float32)
+    voice = voices[lo + lag : hi + lag].astype(np.float32)
     count = (stop - start)[:, None]
-    seen_sum, heard_sum = _window_sums(seen, start, stop), _window_sums(heard, start, stop)
-    product = _window_sums(np.einsum("tc,tsc->ts", seen, heard), start, stop)
-    covariance = product - np.einsum("wc,wsc->ws", seen_sum, heard_sum) / count
-    seen_total = _window_sums((seen**2).sum(1), start, stop)[:, None]
-    heard_total = _window_sums((heard**2).sum(2), start, stop)
-    seen_power = seen_total - (seen_sum**2).sum(1)[:, None] / count
-    heard_power = heard_total - (heard_sum**2).sum(2) / count
+    lip_sum, voice_sum = _window_sums(lip, start, stop), _window_sums(voice, start, stop)
+    product = _window_sums(np.einsum("tc,tsc->ts", lip, voice), start, stop)
+    covariance = product - np.einsum("wc,wsc->ws", lip_sum, voice_sum) / count
+    lip_total = _window_sums((lip**2).sum(1), start, stop)[:, None]
+    voice_total = _window_sums((voice**2).sum(2), start, stop)
+    lip_power = lip_total - (lip_sum**2).sum(1)[:, None] / count
+    voice_power = voice_total - (voice_sum**2).sum(2) / count
     # The embedding of silence, or of a still picture, does not move: what is left of its power is rounding.
-    moves = (seen_power > STILL * seen_total) & (heard_power > STILL * heard_total)
-    power = np.where(moves, seen_power * heard_power, 1.0)
+    moves = (lip_power > STILL * lip_total) & (voice_power > STILL * voice_total)
+    power = np.where(moves, lip_power * voice_power, 1.0)
     return decisions, np.where(moves, covariance / np.sqrt(power), 0.0).clip(-1, 1)
 
 
@@ -188,14 +188,14 @@ def lag_belief(evidence: np.ndarray, lags: np.ndarray) -> np.ndarray:
 
 
 def trust(correlation: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """How sure it is that lips and voice belong together, over all that a person is heard to say: (decisions, people,
+    """How sure it is that lips and voice belong together, over all that a person says: (decisions, people,
     sources) correlation and weight -> (people,) in 0..1, NaN where there is nothing to tell it by.
 
     It knows nothing of what people in films usually do: lips that move, with nobody else to speak, are no proof.
     """
     weight = weight * ~np.isnan(correlation)
-    heard = weight.sum(axis=(0, 2))
-    mean = (weight * np.nan_to_num(correlation)).sum(axis=(0, 2)) / np.where(heard > 0, heard, np.nan)
+    total = weight.sum(axis=(0, 2))
+    mean = (weight * np.nan_to_num(correlation)).sum(axis=(0, 2)) / np.where(total > 0, total, np.nan)
     return expit(TRUST_SLOPE * (mean - TRUSTED))
 
 

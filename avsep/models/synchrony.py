@@ -37,10 +37,10 @@ class Synchrony(Model):
         return correlation(self.lips(lips), self.voice(waveform))
 
 
-def correlation(seen: Tensor, heard: Tensor) -> Tensor:
+def correlation(lips: Tensor, voice: Tensor) -> Tensor:
     """Correlation over time and channels of two embeddings freed of their means over time: (..., pictures, channels)
     -> (...)."""
-    seen = seen - seen.mean(-2, keepdim=True)
-    heard = heard - heard.mean(-2, keepdim=True)
-    norm = seen.square().sum((-2, -1)) * heard.square().sum((-2, -1))
-    return (seen * heard).sum((-2, -1)) / (norm + 1e-8).sqrt()
+    lips = lips - lips.mean(-2, keepdim=True)
+    voice = voice - voice.mean(-2, keepdim=True)
+    norm = lips.square().sum((-2, -1)) * voice.square().sum((-2, -1))
+    return (lips * voice).sum((-2, -1)) / (norm + 1e-8).sqrt()

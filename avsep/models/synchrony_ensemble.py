@@ -1,4 +1,4 @@
-"""Several synchrony networks asked as one: what one training learnt amiss, the others seldom did too."""
+"""Several synchrony networks as one: an error that one training learnt, the others seldom learnt too."""
 
 from __future__ import annotations
 

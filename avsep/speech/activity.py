@@ -20,8 +20,8 @@ FEW_SECONDS, FEW_SHARE = 1.0, 0.05
 """Seconds of speech, and share of the clip, below which (both) a person with a face counts as silent: noises are
 now and then taken for speech."""
 AT_ONCE = (0.0, 0.02, 0.12)
-"""Share of the time in which anybody speaks that one, two, three voices must be heard together to be expected. In
-mixtures of two of the dev speakers the weights for three hear three in less than 0.01 of it, in mixtures of three in
+"""Part of the time in which anybody speaks that one, two, three voices must speak together to be expected. In
+mixtures of two of the dev speakers the weights for three give three in less than 0.01 of it, in mixtures of three in
 0.4 to 0.9, and two in less than 0.01 where one speaks."""
 FAR_BELOW = 25.0
 """dB below the louder source at which a source counts as its leak, not as a voice."""
@@ -74,13 +74,13 @@ def gate(speech: np.ndarray) -> np.ndarray:
 
 
 def too_little(speech: np.ndarray) -> np.ndarray:
-    """Who is heard so little that it is rather a mistake: (people, pictures) probability -> (people,) bool."""
-    heard = (speech > ON).sum(axis=1)
-    return heard < np.minimum(FEW_SECONDS * FRAME_RATE, FEW_SHARE * speech.shape[1])
+    """Who speaks so little that it is rather a mistake: (people, pictures) probability -> (people,) bool."""
+    spoken = (speech > ON).sum(axis=1)
+    return spoken < np.minimum(FEW_SECONDS * FRAME_RATE, FEW_SHARE * speech.shape[1])
 
 
 def count_voices(active: np.ndarray) -> int:
-    """Voices heard in (decisions, sources) activity: one where the second source is but seldom a voice of its own."""
+    """Voices in (decisions, sources) activity: one where the second source is but seldom a voice of its own."""
     seconds = np.sort((active > 0.4).sum(axis=0))[::-1]
     if seconds[0] == 0:
         return len(seconds)

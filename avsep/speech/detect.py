@@ -11,7 +11,7 @@ CHUNK = 512
 
 
 class SpeechDetector:
-    """Probability of speech for several signals at once, carried on from call to call."""
+    """Probability of speech for several signals at once."""
 
     def __init__(self) -> None:
         from silero_vad import load_silero_vad

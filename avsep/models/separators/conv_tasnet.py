@@ -62,8 +62,8 @@ class Repeat(nn.Module):
 
 
 class TemporalConvNet(Part):
-    """Encoder frames to masks. `before` and `after` split the repeats at the point of fusion, so that what
-    is heard is worked out once and only the rest is done again for each face.
+    """Encoder frames to masks. `before` and `after` split the repeats at the point of fusion, so that
+    what the sound alone tells is computed once, and only what comes after the fusion again for each cue.
 
     norm: "gLN" or "cLN"; causal: no look into the future (use with cLN). Sizes: letters of the paper in this file's
     head.
@@ -89,7 +89,7 @@ class TemporalConvNet(Part):
         if not 0 <= fuse_after < repeats:
             raise ValueError(f"fuse_after is {fuse_after}; it must be 0 to repeats - 1 = {repeats - 1}")
         self.filters, self.sources, self.has_skip = filters, sources, skip > 0
-        # Frames that one mask can hear, but for what a norm brings from further away.
+        # Frames that one mask depends on, but for what a norm brings from further away.
         self.receptive_field = 1 + repeats * (kernel - 1) * (2**blocks - 1)
         self.enter = nn.Sequential(NORMS[norm](filters), PointwiseConv(filters, bottleneck))
         stack = [Repeat(bottleneck, hidden, skip, kernel, blocks, norm, causal) for _ in range(repeats)]
