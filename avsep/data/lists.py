@@ -14,11 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 
-from avsep.data.sound import pictures_in, read_lips, read_sound
+from avsep.data.item import Item, make_item
+from avsep.data.sound import pictures_in, read_channels, read_lips
 from avsep.data.sound_file import sound_seconds
 from avsep.errors import InputError
 from avsep.signals import FRAME_RATE, SAMPLE_RATE
@@ -129,17 +128,19 @@ def _part(path: Path, where: str, row: dict[str, str]) -> tuple[float, Part]:
     )
 
 
-def render(spec: MixtureSpec, sample_rate: int = SAMPLE_RATE) -> tuple[np.ndarray, np.ndarray]:
-    """The mixture (time,) and its sources (voices, time), float32 at `sample_rate`, in the order of the parts.
+def render(spec: MixtureSpec, sample_rate: int = SAMPLE_RATE, channels: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """The mixture (channels, time) and its sources (voices, channels, time), float32 at `sample_rate`, in the order of
+    the parts. channels: 1 for the mean of those of a file.
 
     Raises InputError for a part that cannot be read or starts behind its file's end.
     """
     length = round(spec.seconds * sample_rate)
-    mixture = np.zeros(length, np.float32)
+    mixture = np.zeros((channels, length), np.float32)
     sources = []
     for part in spec.parts:
         try:
-            sound = read_sound(part.audio, part.start_seconds, length, sample_rate) * np.float32(part.gain)
+            sound = read_channels(part.audio, part.start_seconds, length, sample_rate, channels)
+            sound = sound * np.float32(part.gain)
         except InputError as error:
             raise InputError(f"mixture {spec.id}: {error}") from error
         if not sound.any() and part.start_seconds >= (end := sound_seconds(part.audio)):
@@ -166,8 +167,9 @@ class FixedMixtures(Dataset):
     """The mixtures of a list, as items of the loop; beyond the end of the list it begins again.
 
     mixtures: file of a list, or the mixtures themselves. seconds: cut or pad each to this length, so that they fit into
-    one batch; None keeps each as it is. faces: add the lips of the voices; every voice then needs some. seed: to train
-    on a list: its mixtures come in another order every epoch and are cut at random places; None for neither.
+    one batch; None keeps each as it is. faces: add the cue lips; every voice then needs some. seed: to train on a list:
+    its mixtures come in another order every epoch and are cut at random places; None for neither. channels: of the
+    sound that is kept; 1 for the mean of those of a file. Labels number the speakers (or classes) of the list.
     """
 
     def __init__(
@@ -177,10 +179,13 @@ class FixedMixtures(Dataset):
         faces: bool = False,
         sample_rate: int = SAMPLE_RATE,
         seed: int | None = None,
+        channels: int = 1,
     ) -> None:
         self.specs = read_list(mixtures) if isinstance(mixtures, str | Path) else list(mixtures)
         self.seed = seed
-        self.seconds, self.faces, self.sample_rate = seconds, faces, sample_rate
+        self.seconds, self.faces, self.sample_rate, self.channels = seconds, faces, sample_rate, channels
+        self.names = sorted({part.speaker for spec in self.specs for part in spec.voices})
+        self._numbers = {name: number for number, name in enumerate(self.names)}
         if faces:
             for spec in self.specs:
                 for part in spec.voices:
@@ -190,22 +195,18 @@ class FixedMixtures(Dataset):
     def __len__(self) -> int:
         return len(self.specs)
 
-    def __getitem__(self, index: int) -> dict[str, Tensor | str]:
-        """mixture (time,), sources (voices, time), name and, with faces, lips (voices, pictures, 96, 96) in 0..1."""
+    def __getitem__(self, index: int) -> Item:
         spec = self.specs[index % len(self.specs) if self.seed is None else shuffled(index, len(self), self.seed)]
         if self.seconds is not None:
             spec = self._cut(spec, self.seconds, index)
-        mixture, sources = render(spec, self.sample_rate)
-        item: dict[str, Tensor | str] = {
-            "mixture": torch.from_numpy(mixture),
-            "sources": torch.from_numpy(sources),
-            "name": spec.id,
-        }
+        mixture, sources = render(spec, self.sample_rate, self.channels)
+        cues = {}
         if self.faces:
-            count = pictures_in(len(mixture), self.sample_rate)
-            lips = np.stack([read_lips(p.lips, p.start_seconds, count) for p in spec.voices if p.lips is not None])
-            item["lips"] = torch.from_numpy(lips).float() / 255
-        return item
+            count = pictures_in(mixture.shape[-1], self.sample_rate)
+            cues["lips"] = np.stack(
+                [read_lips(p.lips, p.start_seconds, count) for p in spec.voices if p.lips is not None]
+            )
+        return make_item(spec.id, mixture, sources, [self._numbers[part.speaker] for part in spec.voices], cues)
 
     def _cut(self, spec: MixtureSpec, seconds: float, index: int) -> MixtureSpec:
         begin = 0.0
