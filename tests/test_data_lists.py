@@ -1,5 +1,6 @@
 """Fixed lists of mixtures, and the stretches of files they are rendered from."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from data_factory import write_lips
 
 from avsep.data.lists import FixedMixtures, MixtureSpec, Part, read_list, render, write_list
-from avsep.data.sound import pictures_in, read_lips, read_sound
+from avsep.data.sound import pictures_in, read_lips, read_repeated, read_sound
 from avsep.errors import InputError
 
 
@@ -41,6 +42,22 @@ def test_a_list_reads_back_as_it_was_written(tmp_path: Path, specs: list[Mixture
     ]
     assert [p.audio.resolve() for s in again for p in s.parts] == [p.audio for s in specs for p in s.parts]
     assert str(tmp_path) not in (tmp_path / "lists" / "dev.tsv").read_text()
+
+
+def test_a_list_may_name_enrolments(tmp_path: Path, specs: list[MixtureSpec]) -> None:
+    enrolled = [replace(part, enrolment=tmp_path / f"{1 - n}.wav") for n, part in enumerate(specs[0].voices)]
+    write_list(tmp_path / "dev.tsv", [MixtureSpec("a", 1.0, (*enrolled, specs[0].parts[2])), specs[1]])
+    first, second = read_list(tmp_path / "dev.tsv")
+    assert [part.enrolment and part.enrolment.name for part in first.parts] == ["1.wav", "0.wav", None]
+    assert [part.enrolment for part in second.parts] == [None, None]
+    item = FixedMixtures([first], enrolment_seconds=0.5)[0]
+    assert np.array_equal(item["enrolment"][0].numpy(), read_sound(tmp_path / "1.wav", 0, 8000))
+    (tmp_path / "1.wav").write_bytes(b"no sound")
+    with pytest.raises(InputError, match=r"1.wav: cannot be read as sound"):
+        read_repeated(tmp_path / "1.wav", 8000)
+    (tmp_path / "1.wav").unlink()
+    with pytest.raises(InputError, match=r"dev.tsv, line 2: enrolment is .*1.wav, which is not there"):
+        read_list(tmp_path / "dev.tsv")
 
 
 def test_a_list_in_a_folder_that_is_a_link_finds_its_files(tmp_path: Path, specs: list[MixtureSpec]) -> None:

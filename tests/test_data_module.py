@@ -1,5 +1,6 @@
 """The data of a configuration: every class of a recipe in YAML, and the batches that come of it."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from avsep.data.shards import StreamedMixtures
 from avsep.data.talking import TalkingData
 from avsep.errors import InputError, UsageError
 from avsep.training.cli import FitCLI
+from avsep.training.configuration import check_file
 from preprocessing.make_shards import main as make_shards
 
 
@@ -119,6 +121,33 @@ def test_steps_are_changed_on_the_command_line(manifest: Path, tmp_path: Path) -
     assert (recipe.cast.only, recipe.cast.voices) == (["ada", "bob", "cyd"], str(manifest))
     assert recipe.seconds == 0.2
     assert recipe.scene.activity.both == 0.5
+
+
+def test_the_recipes_of_the_documentation_are_read(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        data = node("module.SeparationData", train=yaml.safe_load(block))
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump({"data": data}))
+        check_file(tmp_path / "config.yaml")
+        # Its values are right as well; what stops it are the files that are not here.
+        changed = config(tmp_path / "none.tsv", tmp_path) | {"data": data}
+        with pytest.raises(UsageError, match=r"no such manifest"):
+            build(changed, tmp_path)
+
+
+def test_types_of_options_are_checked(manifest: Path, tmp_path: Path) -> None:
+    for step, option, value, message in (
+        ("cast", "speakers", ["two", 3], "speakers: .*two"),
+        ("cast", "split", 3, "split is 3; expected str"),
+        ("scene", "speed", {"factor": "fast"}, "factor: .*fast"),
+        ("scene", "room", node("activity.Pauses"), "Pauses does not correspond to a subclass of Rooms"),
+    ):
+        changed = config(manifest, tmp_path)
+        changed["data"]["init_args"]["train"]["init_args"]["recipe"][step]["init_args"][option] = value
+        with pytest.raises(UsageError, match=message):
+            build(changed, tmp_path)
 
 
 def test_what_is_wrong_in_yaml_is_named(manifest: Path, tmp_path: Path) -> None:

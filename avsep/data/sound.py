@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from scipy.signal import resample_poly
 
-from avsep.data.sound_file import TOLERANCE_SECONDS, SoundReader
+from avsep.data.sound_file import TOLERANCE_SECONDS, SoundReader, sound_seconds
 from avsep.errors import InputError
 from avsep.signals import FRAME_RATE, HOP, LIP_SIZE, SAMPLE_RATE
 
@@ -58,6 +58,13 @@ def read_channels(
         skip = start - first * sample_rate // rate
         kept = kept[:, skip : skip + length]
     return kept.astype(np.float32, copy=False)
+
+
+def read_repeated(path: Path, length: int, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
+    """(length,) float32 from the start of a file on, which begins again at its end. Raises InputError as `read_sound`
+    does."""
+    size = max(1, int(sound_seconds(path) * sample_rate))
+    return np.resize(read_sound(path, 0.0, min(size, length), sample_rate), length)
 
 
 def _with_channels(samples: np.ndarray, channels: int, path: Path) -> np.ndarray:

@@ -107,11 +107,17 @@ class PoolCast(Cast):
 
     @property
     def pool(self) -> SourcePool:
-        return self._opened[1]
+        return self._prepared[1]
 
     @property
     def needs(self) -> Needs:
-        return self._opened[0]
+        return self._prepared[0]
+
+    @property
+    def _prepared(self) -> tuple[Needs, SourcePool]:
+        if not hasattr(self, "_opened"):
+            raise RuntimeError(f"{type(self).__name__} draws only after `prepare`")
+        return self._opened
 
     @property
     def where(self) -> str | list[str] | None:
@@ -127,6 +133,8 @@ class PoolCast(Cast):
         if pool is not None:
             if self.where is not None:
                 raise UsageError(f"{kind}: draws from {self.where!r}, but its sounds come from shards; leave it out")
+            if pool.channels != self.channels:
+                raise UsageError(f"{kind}: channels is {self.channels}, but shards have {pool.channels}")
         elif self.where is None:
             raise UsageError(f"{kind}: no corpus is named; give a manifest.tsv or a packed folder")
         elif getattr(self, "_opened", (None,))[0] == needs:

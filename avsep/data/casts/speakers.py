@@ -21,7 +21,8 @@ class Speakers(PoolCast):
     lowest and highest number; an item has as many sources as the highest. split: "train", "dev" or "test". only:
     these speakers. weights: how often each of several corpora is drawn from, as in `Corpus`. unseen: where the speakers
     beyond those whose lips are shown come from, of the same split (default: from `voices`, and then they have lips
-    too). Labels number the speakers of `voices`, then those of `unseen`.
+    too). channels: of the recordings that are kept; 1 for their mean. Labels number the speakers of `voices`, then
+    those of `unseen`.
     """
 
     voices: str | list[str] | None = None
@@ -30,13 +31,14 @@ class Speakers(PoolCast):
     only: list[str] | None = None
     weights: list[float] | None = None
     unseen: str | list[str] | None = None
+    channels: int = 1
 
     _unseen: SourcePool | None = field(default=None, init=False, repr=False)
 
     gives = ("lips", "enrolment")
 
     def __post_init__(self) -> None:
-        check(self, (1, 100), "speakers")
+        check(self, (1, 100), "speakers", "channels")
 
     @property
     def places(self) -> int:
@@ -56,10 +58,10 @@ class Speakers(PoolCast):
                 f"unseen is {self.unseen!r}, but no lips are shown; give the recipe the cue Lips, or leave it out"
             )
         rate, faces, least = needs.sample_rate, needs.faces > 0, 2 if needs.enrolment else 1
-        pool = Corpus(where, self.split, self.only, faces, rate, self.weights, least=least)
+        pool = Corpus(where, self.split, self.only, faces, rate, self.weights, self.channels, least)
         needed: list[tuple[SourcePool, object, int]] = [(pool, where, self.places)]
         if self.unseen is not None:
-            self._unseen = Corpus(self.unseen, self.split, sample_rate=rate, least=least)
+            self._unseen = Corpus(self.unseen, self.split, None, False, rate, None, self.channels, least)
             shown = needs.faces
             needed = [(pool, where, shown), (self._unseen, self.unseen, self.places - shown)]
         for corpus, path, count in needed:
