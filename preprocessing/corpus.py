@@ -157,7 +157,9 @@ def make_manifest(sounds: Sequence[Sound], out: Path, workers: int = 1, native: 
     for sound in sounds:
         if seen.setdefault(sound.id, sound.file) is not sound.file:
             raise InputError(f"{sound.file}: its id {sound.id} is also that of {seen[sound.id]}. Rename one of them")
-    rows = run_jobs(sounds, functools.partial(_utterance, out=out, native=native), out, name=lambda sound: sound.id, workers=workers)
+    rows = run_jobs(
+        sounds, functools.partial(_utterance, out=out, native=native), out, name=lambda sound: sound.id, workers=workers
+    )
     write_manifest(out / "manifest.tsv", rows)
     print(f"{out / 'manifest.tsv'}: {len(rows)} sounds, {len(sounds) - len(rows)} skipped")
     return rows

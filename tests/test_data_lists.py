@@ -53,7 +53,7 @@ def test_a_list_may_name_enrolments(tmp_path: Path, specs: list[MixtureSpec]) ->
     item = FixedMixtures([first], enrolment_seconds=0.5)[0]
     assert np.array_equal(item["enrolment"][0].numpy(), read_sound(tmp_path / "1.wav", 0, 8000))
     (tmp_path / "1.wav").write_bytes(b"no sound")
-    with pytest.raises(InputError, match=r"1.wav: cannot be read as sound"):
+    with pytest.raises(InputError, match=r"1.wav: holds text, not sound"):
         read_repeated(tmp_path / "1.wav", 8000)
     (tmp_path / "1.wav").unlink()
     with pytest.raises(InputError, match=r"dev.tsv, line 2: enrolment is .*1.wav, which is not there"):
