@@ -2,7 +2,8 @@
 
 A module of this folder that reads such a corpus only says where its files are, whose voice each is and what split it
 belongs to (`Sound`). The rest is here. Files stay where they are; those that soundfile cannot read to their end (AAC,
-MP4, Shorten, some Opus) are decoded to FLAC at the models' rate under OUT_FOLDER/audio.
+MP4, Shorten, some Opus) are decoded to FLAC under OUT_FOLDER/audio, mono at the models' rate unless they are to keep
+what they have.
 """
 
 from __future__ import annotations
@@ -147,16 +148,18 @@ def read_table(path: Path, columns: Iterable[str], delimiter: str = ",") -> Iter
             yield reader.line_num, row
 
 
-def make_manifest(sounds: Sequence[Sound], out: Path, workers: int = 1) -> list[Utterance]:
+def make_manifest(sounds: Sequence[Sound], out: Path, workers: int = 1, native: bool = False) -> list[Utterance]:
     """Write out/manifest.tsv and out/skipped.tsv; returns the rows of the manifest.
 
-    Raises InputError when two sounds share an id.
+    native: what is decoded keeps its rate and channels. Raises InputError when two sounds share an id.
     """
     seen: dict[str, Path] = {}
     for sound in sounds:
         if seen.setdefault(sound.id, sound.file) is not sound.file:
             raise InputError(f"{sound.file}: its id {sound.id} is also that of {seen[sound.id]}. Rename one of them")
-    rows = run_jobs(sounds, functools.partial(_utterance, out=out), out, name=lambda sound: sound.id, workers=workers)
+    rows = run_jobs(
+        sounds, functools.partial(_utterance, out=out, native=native), out, name=lambda sound: sound.id, workers=workers
+    )
     write_manifest(out / "manifest.tsv", rows)
     print(f"{out / 'manifest.tsv'}: {len(rows)} sounds, {len(sounds) - len(rows)} skipped")
     return rows
@@ -174,17 +177,17 @@ def check_speakers(sounds: Iterable[Sound]) -> None:
             )
 
 
-def _utterance(sound: Sound, out: Path) -> Utterance:
+def _utterance(sound: Sound, out: Path, native: bool = False) -> Utterance:
     for text in (sound.id, str(sound.file), sound.speaker):
         if any(mark in text for mark in "\t\r\n"):
             raise InputError(f"{text!r} holds a tab or a line break, which a manifest cannot. Rename it")
-    file, seconds = readable(sound.file, out / "audio" / f"{sound.id}.flac", sound.stream)
+    file, seconds = readable(sound.file, out / "audio" / f"{sound.id}.flac", sound.stream, native)
     return Utterance(sound.id, file, None, None, sound.speaker, sound.split, seconds)
 
 
-def readable(file: Path, target: Path, stream: int | None = None) -> tuple[Path, float]:
-    """A file that soundfile reads to its end, and its length in seconds: the file itself, else `target`, made of it at
-    the models' rate when not there.
+def readable(file: Path, target: Path, stream: int | None = None, native: bool = False) -> tuple[Path, float]:
+    """A file that soundfile reads to its end, and its length in seconds: the file itself, else `target`, made of it
+    when not there, mono at the models' rate or, with `native`, with its own rate and channels.
 
     Raises InputError when there is no sound in it, or when a part of it is damaged or missing.
     """
@@ -197,6 +200,10 @@ def readable(file: Path, target: Path, stream: int | None = None) -> tuple[Path,
         if seconds is not None:
             return file, seconds
     if not target.is_file():
-        samples = np.concatenate(list(model_blocks(decoded(file, stream=stream)))).clip(-1, 1)
-        write_whole(target, lambda path: soundfile.write(path, samples, SAMPLE_RATE, subtype="PCM_16"))
+        if native:
+            blocks = list(decoded(file, stream=stream))
+            samples, rate = np.concatenate([block.samples for block in blocks], axis=1).T, blocks[0].sample_rate
+        else:
+            samples, rate = np.concatenate(list(model_blocks(decoded(file, stream=stream)))), SAMPLE_RATE
+        write_whole(target, lambda path: soundfile.write(path, samples.clip(-1, 1), rate, subtype="PCM_16"))
     return target, sound_seconds(target)

@@ -7,7 +7,8 @@ OUT_FOLDER gets train.tsv, dev.tsv and test.tsv of avsep.data.lists, of 20000, 5
 sizes of VoxCeleb2-2mix), and skipped.tsv. A mixture has different speakers of one split, each equally likely; it lasts
 as long as its shortest utterance, from 2 to 4 s, and takes a random stretch of each. The first voice keeps its level;
 each other one is set to a level between -5 and +5 dB of the first, noise to one between -6 and +15 dB below it. What
-would clip is scaled down. With --faces only utterances with lips take part, in stretches where the mouth is seen.
+would clip is scaled down. With --faces only utterances with lips take part, in stretches where the mouth is seen. With
+--enrolment the list names another utterance of each speaker.
 
 The same seed gives the same lists, whatever the number of processes. A split that is there is kept when it was made
 with the same options, so that a run that was stopped goes on with the next.
@@ -19,7 +20,7 @@ import argparse
 import functools
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,8 @@ SKIPPED = "skipped.tsv"
 @dataclass(frozen=True)
 class Recipe:
     """How mixtures are made. seconds: shortest and longest; level_db: how far others are from the first voice;
-    snr_db: lowest and highest level of the first voice above the noise; faces: whether the mouths must be seen."""
+    snr_db: lowest and highest level of the first voice above the noise; faces: whether the mouths must be seen;
+    enrolment: whether other utterances of the speakers are named."""
 
     speakers: int = 2
     seconds: tuple[float, float] = SECONDS
@@ -60,6 +62,8 @@ class Recipe:
     snr_db: tuple[float, float] = SNR_DB
     faces: bool = False
     seed: int = 0
+    # Left out of the note on the options of lists that were made before there was this one.
+    enrolment: bool = field(default=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ class Draw:
     number: tuple[int, int, int]  # seed, split, mixture: what its random numbers come from
     voices: tuple[Utterance, ...]
     noise: Utterance | None
+    enrolments: tuple[Utterance | None, ...]
 
 
 def draw(rows: Sequence[Utterance], noises: Sequence[Utterance], split: str, count: int, recipe: Recipe) -> list[Draw]:
@@ -78,8 +83,11 @@ def draw(rows: Sequence[Utterance], noises: Sequence[Utterance], split: str, cou
     for row in rows:
         if row.split == split and row.seconds >= recipe.seconds[0] and not (recipe.faces and row.lips is None):
             by_speaker.setdefault(row.speaker, []).append(row)
+    if recipe.enrolment:
+        by_speaker = {name: utterances for name, utterances in by_speaker.items() if len(utterances) > 1}
     if len(by_speaker) < recipe.speakers:
         lips = " with lips" if recipe.faces else ""
+        lips += ", two or more each," if recipe.enrolment else ""
         raise InputError(
             f"split {split} has utterances{lips} of {recipe.seconds[0]:g} s or more by {len(by_speaker)} speaker(s);"
             f" {recipe.speakers} are needed. Set its number in --counts to 0, or give a larger corpus"
@@ -94,7 +102,12 @@ def draw(rows: Sequence[Utterance], noises: Sequence[Utterance], split: str, cou
         chosen = rng.choice(len(names), recipe.speakers, replace=False)
         voices = [by_speaker[names[i]] for i in chosen]
         voice = tuple(utterances[rng.integers(len(utterances))] for utterances in voices)
-        draws.append(Draw(f"{split}_{number:06d}", seed, voice, quiet[rng.integers(len(quiet))] if quiet else None))
+        sound = quiet[rng.integers(len(quiet))] if quiet else None
+        enrolments: tuple[Utterance | None, ...] = (None,) * len(voice)
+        if recipe.enrolment:
+            others = ([u for u in of if u is not said] for of, said in zip(voices, voice, strict=True))
+            enrolments = tuple(some[rng.integers(len(some))] for some in others)
+        draws.append(Draw(f"{split}_{number:06d}", seed, voice, sound, enrolments))
     return draws
 
 
@@ -117,7 +130,8 @@ def place(drawn: Draw, recipe: Recipe) -> MixtureSpec:
         gain = 1.0 if number == 0 else 10 ** (decibels / 20) * _level(sounds[0]) / _level(sound)
         sounds.append(sound * gain)
         lips = voice.lips if role == "voice" else None
-        parts.append(Part(voice.audio, lips, voice.speaker, role, start, gain))
+        other = drawn.enrolments[number] if role == "voice" else None
+        parts.append(Part(voice.audio, lips, voice.speaker, role, start, gain, other and other.audio))
     peak = max(float(np.abs(sound).max()) for sound in (*sounds, np.sum(sounds, axis=0)))
     scale = min(1.0, PEAK / peak)
     return MixtureSpec(drawn.id, seconds, tuple(replace(part, gain=float(part.gain * scale)) for part in parts))
@@ -189,6 +203,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         "--snr", type=_numbers(float, 2), default=SNR_DB, metavar="MIN,MAX", help="dB above the noise (default: -6,15)"
     )
     parser.add_argument("--faces", action="store_true", help="only utterances with lips; the list names them")
+    parser.add_argument("--enrolment", action="store_true", help="name another utterance of each speaker")
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
     parser.add_argument("--overwrite", action="store_true", help="make again what is there already")
 
@@ -208,7 +223,8 @@ def make(
     noises = read_manifest(noise) if noise else []
     chosen = [(split, count) for split, count in zip(SPLITS, counts, strict=True) if count]
     draws = {split: draw(rows, noises, split, count, recipe) for split, count in chosen}
-    options = f"{recipe} counts={tuple(counts)} source={source.resolve()} noise={noise and noise.resolve()}"
+    enrolment = "enrolment " if recipe.enrolment else ""
+    options = f"{enrolment}{recipe} counts={tuple(counts)} source={source.resolve()} noise={noise and noise.resolve()}"
     note = out / "options.txt"
     there = [split for split, _ in chosen if (out / f"{split}.tsv").is_file()]
     if there and not overwrite and not (note.is_file() and note.read_text(encoding="utf-8") == options + "\n"):
@@ -250,7 +266,9 @@ def _run(options: argparse.Namespace) -> int:
         if low > high:
             raise UsageError(f"--{name} {low:g},{high:g}: the first must not be above the second")
     level = abs(options.level)
-    recipe = Recipe(options.speakers, options.seconds, level, options.snr, options.faces, options.seed)
+    recipe = Recipe(
+        options.speakers, options.seconds, level, options.snr, options.faces, options.seed, options.enrolment
+    )
     return make(
         options.source,
         options.out,

@@ -4,7 +4,8 @@
 
 OUT_FOLDER gets SPLIT-000000.tar, SPLIT-000001.tar, ..., each with so many utterances: NUMBER.flac (16 kHz, mono),
 NUMBER.npz (lips, where the manifest has some) and NUMBER.json (id, speaker, seconds). Utterances are shuffled first,
-because a stream mixes what is near each other. skipped.tsv lists what could not be read. A run that was stopped goes
+because a stream mixes what is near each other. SPLIT-speakers.txt names the speakers, one a line, which the labels of
+items number; skipped.tsv lists what could not be read. A run that was stopped goes
 on where it was; --overwrite begins anew.
 """
 
@@ -117,6 +118,8 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     shards = list_shards(options.manifest, options.out, options.split, options.utterances)
+    speakers = sorted({row.speaker for shard in shards for row in shard.rows})
+    write_lines(options.out / f"{options.split}-speakers.txt", speakers)
     work = functools.partial(write_shard, overwrite=options.overwrite)
     done = run_jobs(shards, work, options.out, name=lambda shard: shard.file.name, workers=options.workers)
     failed = len(shards) - len(done)

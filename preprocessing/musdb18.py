@@ -3,9 +3,10 @@
     python -m preprocessing.musdb18 musdb18 OUT_FOLDER
 
 OUT_FOLDER/stems/manifest.tsv has a row for every stem, its class (drums, bass, other, vocals) in the place of the
-speaker; train.tsv, dev.tsv and test.tsv a mixture for every song: the sum of its four stems. The WAV files of
-MUSDB18-HQ are referred to where they are; the stems of an mp4 are decoded to OUT_FOLDER/stems/audio, mono at the
-models' rate. The 14 songs that the corpus recommends for validation are dev, the rest of train/ is train.
+speaker and PART/SONG/STEM as its id, which the cast avsep.data.casts.Stems reads; train.tsv, dev.tsv and test.tsv a
+mixture for every song: the sum of its four stems. The WAV files of MUSDB18-HQ are referred to where they are; the stems
+of an mp4 are decoded to OUT_FOLDER/stems/audio with their rate and channels. The 14 songs that the corpus recommends
+for validation are dev, the rest of train/ is train.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def songs(sounds: list[Sound], files: dict[str, Path]) -> list[Mix]:
 
 def _run(options: argparse.Namespace) -> int:
     sounds = list_stems(options.source)
-    rows = make_manifest(sounds, options.out / "stems", options.workers)
+    rows = make_manifest(sounds, options.out / "stems", options.workers, native=True)
     return make_lists(songs(sounds, {row.id: row.audio for row in rows}), options.out, options.workers)
 
 

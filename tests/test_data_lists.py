@@ -1,5 +1,6 @@
 """Fixed lists of mixtures, and the stretches of files they are rendered from."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from data_factory import write_lips
 
 from avsep.data.lists import FixedMixtures, MixtureSpec, Part, read_list, render, write_list
-from avsep.data.sound import pictures_in, read_lips, read_sound
+from avsep.data.sound import pictures_in, read_lips, read_repeated, read_sound
 from avsep.errors import InputError
 
 
@@ -43,6 +44,22 @@ def test_a_list_reads_back_as_it_was_written(tmp_path: Path, specs: list[Mixture
     assert str(tmp_path) not in (tmp_path / "lists" / "dev.tsv").read_text()
 
 
+def test_a_list_may_name_enrolments(tmp_path: Path, specs: list[MixtureSpec]) -> None:
+    enrolled = [replace(part, enrolment=tmp_path / f"{1 - n}.wav") for n, part in enumerate(specs[0].voices)]
+    write_list(tmp_path / "dev.tsv", [MixtureSpec("a", 1.0, (*enrolled, specs[0].parts[2])), specs[1]])
+    first, second = read_list(tmp_path / "dev.tsv")
+    assert [part.enrolment and part.enrolment.name for part in first.parts] == ["1.wav", "0.wav", None]
+    assert [part.enrolment for part in second.parts] == [None, None]
+    item = FixedMixtures([first], enrolment_seconds=0.5)[0]
+    assert np.array_equal(item["enrolment"][0].numpy(), read_sound(tmp_path / "1.wav", 0, 8000))
+    (tmp_path / "1.wav").write_bytes(b"no sound")
+    with pytest.raises(InputError, match=r"1.wav: holds text, not sound"):
+        read_repeated(tmp_path / "1.wav", 8000)
+    (tmp_path / "1.wav").unlink()
+    with pytest.raises(InputError, match=r"dev.tsv, line 2: enrolment is .*1.wav, which is not there"):
+        read_list(tmp_path / "dev.tsv")
+
+
 def test_a_list_in_a_folder_that_is_a_link_finds_its_files(tmp_path: Path, specs: list[MixtureSpec]) -> None:
     (tmp_path / "big" / "disk").mkdir(parents=True)
     (tmp_path / "data").symlink_to(tmp_path / "big" / "disk")
@@ -55,11 +72,11 @@ def test_a_list_in_a_folder_that_is_a_link_finds_its_files(tmp_path: Path, specs
 def test_a_mixture_is_the_sum_of_its_parts(tmp_path: Path, specs: list[MixtureSpec]) -> None:
     mixture, sources = render(specs[0])
     whole = [sf.read(tmp_path / f"{n}.wav", dtype="float32")[0] for n in range(3)]
-    assert mixture.shape == (16_000,)
-    assert sources.shape == (2, 16_000)
-    assert np.allclose(sources[0], 0.5 * whole[0][:16_000])
-    assert np.allclose(sources[1], 1.5 * whole[1][1600:17_600])
-    noise = mixture - sources.sum(0)
+    assert mixture.shape == (1, 16_000)
+    assert sources.shape == (2, 1, 16_000)
+    assert np.allclose(sources[0, 0], 0.5 * whole[0][:16_000])
+    assert np.allclose(sources[1, 0], 1.5 * whole[1][1600:17_600])
+    noise = (mixture - sources.sum(0))[0]
     assert np.allclose(noise[:4800], whole[2][19_200:24_000] / 3, atol=1e-6)
     # The noise's file ends 0.3 s into the mixture.
     assert np.abs(noise[4800:]).max() < 1e-6
@@ -68,14 +85,28 @@ def test_a_mixture_is_the_sum_of_its_parts(tmp_path: Path, specs: list[MixtureSp
 def test_items_of_one_length_with_lips(specs: list[MixtureSpec]) -> None:
     data = FixedMixtures(specs, seconds=1.1, faces=True)
     assert len(data) == 2
-    assert data[0]["mixture"].shape == (17_600,)
+    assert data[0]["mixture"].shape == (1, 17_600)
     assert data[0]["lips"].shape == (2, 28, 96, 96)
+    assert data[0]["sources"].shape == (2, 1, 17_600)
     assert data[1]["name"] == "b"
+    assert data.names == ["s0", "s1"]
+    assert [data[n]["labels"].tolist() for n in (0, 1)] == [[0, 1], [1, 0]]
     # Source 1 starts 0.1 s into its file: its first picture is the third of the file (2.5 pictures in).
     assert data[0]["lips"][:, 0, 0, 0].mul(255).round().tolist() == [1, 3]
     assert torch.equal(data[2]["mixture"], data[0]["mixture"])
     with pytest.raises(InputError, match=r"mixture a: no lips for .*2.wav"):
         FixedMixtures([MixtureSpec("a", 1.0, (Part(specs[0].parts[2].audio, None, "s", "voice", 0, 1),))], faces=True)
+
+
+def test_channels_and_rate_of_a_list_of_stems(tmp_path: Path) -> None:
+    stems = [Part(tmp_path / f"{name}.wav", None, name, "voice", 0.0, 1.0) for name in ("vocals", "bass")]
+    whole = [write_noise(part.audio, 0.3, 44_100, 2, seed) for seed, part in enumerate(stems)]
+    sf.write(stems[1].audio, np.zeros((13_230, 2)), 44_100)
+    item = FixedMixtures([MixtureSpec("song", 0.2, tuple(stems))], sample_rate=44_100, channels=2)[0]
+    assert item["mixture"].shape == (2, 8820)
+    assert np.array_equal(item["sources"][0].numpy(), whole[0][:8820].T)
+    # The second stem is silent.
+    assert item["labels"].tolist() == [1, -1]
 
 
 @pytest.mark.parametrize(
@@ -157,6 +188,6 @@ def test_training_on_a_list_shuffles_and_cuts(tmp_path: Path) -> None:
     assert all(sorted(epoch) == list("012345") for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) > 1
     assert torch.equal(data[9]["mixture"], FixedMixtures(specs, seconds=0.4, seed=1)[9]["mixture"])
-    cuts = {float(data[n]["mixture"][0]) for n in range(24)}
+    cuts = {float(data[n]["mixture"][0, 0]) for n in range(24)}
     assert len(cuts) > 12
-    assert all(data[n]["mixture"].shape == (6400,) for n in range(6))
+    assert all(data[n]["mixture"].shape == (1, 6400) for n in range(6))

@@ -1,20 +1,22 @@
 """The data of a configuration: every class of a recipe in YAML, and the batches that come of it."""
 
+import re
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
-from data_factory import make_corpus
+from data_factory import make_corpus, make_songs, speech
 from tiny_training import TINY
 
 from avsep.data.lists import FixedMixtures, MixtureSpec, Part
-from avsep.data.mixtures import Mixtures, Recipe
+from avsep.data.mixtures import Mixtures
 from avsep.data.module import SeparationData
 from avsep.data.shards import StreamedMixtures
 from avsep.data.talking import TalkingData
 from avsep.errors import InputError, UsageError
 from avsep.training.cli import FitCLI
+from avsep.training.configuration import check_file
 from preprocessing.make_shards import main as make_shards
 
 
@@ -28,34 +30,34 @@ def node(name: str, **init_args: object) -> dict:
 
 
 def config(manifest: Path, folder: Path) -> dict:
-    """Every augmentation there is."""
+    """Every step there is for speakers."""
+    changes = ("SyncJitter", "Flip", "Crop", "Warp", "Brightness", "Blur", "Grain", "Occlusion", "SpanDropout")
     recipe = {
         "seconds": 0.4,
-        "speakers": [1, 3],
-        "speed": {"factor": [0.9, 1.1]},
-        "filters": [node("augment.Equaliser", share=0.5), node("augment.BandLimit", high_hz=[3000, 7000])],
-        "room": node("rooms.ImageRooms", rooms=2, order=2, early_seconds=0.05),
-        "activity": node("augment.TargetCases"),
-        "noise": {"sounds": str(manifest), "share": 0.5, "below_db": [0, 20]},
-        "damage": [node("augment.Clipping"), node("augment.Codec", formats=["vorbis", "mp3"])],
-        "faces": {"shown": 1, "silent": 0.1, "absent": 0.1},
-        "lips": [
-            node(f"lip_augment.{name}")
-            for name in (
-                "SyncJitter",
-                "Flip",
-                "Crop",
-                "Warp",
-                "Brightness",
-                "Blur",
-                "Grain",
-                "Occlusion",
-                "SpanDropout",
-            )
+        "cast": node("casts.Speakers", voices=str(manifest), speakers=[1, 3]),
+        "scene": node(
+            "scene.SimulatedScene",
+            levels=node("levels.Loudness", loudness_db=[-30, -20]),
+            speed={"factor": [0.9, 1.1]},
+            filters=[node("filters.Equaliser", p=0.5), node("filters.BandLimit", high_hz=[3000, 7000])],
+            room=node("image_rooms.ImageRooms", p=1.0, rooms=2, order=2, early_seconds=0.05, microphones=2),
+            activity=node("activity.TargetCases"),
+        ),
+        "cues": [
+            node("cues.Lips", shown=1, absent=0.1, changes=[node(f"lip_augment.{name}") for name in changes]),
+            node("cues.Enrolment", seconds=0.3),
+            node("cues.Geometry"),
+        ],
+        "degradation": [
+            node("degradation.Noise", sounds=str(manifest), p=0.5, below_db=[0, 20]),
+            node("degradation.Babble", talkers=[1, 2]),
+            node("degradation.Clipping"),
+            node("degradation.Codec", formats=["vorbis", "mp3"]),
         ],
     }
-    train = node("mixtures.Mixtures", voices=str(manifest), recipe=recipe)
-    dev = node("mixtures.Mixtures", voices=str(manifest), split="dev", items=3, seed=9, recipe={"seconds": 0.4})
+    train = node("mixtures.Mixtures", recipe=recipe)
+    plain = {"seconds": 0.4, "cast": node("casts.Speakers", voices=str(manifest), split="dev")}
+    dev = node("mixtures.Mixtures", items=3, seed=9, recipe=plain)
     task = {"model": {"class_path": "avsep.models.conv_tasnet.ConvTasNet", "init_args": dict(TINY)}}
     return {
         "model": {"class_path": "avsep.training.separation.SeparationTask", "init_args": task},
@@ -64,43 +66,121 @@ def config(manifest: Path, folder: Path) -> dict:
     }
 
 
+def build(config: dict, folder: Path, *options: str) -> SeparationData:
+    file = folder / "config.yaml"
+    file.write_text(yaml.safe_dump(config))
+    return FitCLI(["--config", str(file), *options]).datamodule
+
+
 def test_a_recipe_is_read_from_yaml(manifest: Path, tmp_path: Path) -> None:
-    file = tmp_path / "all.yaml"
-    file.write_text(yaml.safe_dump(config(manifest, tmp_path)))
-    data = FitCLI(["--config", str(file)]).datamodule
+    data = build(config(manifest, tmp_path), tmp_path)
     batches = list(data.train_dataloader())
     assert len(batches) == 4
-    assert batches[0]["mixture"].shape == (2, 6400)
-    assert batches[0]["sources"].shape == (2, 3, 6400)
-    assert batches[0]["lips"].shape == (2, 1, 10, 96, 96)
+    shapes = {name: tuple(value.shape) for name, value in batches[0].items() if isinstance(value, torch.Tensor)}
+    assert shapes == {
+        "mixture": (2, 2, 6400),
+        "sources": (2, 3, 2, 6400),
+        "labels": (2, 3),
+        "lips": (2, 1, 10, 96, 96),
+        "enrolment": (2, 3, 4800),
+        "geometry": (2, 2, 3),
+        "source_positions": (2, 3, 3),
+    }
     assert [name for batch in batches for name in batch["name"]] == [str(n) for n in range(8)]
     assert [len(batch["name"]) for batch in data.val_dataloader()] == [2, 1]
     assert data.test_dataloader() == []
 
 
-def test_what_is_wrong_in_yaml_is_named(manifest: Path, tmp_path: Path) -> None:
-    def build(change) -> None:
+def test_every_cast_is_read_from_yaml(manifest: Path, tmp_path: Path) -> None:
+    songs = str(make_songs(tmp_path / "songs", {"one": ("bass", "vocals")}, seconds=0.3))
+    recorded = node("scene.SimulatedScene", levels=node("levels.AsRecorded", gain_db=[-3, 3]))
+    events = node("casts.SoundEvents", sounds=str(manifest), events=[1, 2])
+    casts = {
+        "stems": (node("casts.Stems", songs=songs, stems=["vocals", "bass"], p_remix=0.5), recorded, 44_100, (2, 2, 2)),
+        "events": (events, None, 16_000, (2, 2, 1)),
+        "mixit": (node("casts.MixturesOfMixtures", cast=events, mixtures=2), None, 16_000, (2, 2, 1)),
+    }
+    for cast, scene, rate, shape in casts.values():
         changed = config(manifest, tmp_path)
-        change(changed["data"]["init_args"]["train"]["init_args"])
-        file = tmp_path / "bad.yaml"
-        file.write_text(yaml.safe_dump(changed))
-        FitCLI(["--config", str(file)])
+        recipe = {"seconds": 0.2, "sample_rate": rate, "cast": cast} | ({"scene": scene} if scene else {})
+        changed["data"]["init_args"]["train"]["init_args"]["recipe"] = recipe
+        batch = next(iter(build(changed, tmp_path).train_dataloader()))
+        assert batch["sources"].shape == (*shape, rate // 5)
+
+
+def test_steps_are_changed_on_the_command_line(manifest: Path, tmp_path: Path) -> None:
+    key = "--data.init_args.train.init_args.recipe"
+    data = build(
+        config(manifest, tmp_path),
+        tmp_path,
+        f"{key}.cast.init_args.only=[ada, bob, cyd]",
+        f"{key}.seconds=0.2",
+        f"{key}.scene.init_args.activity.init_args.both=0.5",
+    )
+    recipe = data.train_set.recipe
+    assert (recipe.cast.only, recipe.cast.voices) == (["ada", "bob", "cyd"], str(manifest))
+    assert recipe.seconds == 0.2
+    assert recipe.scene.activity.both == 0.5
+
+
+def test_the_recipes_of_the_documentation_are_read(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        data = node("module.SeparationData", train=yaml.safe_load(block))
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump({"data": data}))
+        check_file(tmp_path / "config.yaml")
+        # Its values are right as well; what stops it are the files that are not here.
+        changed = config(tmp_path / "none.tsv", tmp_path) | {"data": data}
+        with pytest.raises(UsageError, match=r"no such manifest"):
+            build(changed, tmp_path)
+
+
+def test_types_of_options_are_checked(manifest: Path, tmp_path: Path) -> None:
+    for step, option, value, message in (
+        ("cast", "speakers", ["two", 3], "speakers: .*two"),
+        ("cast", "split", 3, "split is 3; expected str"),
+        ("scene", "speed", {"factor": "fast"}, "factor: .*fast"),
+        ("scene", "room", node("activity.Pauses"), "Pauses does not correspond to a subclass of Rooms"),
+    ):
+        changed = config(manifest, tmp_path)
+        changed["data"]["init_args"]["train"]["init_args"]["recipe"][step]["init_args"][option] = value
+        with pytest.raises(UsageError, match=message):
+            build(changed, tmp_path)
+
+
+def test_what_is_wrong_in_yaml_is_named(manifest: Path, tmp_path: Path) -> None:
+    def changed(change) -> None:
+        one = config(manifest, tmp_path)
+        change(one["data"]["init_args"]["train"]["init_args"])
+        build(one, tmp_path)
+
+    def init(train: dict, step: str) -> dict:
+        return train["recipe"][step]["init_args"]
 
     with pytest.raises(UsageError, match=r"gone.tsv: no such manifest"):
-        build(lambda train: train.update(voices=str(tmp_path / "gone.tsv")))
-    with pytest.raises(UsageError, match=r"share"):
-        build(lambda train: train["recipe"]["noise"].update(share=2.0))
-    with pytest.raises(UsageError, match=r"secondz"):
-        build(lambda train: train["recipe"].update(secondz=2.0))
+        changed(lambda train: init(train, "cast").update(voices=str(tmp_path / "gone.tsv")))
+    with pytest.raises(UsageError, match=r"Noise: p is 2.0; it must lie in 0 to 1"):
+        changed(lambda train: train["recipe"]["degradation"][0]["init_args"].update(p=2.0))
+    with pytest.raises(UsageError, match=r"unknown key .*recipe.secondz, did you mean seconds"):
+        changed(lambda train: train["recipe"].update(secondz=2.0))
+    # Keys of before the steps.
+    with pytest.raises(
+        UsageError, match=r"unknown key .*train.init_args.voices; the keys there are recipe, items, seed"
+    ):
+        changed(lambda train: train.update(voices=str(manifest)))
+    with pytest.raises(UsageError, match=r"recipe.speed.*the keys there are cast, seconds, scene, cues, degradation"):
+        changed(lambda train: train["recipe"].update(speed={"factor": [0.9, 1.1]}))
 
 
 def test_fixed_lists_and_streams_are_data_as_well(manifest: Path, tmp_path: Path) -> None:
     voice = Part(manifest.parent / "ada2.wav", None, "ada", "voice", 0.0, 1.0)
     listed = FixedMixtures([MixtureSpec(str(n), 0.3, (voice, voice)) for n in range(3)])
     assert make_shards([str(manifest), str(tmp_path), "--workers", "1"]) == 0
-    stream = StreamedMixtures(str(tmp_path), Recipe(seconds=0.3), items=4, pool=6)
+    stream = StreamedMixtures(str(tmp_path), speech(None, 0.3), items=4, pool=6)
     data = SeparationData(stream, validation=listed, test=listed, batch_size=2, workers=0, validation_batch_size=1)
-    assert [batch["sources"].shape for batch in data.train_dataloader()] == [(2, 2, 4800)] * 2
+    assert [batch["sources"].shape for batch in data.train_dataloader()] == [(2, 2, 1, 4800)] * 2
     assert [batch["name"] for batch in data.val_dataloader()] == [["0"], ["1"], ["2"]]
     assert len(list(data.test_dataloader())) == 3
     listed_training = SeparationData(listed, batch_size=2, epoch_items=8, workers=0)
@@ -108,7 +188,7 @@ def test_fixed_lists_and_streams_are_data_as_well(manifest: Path, tmp_path: Path
 
 
 def test_impossible_sizes_are_named(manifest: Path) -> None:
-    data = Mixtures(str(manifest), Recipe(seconds=0.1))
+    data = Mixtures(speech(manifest, 0.1))
     with pytest.raises(UsageError, match="batch_size is 0; it must be 1 or more"):
         SeparationData(data, batch_size=0)
     with pytest.raises(UsageError, match="workers is -1; it must be 0 or more"):
@@ -139,21 +219,21 @@ def test_windows_of_talking_faces(tmp_path: Path) -> None:
         TalkingData(str(bare)).setup("fit")
 
 
-def test_windows_of_several_corpora_are_drawn_by_their_shares(tmp_path: Path) -> None:
+def test_windows_of_several_corpora_are_drawn_by_their_weights(tmp_path: Path) -> None:
     folders = [tmp_path / "few", tmp_path / "many"]
     for folder, speakers in zip(folders, (("ada", "bob"), ("cyd", "dan")), strict=True):
         make_corpus(folder, speakers, seconds=3.0, lips=True)
         for file in folder.glob("*.npz"):
             _with_sound(file, 3.0)
     paths = [str(folder) for folder in folders]
-    data = TalkingData(paths, held_out=["bob"], shares=[3.0, 1.0], workers=0)
+    data = TalkingData(paths, held_out=["bob"], weights=[3.0, 1.0], workers=0)
     data.setup("fit")
-    # One speaker of the first corpus is left, and has its whole share.
+    # One speaker of the first corpus is left, and has its whole weight.
     assert [group[0][0] for group in data.train_set.groups] == ["ada", "cyd", "dan"]
-    assert data.train_set.weights == pytest.approx([3 / 4, 1 / 8, 1 / 8])
+    assert data.train_set.chances == pytest.approx([3 / 4, 1 / 8, 1 / 8])
     assert {group[0][0] for group in data.dev_set.groups} == {"bob"}
-    with pytest.raises(UsageError, match=r"shares is \[1.0\]; it must be one number above 0 for each of 2 corpora"):
-        TalkingData(paths, shares=[1.0]).setup("fit")
+    with pytest.raises(UsageError, match=r"weights is \[1.0\]; it must be one number above 0 for each of 2 corpora"):
+        TalkingData(paths, weights=[1.0]).setup("fit")
 
 
 def _with_sound(file: Path, seconds: float) -> None:

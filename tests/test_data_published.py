@@ -51,13 +51,14 @@ def test_wsj0_mix_is_read_as_it_lies(tmp_path: Path) -> None:
     split = wsj0_mix(tmp_path)
     data = PublishedMixtures(split, sample_rate=8000)
     assert len(data) == 3
-    assert [data[n]["mixture"].shape[0] for n in range(4)] == [4000, 4800, 5600, 4000]
+    assert [tuple(data[n]["mixture"].shape) for n in range(4)] == [(1, 4000), (1, 4800), (1, 5600), (1, 4000)]
     item = data[1]
     assert item["name"] == "050a0501_1.24_22go0101_-1.24"
     assert torch.allclose(item["mixture"], item["sources"].sum(0), atol=1e-6)
     cut = PublishedMixtures(split, seconds=0.6, sample_rate=8000)[0]
-    assert cut["sources"].shape == (2, 4800)
-    assert not cut["mixture"][4000:].any()
+    assert cut["sources"].shape == (2, 1, 4800)
+    assert cut["labels"].tolist() == [-1, -1]
+    assert not cut["mixture"][:, 4000:].any()
 
 
 def test_training_on_a_tree_shuffles_and_cuts(tmp_path: Path) -> None:
@@ -88,11 +89,15 @@ def test_libri_mix_tree_and_table_agree(tmp_path: Path) -> None:
 
 
 def test_channels_of_a_mixture_are_kept(tmp_path: Path) -> None:
-    for folder in ("mix_both_reverb", "s1", "s2"):
-        write(tmp_path / folder / "a.wav", np.random.default_rng(0).standard_normal((800, 2)) * 0.1)
-    item = PublishedMixtures(tmp_path, sample_rate=8000)[0]
+    for folder, channels in (("mix_both_reverb", 2), ("s1", 2), ("s2", 2), ("s3", 1)):
+        write(tmp_path / folder / "a.wav", np.random.default_rng(0).standard_normal((800, channels)) * 0.1)
+    item = PublishedMixtures(tmp_path, sources=["s1", "s2"], sample_rate=8000)[0]
     assert item["mixture"].shape == (2, 800)
-    assert item["sources"].shape == (2, 800)
+    assert item["sources"].shape == (2, 2, 800)
+    # Sources at one microphone are as they are published.
+    assert PublishedMixtures(tmp_path, sources=["s3"], sample_rate=8000)[0]["sources"].shape == (1, 1, 800)
+    with pytest.raises(InputError, match=r"s3/a.wav has 1 channels, the mixture 2 and .*s1/a.wav 2; sources have as"):
+        PublishedMixtures(tmp_path, sample_rate=8000)[0]
 
 
 def test_another_rate_or_length_is_one_message_with_the_file(tmp_path: Path) -> None:

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from data_factory import TONES, loudest_hz, make_corpus
+from data_factory import TONES, loudest_hz, make_corpus, speech
 from torch.utils.data import DataLoader
 
-from avsep.data.lip_augment import Faces
-from avsep.data.mixtures import Recipe
+from avsep.data.casts import Stems
+from avsep.data.cues import Enrolment, Lips
+from avsep.data.recipe import Recipe
 from avsep.data.shards import StreamedMixtures
-from avsep.errors import InputError
+from avsep.errors import InputError, UsageError
 from preprocessing.make_shards import main
 
 
@@ -36,15 +37,17 @@ def test_a_shard_is_a_plain_tar(shards: Path) -> None:
 
 
 def test_items_are_mixtures_of_the_corpus(shards: Path) -> None:
-    recipe = Recipe(seconds=0.5, faces=Faces(2, 0, 0))
-    items = list(StreamedMixtures(str(shards), recipe, items=5, pool=6))
+    recipe, speakers = speech(None, 0.5, cues=[Lips(2, 0, 0)]), str(shards / "train-speakers.txt")
+    data = StreamedMixtures(str(shards), recipe, items=5, pool=6, speakers=speakers)
+    assert data.names == sorted(TONES)
+    items = list(data)
     assert len(items) == 5
     for item in items:
-        assert item["sources"].shape == (2, 8000)
+        assert item["sources"].shape == (2, 1, 8000)
         assert item["lips"].shape == (2, 13, 96, 96)
         assert torch.allclose(item["mixture"], item["sources"].sum(0), atol=1e-6)
-        for source in item["sources"].numpy():
-            assert min(abs(loudest_hz(source) - hz) for hz in TONES.values()) < 5
+        for source, label in zip(item["sources"].numpy(), item["labels"], strict=True):
+            assert loudest_hz(source[0]) == pytest.approx(TONES[data.names[label]], abs=5)
         steps = item["lips"][:, :, 0, 0].mul(255).round().diff(dim=1)
         assert (steps == 1).all()
 
@@ -53,9 +56,7 @@ def test_the_same_seed_streams_the_same_and_epochs_differ(shards: Path) -> None:
     def epoch(data: StreamedMixtures) -> list:
         return [item["mixture"] for item in data]
 
-    first, again, other = (
-        StreamedMixtures(str(shards), Recipe(seconds=0.2), items=4, pool=6, seed=s) for s in (1, 1, 2)
-    )
+    first, again, other = (StreamedMixtures(str(shards), speech(None, 0.2), items=4, pool=6, seed=s) for s in (1, 1, 2))
     a, b, c = epoch(first), epoch(again), epoch(other)
     assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
     assert not any(torch.equal(x, y) for x, y in zip(a, c, strict=True))
@@ -63,7 +64,7 @@ def test_the_same_seed_streams_the_same_and_epochs_differ(shards: Path) -> None:
 
 
 def test_workers_share_the_shards(shards: Path) -> None:
-    data = StreamedMixtures(str(shards / "train-{000000..000001}.tar"), Recipe(seconds=0.2), items=4, pool=4)
+    data = StreamedMixtures(str(shards / "train-{000000..000001}.tar"), speech(None, 0.2), items=4, pool=4)
     batches = list(DataLoader(data, 2, num_workers=2))
     assert sorted(name for batch in batches for name in batch["name"]) == ["0/0/0", "0/0/1", "0/1/0", "0/1/1"]
 
@@ -71,7 +72,7 @@ def test_workers_share_the_shards(shards: Path) -> None:
 @pytest.mark.parametrize(("workers", "had"), [(0, 3), (1, 1), (2, 1), (2, 2), (2, 5)])
 def test_a_stream_goes_on_in_the_middle_of_an_epoch(shards: Path, workers: int, had: int) -> None:
     def epochs(had: int) -> list[list[str]]:
-        data = StreamedMixtures(str(shards), Recipe(seconds=0.2), items=14, pool=4, seed=3)
+        data = StreamedMixtures(str(shards), speech(None, 0.2), items=14, pool=4, seed=3)
         assert data.epoch_batches(2, workers) == 6 + (workers < 2)
         data.go_on(0, had, 2)
         loader = DataLoader(data, 2, num_workers=workers, drop_last=True, persistent_workers=workers > 0)
@@ -82,9 +83,31 @@ def test_a_stream_goes_on_in_the_middle_of_an_epoch(shards: Path, workers: int, 
     assert rest == [whole[0][had:], whole[1]]
 
 
+def test_a_stream_enrols_and_without_names_has_no_labels(shards: Path) -> None:
+    data = StreamedMixtures(str(shards), speech(None, 0.2, cues=[Enrolment(0.3)]), items=3, pool=8)
+    for item in data:
+        assert item["labels"].tolist() == [-1, -1]
+        for enrolled, source in zip(item["enrolment"].numpy(), item["sources"].numpy(), strict=True):
+            assert loudest_hz(enrolled) == pytest.approx(loudest_hz(source[0]), abs=9)
+
+
+def test_two_loops_over_one_stream_do_not_disturb_each_other(shards: Path) -> None:
+    one, other = (StreamedMixtures(str(shards), speech(None, 0.2), items=4, pool=6, seed=1) for _ in range(2))
+    after = zip(list(one), list(one), strict=True)
+    beside = zip(iter(other), iter(other), strict=True)
+    for pair, same in zip(after, beside, strict=True):
+        assert all(torch.equal(a["mixture"], b["mixture"]) for a, b in zip(pair, same, strict=True))
+
+
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_streams_that_cannot_be_are_named(shards: Path, tmp_path: Path) -> None:
-    recipe = Recipe(seconds=0.2)
+    recipe = speech(None, 0.2)
+    with pytest.raises(UsageError, match=r"the cast of a stream must be Speakers or SoundEvents, not Stems"):
+        StreamedMixtures(str(shards), Recipe(Stems("none", ["bass"])))
+    with pytest.raises(UsageError, match=r"Speakers: draws from 'some', but its sounds come from shards"):
+        StreamedMixtures(str(shards), speech("some"))
+    with pytest.raises(InputError, match=r"gone.txt: no such list of speakers"):
+        StreamedMixtures(str(shards), recipe, speakers=str(tmp_path / "gone.txt"))
     with pytest.raises(InputError, match=r"2 shards for 3 readers.*--utterances"):
         list(DataLoader(StreamedMixtures(str(shards), recipe), 1, num_workers=3))
     with pytest.raises(InputError, match=r"no .tar files in it.*preprocessing.make_shards"):

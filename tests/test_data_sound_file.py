@@ -191,7 +191,7 @@ def test_packing_shards_and_mixtures(corpus: Path, tmp_path: Path) -> None:
     assert len(specs) == 20
     for spec in specs:
         _, sources = render(spec)
-        assert sources.any(axis=1).all()
+        assert sources.any(axis=-1).all()
 
 
 def test_listing_and_measuring(jumpy: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from corpus_factory import fails, skipped, specs_by_id, write_sound
 
 from avsep.data.lists import FixedMixtures, read_list, render
 from avsep.data.manifest import Utterance, read_manifest, write_manifest
+from avsep.errors import InputError
 from preprocessing.make_mixtures import Recipe, draw, main, place
 
 ONE = ["--workers", "1"]
@@ -87,6 +88,33 @@ def test_faces_are_seen_and_lips_belong_to_the_sound(tmp_path: Path) -> None:
         lips = items[number]["lips"]
         first = [round(part.start_seconds * 25) - 2 for part in spec.parts]
         assert np.allclose(np.asarray(lips)[:, 20, 0, 0] * 255, [f + 20 for f in first], atol=1e-3)
+
+
+def test_another_utterance_enrols_each_speaker(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest, out = corpus(tmp_path / "in"), tmp_path / "out"
+    arguments = [str(manifest), str(out), "--counts", "0,12,0", *ONE]
+    assert main([*arguments, "--enrolment"]) == 0
+    speakers = {row.audio.resolve(): row.speaker for row in read_manifest(manifest)}
+    items = FixedMixtures(out / "dev.tsv", enrolment_seconds=4.0)
+    for spec in items.specs:
+        for part in spec.voices:
+            assert part.enrolment is not None
+            assert part.enrolment.resolve() != part.audio.resolve()
+            assert speakers[part.enrolment.resolve()] == part.speaker
+    first = items[0]["enrolment"].numpy()
+    assert first.shape == (2, 64_000)
+    # Utterances shorter than 4 s begin again.
+    length = int(soundfile.info(items.specs[0].voices[0].enrolment).duration * 16_000)
+    assert np.array_equal(first[0, : 64_000 - length], first[0, length:])
+    assert "made with other options" in fails(main, capsys, *arguments)
+    assert main([*arguments, "--overwrite"]) == 0
+    with pytest.raises(InputError, match=r"mixture dev_000000: no enrolment for .*wav; a model of enrolment needs all"):
+        FixedMixtures(out / "dev.tsv", enrolment_seconds=4.0)
+    few = tmp_path / "few.tsv"
+    rows = manifest.read_text().splitlines()
+    few.write_text("\n".join(line.replace("\tdev_", "\tin/dev_") for line in rows[:3]) + "\n")
+    message = fails(main, capsys, few, tmp_path / "other", "--counts", "0,1,0", "--enrolment")
+    assert "utterances, two or more each, of 2 s or more by 1 speaker(s); 2 are needed" in message
 
 
 def test_three_speakers_with_noise(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Where the voices of a mixture come from: the utterances of a corpus, by speaker."""
+"""Where the sources of a mixture come from: the utterances of a corpus, by speaker, or its sounds, by class."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import numpy as np
 from scipy.signal import resample_poly
 
+from avsep.data.item import NO_LABEL
 from avsep.data.manifest import read_manifest
-from avsep.data.sound import pictures_in, read_lips, read_sound
+from avsep.data.sound import pictures_in, read_channels, read_lips
 from avsep.errors import InputError, UsageError
 from avsep.signals import FRAME_RATE, LIP_SIZE, SAMPLE_RATE
 
 
 class Clip(NamedTuple):
-    """A stretch of one speaker. sound: (time,) float32. lips: (pictures, 96, 96) uint8 of the same time, or None."""
+    """A stretch of one source. sound: (channels, time) float32. lips: (pictures, 96, 96) uint8 of the same time, or
+    None. span: first sample that sounds and the one behind the last, where that is not the whole of it."""
 
     sound: np.ndarray
-    lips: np.ndarray | None
+    lips: np.ndarray | None = None
+    span: tuple[int, int] | None = None
 
 
 class Timed(Protocol):
@@ -33,65 +36,109 @@ class Timed(Protocol):
 Utterance = TypeVar("Utterance", bound=Timed)
 
 
-class Voices(Generic[Utterance]):
-    """What a mixture draws from: speakers (`names`, in alphabetical order), and stretches of their utterances.
+class SourcePool(Generic[Utterance]):
+    """What a mixture draws from: speakers or classes (`names`, in alphabetical order), and stretches of their
+    utterances.
 
-    chances: of each name to be drawn first, summing to 1; None where all have the same.
+    chances: of each name to be drawn first, summing to 1; None where all have the same. channels: of the sound drawn.
     """
 
     entries: dict[str, list[Utterance]]
     names: list[str]
     chances: np.ndarray | None = None
     sample_rate: int
+    channels: int = 1
+
+    def label(self, name: str) -> int:
+        """The number of a name; -1 for one that has none."""
+        raise NotImplementedError
 
     def sound(self, entry: Utterance, offset: int, count: int) -> np.ndarray:
-        """(count,) float32 from sample `offset` of an utterance."""
+        """(channels, count) float32 from sample `offset` of an utterance."""
         raise NotImplementedError
 
     def lips(self, entry: Utterance, offset: int, pictures: int) -> np.ndarray:
         """(pictures, 96, 96) uint8 from the time of sample `offset` on."""
         raise NotImplementedError
 
-    def draw(self, rng: np.random.Generator, name: str, length: int, faces: bool = False) -> Clip:
+    def draw_names(self, rng: np.random.Generator, count: int) -> list[str]:
+        """Different names."""
+        numbers = rng.choice(len(self.names), count, replace=False, p=self.chances)
+        return [self.names[number] for number in numbers]
+
+    def draw_entry(self, rng: np.random.Generator, name: str, without: Utterance | None = None) -> Utterance:
+        """An utterance of one speaker, another one than `without`."""
+        entries = self.entries[name]
+        if without is not None:
+            entries = [entry for entry in entries if entry is not without]
+        return entries[rng.integers(len(entries))]
+
+    def draw(
+        self,
+        rng: np.random.Generator,
+        name: str,
+        length: int,
+        faces: bool = False,
+        without: Utterance | None = None,
+    ) -> Clip:
         """A random stretch of `length` samples of one speaker; utterances that are shorter follow each other in random
-        order. With faces, lips of the same time; both start on a picture of the grid."""
+        order. With faces, lips of the same time; both start on a picture of the grid. without: not of this one."""
         hop = self.sample_rate // FRAME_RATE if faces else 1
         pieces: list[np.ndarray] = []
         lips: list[np.ndarray] = []
         missing = length
         while missing > 0:
-            entry = self.entries[name][rng.integers(len(self.entries[name]))]
-            size = max(hop, int(entry.seconds * self.sample_rate) // hop * hop)
+            entry = self.draw_entry(rng, name, without)
+            size = max(hop, self.samples(entry) // hop * hop)
             offset = hop * int(rng.integers((size - missing) // hop + 1)) if size > missing else 0
             count = min(missing, size - offset)
             pieces.append(self.sound(entry, offset, count))
             if faces:
                 lips.append(self.lips(entry, offset, pictures_in(count, self.sample_rate)))
             missing -= count
-        return Clip(np.concatenate(pieces), np.concatenate(lips) if faces else None)
+        return Clip(np.concatenate(pieces, axis=-1), np.concatenate(lips) if faces else None)
+
+    def draw_event(self, rng: np.random.Generator, name: str, length: int, without: Utterance | None = None) -> Clip:
+        """One recording, silence before and after it: at a random place where it is shorter than `length` samples, a
+        random stretch of it where it is longer."""
+        entry = self.draw_entry(rng, name, without)
+        size = max(1, self.samples(entry))
+        if size >= length:
+            return Clip(self.sound(entry, int(rng.integers(size - length + 1)), length))
+        begin = int(rng.integers(length - size + 1))
+        sound = np.zeros((self.channels, length), np.float32)
+        sound[:, begin : begin + size] = self.sound(entry, 0, size)
+        return Clip(sound, span=(begin, begin + size))
+
+    def samples(self, entry: Utterance) -> int:
+        """Length of an utterance."""
+        return int(entry.seconds * self.sample_rate)
 
 
 class Entry(NamedTuple):
-    """One utterance. start: None for a sound file, the first sample for a packed array. row: where it is listed."""
+    """One utterance. start: None for a sound file, the first sample for a packed array. row: where it is listed.
+    id: its name there, "" where it has none."""
 
     file: Path
     start: int | None
     lip_file: Path | None
     seconds: float
     row: str
+    id: str = ""
 
 
-class Corpus(Voices[Entry]):
+class Corpus(SourcePool[Entry]):
     """The utterances of one split, read from their files or from a packed array.
 
     path: manifest.tsv of a module of preprocessing/ (or its folder), or the folder that preprocessing.pack_audio wrote
     (SPLIT.npy and SPLIT.tsv, which is quicker: no decoding); several of them are joined. split: "train", "dev" or
     "test"; speakers: only these. faces: only utterances with lips. sample_rate: of the sound that is drawn, in Hz.
-    shares: how often each of several corpora is drawn from, relative to each other; its speakers all the same within
-    it. By default all speakers are drawn the same.
+    weights: how often each of several corpora is drawn from, relative to each other; its speakers all the same within
+    it. By default all speakers are drawn the same. channels: 1 for the mean of those of a file; packed arrays have no
+    more. least: only speakers with so many utterances.
 
     Raises InputError that names the manifest (and its row) for files that are gone and for an empty split, UsageError
-    for shares that do not fit the corpora.
+    for weights that do not fit the corpora.
     """
 
     def __init__(
@@ -101,9 +148,11 @@ class Corpus(Voices[Entry]):
         speakers: Sequence[str] | None = None,
         faces: bool = False,
         sample_rate: int = SAMPLE_RATE,
-        shares: Sequence[float] | None = None,
+        weights: Sequence[float] | None = None,
+        channels: int = 1,
+        least: int = 1,
     ) -> None:
-        self.sample_rate = sample_rate
+        self.sample_rate, self.channels = sample_rate, channels
         self.entries: dict[str, list[Entry]] = {}
         self._arrays: dict[Path, np.ndarray] = {}
         paths = [path] if isinstance(path, str | Path) else list(path)
@@ -114,28 +163,37 @@ class Corpus(Voices[Entry]):
             for speaker, entry in found:
                 if (speakers is None or speaker in speakers) and not (faces and entry.lip_file is None):
                     self.entries.setdefault(prefix + speaker, []).append(entry)
-        self.names = sorted(self.entries)
+        self.names = sorted(name for name, entries in self.entries.items() if len(entries) >= least)
+        where = ", ".join(map(str, paths))
         if not self.names:
             what = "utterances with lips" if faces else "utterances"
             whose = "" if speakers is None else f" of the speakers {', '.join(speakers)}"
-            raise InputError(f"{', '.join(map(str, paths))}: no {what}{whose} in split {split!r}")
-        if shares is not None:
-            self.chances = self._chances(paths, shares)
+            few = f"; no speaker has {least} utterances" if self.entries else ""
+            raise InputError(f"{where}: no {what}{whose} in split {split!r}{few}")
+        if channels > 1 and any(entry.start is not None for entries in self.entries.values() for entry in entries):
+            raise InputError(f"{where}: packed sound has 1 channel, but channels is {channels}. Give the manifest")
+        self._numbers = {name: number for number, name in enumerate(self.names)}
+        if weights is not None:
+            self.chances = self._chances(paths, weights)
 
-    def _chances(self, paths: Sequence[str | Path], shares: Sequence[float]) -> np.ndarray:
-        if len(shares) != len(paths) or min(shares) <= 0:
+    def _chances(self, paths: Sequence[str | Path], weights: Sequence[float]) -> np.ndarray:
+        if len(weights) != len(paths) or min(weights) <= 0:
             raise UsageError(
-                f"shares is {list(shares)}; it must be one number above 0 for each of {len(paths)} corpora"
+                f"weights is {list(weights)}; it must be one number above 0 for each of {len(paths)} corpora"
             )
         origin = np.array([int(name.split("/")[0]) if len(paths) > 1 else 0 for name in self.names])
-        chances = np.array(shares, float)[origin] / np.bincount(origin)[origin]
+        chances = np.array(weights, float)[origin] / np.bincount(origin)[origin]
         return chances / chances.sum()
+
+    def label(self, name: str) -> int:
+        return self._numbers.get(name, NO_LABEL)
 
     def sound(self, entry: Entry, offset: int, count: int) -> np.ndarray:
         if entry.start is not None:
-            return self._unpack(entry.file, entry.start, offset, count)
+            return self._unpack(entry.file, entry.start, offset, count)[None]
         try:
-            return read_sound(entry.file, offset / self.sample_rate, count, self.sample_rate, at_least=entry.seconds)
+            start = offset / self.sample_rate
+            return read_channels(entry.file, start, count, self.sample_rate, self.channels, at_least=entry.seconds)
         except InputError as error:
             raise InputError(f"{entry.row}: {error}") from error
 
@@ -172,7 +230,7 @@ def _utterances(path: Path, split: str) -> Iterator[tuple[str, Entry]]:
 def _listed(path: Path, split: str) -> Iterator[tuple[str, Entry]]:
     for row in read_manifest(path, split):
         if row.seconds > 0:
-            yield row.speaker, Entry(row.audio, None, row.lips, row.seconds, f"{path}, utterance {row.id}")
+            yield row.speaker, Entry(row.audio, None, row.lips, row.seconds, f"{path}, utterance {row.id}", row.id)
 
 
 def _packed(folder: Path, split: str) -> Iterator[tuple[str, Entry]]:
@@ -194,4 +252,4 @@ def _packed(folder: Path, split: str) -> Iterator[tuple[str, Entry]]:
                 raise InputError(f"{where}: ends at sample {start + length}, but {array} has {samples}")
             if length > 0:
                 lips = folder / row["lips"] if row.get("lips") else None
-                yield speaker, Entry(array, start, lips, length / SAMPLE_RATE, where)
+                yield speaker, Entry(array, start, lips, length / SAMPLE_RATE, where, row.get("id") or "")

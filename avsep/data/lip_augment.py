@@ -1,7 +1,7 @@
 """What happens to the pictures of a mouth: each change a small class with its ranges.
 
 Pictures are (pictures, height, width) uint8, and stay that to the end: a picture is then warped in microseconds.
-`share` is the share of faces a change happens to; ranges are (lowest, highest), drawn evenly. Black means no face.
+`p` is the probability of a change, drawn for each face; ranges are (lowest, highest), drawn evenly. Black: no face.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from avsep.data.augment import Range, check
+from avsep.data.ranges import Range, check
 from avsep.errors import UsageError
 
 
@@ -28,13 +28,13 @@ class LipAugment:
 class Flip(LipAugment):
     """Left becomes right."""
 
-    share: float = 0.5
+    p: float = 0.5
 
     def __post_init__(self) -> None:
         check(self)
 
     def __call__(self, lips: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        return lips[:, :, ::-1] if rng.random() < self.share else lips
+        return lips[:, :, ::-1] if rng.random() < self.p else lips
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Warp(LipAugment):
     that is turned away. shift and drift (over the whole item): shares of the picture's side, in any direction.
     """
 
-    share: float = 1.0
+    p: float = 1.0
     degrees: float = 10.0
     scale: Range = (0.87, 1.05)
     squeeze: Range = (1.0, 1.0)
@@ -73,7 +73,7 @@ class Warp(LipAugment):
         check(self, (0.1, 10.0), "scale", "squeeze")
 
     def __call__(self, lips: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        if rng.random() >= self.share:
+        if rng.random() >= self.p:
             return lips
         pictures, height, width = lips.shape
         angle = np.deg2rad(rng.uniform(-self.degrees, self.degrees))
@@ -102,7 +102,7 @@ class Warp(LipAugment):
 class Brightness(LipAugment):
     """Gamma, contrast around the middle gray, and light; `slope` is light that grows from one side to the other."""
 
-    share: float = 1.0
+    p: float = 1.0
     gamma: Range = (0.6, 1.6)
     contrast: Range = (0.6, 1.4)
     light: Range = (-0.15, 0.15)
@@ -112,7 +112,7 @@ class Brightness(LipAugment):
         check(self, (0.01, 100.0), "gamma", "contrast")
 
     def __call__(self, lips: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        if rng.random() >= self.share:
+        if rng.random() >= self.p:
             return lips
         gamma, contrast, light, slope = (rng.uniform(*r) for r in (self.gamma, self.contrast, self.light, self.slope))
         table = ((np.arange(256) / 255) ** gamma - 0.5) * contrast + 0.5 + light
@@ -129,14 +129,14 @@ class Brightness(LipAugment):
 class Blur(LipAugment):
     """Few pixels: scaled down by `factor` and up again, as a face far from the camera is."""
 
-    share: float = 0.4
+    p: float = 0.4
     factor: Range = (0.25, 0.8)
 
     def __post_init__(self) -> None:
         check(self, (0.02, 1.0), "factor")
 
     def __call__(self, lips: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        if rng.random() >= self.share:
+        if rng.random() >= self.p:
             return lips
         factor, size = rng.uniform(*self.factor), (lips.shape[2], lips.shape[1])
         small = (max(1, round(factor * size[0])), max(1, round(factor * size[1])))
@@ -151,14 +151,14 @@ class Blur(LipAugment):
 class Grain(LipAugment):
     """Noise of a camera in little light: deviation in gray levels of 0..1."""
 
-    share: float = 0.3
+    p: float = 0.3
     deviation: Range = (0.0, 0.05)
 
     def __post_init__(self) -> None:
         check(self, (0.0, 1.0), "deviation")
 
     def __call__(self, lips: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        if rng.random() >= self.share:
+        if rng.random() >= self.p:
             return lips
         deviation = 255 * rng.uniform(*self.deviation)
         # A sheet of noise, moved for each picture: drawing all of it costs more than the rest together.
@@ -175,7 +175,7 @@ class Occlusion(LipAugment):
     side: its sides, as shares of the picture's. seconds: how long, at 25 pictures a second.
     """
 
-    share: float = 0.2
+    p: float = 0.2
     side: Range = (0.1, 0.5)
     seconds: Range = (0.2, 4.0)
 
@@ -184,7 +184,7 @@ class Occlusion(LipAugment):
         check(self, (0.0, 3600.0), "seconds")
 
     def __call__(self, lips: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        if rng.random() >= self.share:
+        if rng.random() >= self.p:
             return lips
         pictures, height, width = lips.shape
         h, w = (max(1, round(side * rng.uniform(*self.side))) for side in (height, width))
@@ -198,9 +198,9 @@ class Occlusion(LipAugment):
 
 @dataclass(frozen=True)
 class SpanDropout(LipAugment):
-    """The face is lost for a while: black, or the last picture stands still in a share `frozen` of the spans."""
+    """The face is lost for a while: black, or, with probability `frozen`, the last picture stands still."""
 
-    share: float = 0.3
+    p: float = 0.3
     spans: tuple[int, int] = (1, 3)
     seconds: Range = (0.1, 1.0)
     frozen: float = 0.3
@@ -211,7 +211,7 @@ class SpanDropout(LipAugment):
             raise UsageError(f"SpanDropout: frozen is {self.frozen}; it must lie in 0 to 1")
 
     def __call__(self, lips: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        if rng.random() >= self.share:
+        if rng.random() >= self.p:
             return lips
         out = lips.copy()
         for _ in range(rng.integers(self.spans[0], self.spans[1] + 1)):
@@ -224,14 +224,14 @@ class SpanDropout(LipAugment):
 class SyncJitter(LipAugment):
     """Sound and picture are rarely in step to the frame: moved by up to `frames` either way."""
 
-    share: float = 1.0
+    p: float = 1.0
     frames: int = 2
 
     def __post_init__(self) -> None:
         check(self, (0, 25), "frames")
 
     def __call__(self, lips: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        if rng.random() >= self.share:
+        if rng.random() >= self.p:
             return lips
         move = int(rng.integers(-self.frames, self.frames + 1))
         return lips[np.clip(np.arange(len(lips)) + move, 0, len(lips) - 1)]
@@ -242,35 +242,6 @@ def span(pictures: int, seconds: Range, rng: np.random.Generator) -> tuple[int, 
     count = min(pictures, max(1, round(25 * rng.uniform(*seconds))))
     begin = int(rng.integers(0, pictures - count + 1))
     return begin, begin + count
-
-
-@dataclass(frozen=True)
-class Faces:
-    """Which faces an item shows, and what they have to do with the sound.
-
-    shown: number of faces; voices beyond are of people out of the picture. silent: share of faces whose voice is taken
-    out of the mixture, absent: share that is not to be seen (black) while the voice goes on unseen. The target of both
-    is zero. still: share of the silences, whole or partial, in which the face stands still as a listener's does; in
-    the others the mouth goes on moving without a sound.
-    """
-
-    shown: int = 2
-    silent: float = 0.1
-    absent: float = 0.05
-    still: float = 0.7
-
-    def __post_init__(self) -> None:
-        check(self, (0.0, 1.0), "silent", "absent", "still")
-        if self.shown < 1:
-            raise UsageError(f"Faces: shown is {self.shown}; it must be 1 or more")
-
-    def rest(self, lips: np.ndarray, loud: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Lips (pictures, h, w) that stand still where `loud` (pictures,) is False, in a share `still` of faces."""
-        if loud.all() or rng.random() >= self.still:
-            return lips
-        # Each silent picture becomes the last loud one before it; at the start, the first picture.
-        last = np.maximum.accumulate(np.where(loud, np.arange(len(lips)), 0))
-        return lips[last]
 
 
 def apply(changes: Sequence[LipAugment], lips: np.ndarray, rng: np.random.Generator) -> np.ndarray:

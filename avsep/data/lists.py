@@ -14,24 +14,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 
-from avsep.data.sound import pictures_in, read_lips, read_sound
+from avsep.data.item import Item, make_item
+from avsep.data.sound import pictures_in, read_channels, read_lips, read_repeated
 from avsep.data.sound_file import sound_seconds
 from avsep.errors import InputError
 from avsep.signals import FRAME_RATE, SAMPLE_RATE
 from avsep.storage.files import path_from, write_lines
 
 COLUMNS = ("mixture", "seconds", "role", "speaker", "audio", "lips", "start_seconds", "gain")
+OPTIONAL = ("enrolment",)
+"""Columns that a list may have besides."""
 ROLES = ("voice", "noise")
 
 
 @dataclass(frozen=True)
 class Part:
     """One sound of a mixture. role: "voice" (a source to be estimated) or "noise". start_seconds: place in `audio` that
-    falls on the mixture's start; below zero, the sound begins that much later. gain: linear factor."""
+    falls on the mixture's start; below zero, the sound begins that much later. gain: linear factor. enrolment: another
+    utterance of the speaker, or None."""
 
     audio: Path
     lips: Path | None
@@ -39,6 +41,7 @@ class Part:
     role: str
     start_seconds: float
     gain: float
+    enrolment: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -56,15 +59,18 @@ class MixtureSpec:
 
 def write_list(path: Path, specs: Iterable[MixtureSpec]) -> None:
     """Write a list, paths relative to its folder; whole or not at all."""
-    lines = ["\t".join(COLUMNS)]
+    specs = list(specs)
+    enrolled = any(part.enrolment is not None for spec in specs for part in spec.parts)
+    lines = ["\t".join(COLUMNS + OPTIONAL if enrolled else COLUMNS)]
     for spec in specs:
         for part in spec.parts:
-            audio, lips = ("" if p is None else path_from(path.parent, p) for p in (part.audio, part.lips))
+            audio, lips, enrolment = (
+                "" if p is None else path_from(path.parent, p) for p in (part.audio, part.lips, part.enrolment)
+            )
             # repr of a float reads back as the same float: a list that is read and written does not drift.
             numbers = repr(float(part.start_seconds)), repr(float(part.gain))
-            lines.append(
-                "\t".join((spec.id, repr(float(spec.seconds)), part.role, part.speaker, audio, lips, *numbers))
-            )
+            row = (spec.id, repr(float(spec.seconds)), part.role, part.speaker, audio, lips, *numbers)
+            lines.append("\t".join((*row, enrolment) if enrolled else row))
     write_lines(path, lines)
 
 
@@ -104,7 +110,8 @@ def read_list(path: Path | str) -> list[MixtureSpec]:
 
 def _part(path: Path, where: str, row: dict[str, str]) -> tuple[float, Part]:
     if None in row or None in row.values():
-        raise InputError(f"{where}: not {len(COLUMNS)} columns. They are {', '.join(COLUMNS)}, tab-separated")
+        columns = [name for name in row if name]
+        raise InputError(f"{where}: not {len(columns)} columns. They are {', '.join(columns)}, tab-separated")
     if row["role"] not in ROLES:
         raise InputError(f"{where}: role is {row['role']!r}; it must be one of {', '.join(ROLES)}")
     numbers = {}
@@ -119,27 +126,30 @@ def _part(path: Path, where: str, row: dict[str, str]) -> tuple[float, Part]:
         raise InputError(f"{where}: seconds is {row['seconds']}; a mixture is longer than 0 s")
     if not row["audio"]:
         raise InputError(f"{where}: audio is empty; every part needs a sound file")
-    files = {name: path.parent / row[name] if row[name] else None for name in ("audio", "lips")}
+    names = ("audio", "lips", "enrolment")
+    files = {name: path.parent / row[name] if row.get(name) else None for name in names}
     for name, file in files.items():
         if file is not None and not file.is_file():
             raise InputError(f"{where}: {name} is {file}, which is not there. Make the corpus again, or remove the row")
     assert files["audio"] is not None
-    return numbers["seconds"], Part(
-        files["audio"], files["lips"], row["speaker"], row["role"], numbers["start_seconds"], numbers["gain"]
-    )
+    start, gain = numbers["start_seconds"], numbers["gain"]
+    part = Part(files["audio"], files["lips"], row["speaker"], row["role"], start, gain, files["enrolment"])
+    return numbers["seconds"], part
 
 
-def render(spec: MixtureSpec, sample_rate: int = SAMPLE_RATE) -> tuple[np.ndarray, np.ndarray]:
-    """The mixture (time,) and its sources (voices, time), float32 at `sample_rate`, in the order of the parts.
+def render(spec: MixtureSpec, sample_rate: int = SAMPLE_RATE, channels: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """The mixture (channels, time) and its sources (voices, channels, time), float32 at `sample_rate`, in the order of
+    the parts. channels: 1 for the mean of those of a file.
 
     Raises InputError for a part that cannot be read or starts behind its file's end.
     """
     length = round(spec.seconds * sample_rate)
-    mixture = np.zeros(length, np.float32)
+    mixture = np.zeros((channels, length), np.float32)
     sources = []
     for part in spec.parts:
         try:
-            sound = read_sound(part.audio, part.start_seconds, length, sample_rate) * np.float32(part.gain)
+            sound = read_channels(part.audio, part.start_seconds, length, sample_rate, channels)
+            sound = sound * np.float32(part.gain)
         except InputError as error:
             raise InputError(f"mixture {spec.id}: {error}") from error
         if not sound.any() and part.start_seconds >= (end := sound_seconds(part.audio)):
@@ -166,8 +176,10 @@ class FixedMixtures(Dataset):
     """The mixtures of a list, as items of the loop; beyond the end of the list it begins again.
 
     mixtures: file of a list, or the mixtures themselves. seconds: cut or pad each to this length, so that they fit into
-    one batch; None keeps each as it is. faces: add the lips of the voices; every voice then needs some. seed: to train
-    on a list: its mixtures come in another order every epoch and are cut at random places; None for neither.
+    one batch; None keeps each as it is. faces: add the cue lips; every voice then needs some. seed: to train on a list:
+    its mixtures come in another order every epoch and are cut at random places; None for neither. channels: of the
+    sound that is kept; 1 for the mean of those of a file. enrolment_seconds: length of the cue enrolment, which is then
+    added; every voice needs one. Labels number the speakers (or classes) of the list.
     """
 
     def __init__(
@@ -177,35 +189,40 @@ class FixedMixtures(Dataset):
         faces: bool = False,
         sample_rate: int = SAMPLE_RATE,
         seed: int | None = None,
+        channels: int = 1,
+        enrolment_seconds: float | None = None,
     ) -> None:
         self.specs = read_list(mixtures) if isinstance(mixtures, str | Path) else list(mixtures)
         self.seed = seed
-        self.seconds, self.faces, self.sample_rate = seconds, faces, sample_rate
-        if faces:
-            for spec in self.specs:
+        self.seconds, self.faces, self.sample_rate, self.channels = seconds, faces, sample_rate, channels
+        self.names = sorted({part.speaker for spec in self.specs for part in spec.voices})
+        self._numbers = {name: number for number, name in enumerate(self.names)}
+        self.enrolment_seconds = enrolment_seconds
+        for cue, wanted in (("lips", faces), ("enrolment", enrolment_seconds is not None)):
+            for spec in self.specs if wanted else ():
                 for part in spec.voices:
-                    if part.lips is None:
-                        raise InputError(f"mixture {spec.id}: no lips for {part.audio}; a model of lips needs all")
+                    if getattr(part, cue) is None:
+                        raise InputError(f"mixture {spec.id}: no {cue} for {part.audio}; a model of {cue} needs all")
 
     def __len__(self) -> int:
         return len(self.specs)
 
-    def __getitem__(self, index: int) -> dict[str, Tensor | str]:
-        """mixture (time,), sources (voices, time), name and, with faces, lips (voices, pictures, 96, 96) in 0..1."""
+    def __getitem__(self, index: int) -> Item:
         spec = self.specs[index % len(self.specs) if self.seed is None else shuffled(index, len(self), self.seed)]
         if self.seconds is not None:
             spec = self._cut(spec, self.seconds, index)
-        mixture, sources = render(spec, self.sample_rate)
-        item: dict[str, Tensor | str] = {
-            "mixture": torch.from_numpy(mixture),
-            "sources": torch.from_numpy(sources),
-            "name": spec.id,
-        }
+        mixture, sources = render(spec, self.sample_rate, self.channels)
+        cues = {}
         if self.faces:
-            count = pictures_in(len(mixture), self.sample_rate)
-            lips = np.stack([read_lips(p.lips, p.start_seconds, count) for p in spec.voices if p.lips is not None])
-            item["lips"] = torch.from_numpy(lips).float() / 255
-        return item
+            count = pictures_in(mixture.shape[-1], self.sample_rate)
+            cues["lips"] = np.stack(
+                [read_lips(p.lips, p.start_seconds, count) for p in spec.voices if p.lips is not None]
+            )
+        if self.enrolment_seconds is not None:
+            length = round(self.enrolment_seconds * self.sample_rate)
+            enrolled = [p.enrolment for p in spec.voices if p.enrolment is not None]
+            cues["enrolment"] = np.stack([read_repeated(file, length, self.sample_rate) for file in enrolled])
+        return make_item(spec.id, mixture, sources, [self._numbers[part.speaker] for part in spec.voices], cues)
 
     def _cut(self, spec: MixtureSpec, seconds: float, index: int) -> MixtureSpec:
         begin = 0.0

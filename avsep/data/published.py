@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 
+from avsep.data.item import NO_LABEL, Item, make_item
 from avsep.data.lists import shuffled
 from avsep.data.sound_file import SoundReader
 from avsep.errors import InputError
@@ -111,7 +110,8 @@ class PublishedMixtures(Dataset):
     path: the folder of a split (`read_tree`), or a table of LibriMix (`read_table`). seconds: cut or pad every mixture
     to this length; None keeps each as it is. sample_rate: what the model works at; files of another are refused, since
     the results of the literature hold for one rate. seed: to train: mixtures come in another order every epoch and are
-    cut at random places; None for neither. A mixture of several channels stays one; its sources are the first channel.
+    cut at random places; None for neither. Channels are kept; sources have as many as the mixture, or one each. Who the
+    sources are is not known: all labels are -1.
     """
 
     def __init__(
@@ -130,8 +130,7 @@ class PublishedMixtures(Dataset):
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, index: int) -> dict[str, Tensor | str]:
-        """mixture (time,) or (channels, time), sources (sources, time), name."""
+    def __getitem__(self, index: int) -> Item:
         row = self.files[index % len(self) if self.seed is None else shuffled(index, len(self), self.seed)]
         frames = self._frames(row)
         length = frames if self.seconds is None else round(self.seconds * self.sample_rate)
@@ -139,12 +138,14 @@ class PublishedMixtures(Dataset):
         if self.seed is not None and frames > length:
             begin = int(np.random.default_rng((self.seed, index)).integers(frames - length + 1))
         mixture = _read(row.mixture, begin, length)
-        sources = np.stack([_read(file, begin, length)[0] for file in row.sources])
-        return {
-            "mixture": torch.from_numpy(mixture if len(mixture) > 1 else mixture[0]),
-            "sources": torch.from_numpy(sources),
-            "name": row.name,
-        }
+        sources = [_read(file, begin, length) for file in row.sources]
+        for file, source in zip(row.sources, sources, strict=True):
+            if len(source) not in (1, len(mixture)) or len(source) != len(sources[0]):
+                raise InputError(
+                    f"{row.where}: {file} has {len(source)} channels, the mixture {len(mixture)} and "
+                    f"{row.sources[0]} {len(sources[0])}; sources have as many as the mixture, or one each"
+                )
+        return make_item(row.name, mixture, np.stack(sources), [NO_LABEL] * len(sources), {})
 
     def _frames(self, row: Files) -> int:
         """Samples of a mixture. Raises InputError when it has another rate, or a source another rate or length."""

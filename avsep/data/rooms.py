@@ -1,46 +1,71 @@
-"""Rooms: the way from each mouth to each microphone, as impulse responses.
+"""Rooms: the way from each source to each microphone, as impulse responses.
 
 A bank of rooms is made once and drawn from for every item; simulating a room for each would cost more than the model.
+Simulated rooms are in avsep.data.image_rooms.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soundfile as sf
+from scipy import fft
 from scipy.signal import resample_poly
 
-from avsep.data.augment import Range, check, sound_files
+from avsep.data.filters import Filter
 from avsep.data.manifest import read_manifest
-from avsep.errors import InputError, UsageError
+from avsep.data.ranges import Range, check
+from avsep.errors import InputError
+from avsep.signals import SAMPLE_RATE
 
 PREROLL_SECONDS = 0.0005
-"""Kept before the direct sound: the ringing of a fractional delay, and what other microphones hear earlier."""
+"""Kept before the direct sound: the ringing of a fractional delay, and what reaches other microphones earlier."""
+
+
+@dataclass(frozen=True, eq=False)
+class Responses:
+    """Impulse responses of one room.
+
+    taps: (places, microphones, taps) float32, direct sound of the first microphone at the start. places (places, 3),
+    microphones (microphones, 3): positions in m from a corner of the floor, x along the length, z up; None where they
+    are not known.
+    """
+
+    taps: np.ndarray
+    places: np.ndarray | None = None
+    microphones: np.ndarray | None = None
+
+    def at(self, chosen: np.ndarray) -> Responses:
+        """Of these places only."""
+        return Responses(self.taps[chosen], None if self.places is None else self.places[chosen], self.microphones)
 
 
 class Rooms:
-    """Gives an item its room. share: of items that have one. early_seconds: with it, the target is what arrives within
-    that time of the direct sound (0.05 is usual); None: the whole reverberant voice is. microphones: channels."""
+    """Gives an item its room. p: probability of one. early_seconds: with it, the target is what arrives within that
+    time of the direct sound (0.05 is usual); None: the whole reverberant source is. microphones: channels.
+    positions: whether it tells those of sources and microphones."""
 
-    share: float
+    p: float
     early_seconds: float | None
     microphones: int
+    positions: bool = False
 
     def prepare(self, sources: int, sample_rate: int) -> None:
         """Make the bank, for up to so many sources in a room."""
 
-    def draw(self, rng: np.random.Generator, sources: int, sample_rate: int) -> np.ndarray | None:
-        """Responses (sources, microphones, taps) float32 of one room, direct sound first, or None."""
+    def draw(self, rng: np.random.Generator, sources: int, sample_rate: int) -> Responses | None:
+        """One room with as many places as sources, or None."""
         raise NotImplementedError
 
-    def early(self, responses: np.ndarray, sample_rate: int) -> np.ndarray:
+    def early(self, taps: np.ndarray, sample_rate: int) -> np.ndarray:
         """The part of responses (..., taps) that the target keeps: (..., fewer taps)."""
         if self.early_seconds is None:
-            return responses
-        return responses[..., : round((PREROLL_SECONDS + self.early_seconds) * sample_rate)]
+            return taps
+        return taps[..., : round((PREROLL_SECONDS + self.early_seconds) * sample_rate)]
 
 
 @dataclass
@@ -50,7 +75,7 @@ class DecayRooms(Rooms):
     t60: seconds to fall by 60 dB. late_db: energy of the noise against the direct sound.
     """
 
-    share: float = 0.6
+    p: float = 0.6
     t60: Range = (0.1, 0.6)
     late_db: Range = (-15.0, 0.0)
     early_seconds: float | None = None
@@ -59,12 +84,12 @@ class DecayRooms(Rooms):
     def __post_init__(self) -> None:
         check(self, (0.001, 10.0), "t60", "early_seconds")
 
-    def draw(self, rng: np.random.Generator, sources: int, sample_rate: int) -> np.ndarray | None:
-        taps = int(self.t60[1] * sample_rate)
-        out = np.zeros((sources, self.microphones, taps), np.float32)
-        for source in out:
-            # Each voice has its own: it stands elsewhere, and rooms without a share have some dry voices.
-            if rng.random() < self.share:
+    def draw(self, rng: np.random.Generator, sources: int, sample_rate: int) -> Responses | None:
+        length = int(self.t60[1] * sample_rate)
+        taps = np.zeros((sources, self.microphones, length), np.float32)
+        for source in taps:
+            # Each source has its own: it stands elsewhere, and some are dry.
+            if rng.random() < self.p:
                 t60 = rng.uniform(*self.t60)
                 time = np.arange(int(t60 * sample_rate), dtype=np.float32) / sample_rate
                 tail = rng.standard_normal((self.microphones, len(time)), dtype=np.float32)
@@ -72,126 +97,21 @@ class DecayRooms(Rooms):
                 tail *= 10 ** (rng.uniform(*self.late_db) / 20) / np.linalg.norm(tail, axis=-1, keepdims=True)
                 source[:, : len(time)] = tail
             source[:, 0] = 1.0
-        return out
+        return Responses(taps)
 
 
 class Bank(Rooms):
-    """Rooms that are kept: `responses` is a list of (places, microphones, taps)."""
+    """Rooms that are kept."""
 
-    responses: list[np.ndarray]
+    bank: list[Responses]
 
-    def draw(self, rng: np.random.Generator, sources: int, sample_rate: int) -> np.ndarray | None:
+    def draw(self, rng: np.random.Generator, sources: int, sample_rate: int) -> Responses | None:
         self.prepare(sources, sample_rate)
-        if rng.random() >= self.share:
+        if rng.random() >= self.p:
             return None
-        room = self.responses[rng.integers(len(self.responses))]
-        return room[rng.choice(len(room), sources, replace=len(room) < sources)]
-
-
-@dataclass
-class ImageRooms(Bank):
-    """Shoebox rooms by the image method (Allen and Berkley, 1979; pyroomacoustics).
-
-    Reflections up to `order` are exact; behind them the response goes on as noise of the same level that decays with
-    the room's T60 (Lehmann and Johansson, 2010), which costs a fiftieth of a full simulation.
-
-    rooms: size of the bank, drawn once from `seed`. length, width, height in m, t60 in s, distance of a mouth from the
-    microphones and `spacing` of microphones on a line in m.
-    """
-
-    share: float = 0.5
-    rooms: int = 100
-    length: Range = (3.0, 9.0)
-    width: Range = (2.5, 7.0)
-    height: Range = (2.4, 3.5)
-    t60: Range = (0.15, 0.7)
-    distance: Range = (0.3, 3.0)
-    early_seconds: float | None = None
-    microphones: int = 1
-    spacing: float = 0.05
-    order: int = 12
-    seed: int = 0
-    responses: list[np.ndarray] = field(default_factory=list, init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        check(self, (0.1, 100.0), "length", "width", "height", "t60", "distance")
-        check(self, (0.001, 10.0), "spacing", "early_seconds")
-        if min(self.rooms, self.order, self.microphones) < 1:
-            raise UsageError("ImageRooms: rooms, order and microphones must be 1 or more")
-
-    def prepare(self, sources: int, sample_rate: int) -> None:
-        if not self.responses:
-            rngs = np.random.default_rng(self.seed).spawn(self.rooms)
-            self.responses = [self.simulate(rng, sources, sample_rate) for rng in rngs]
-
-    def simulate(self, rng: np.random.Generator, sources: int, sample_rate: int) -> np.ndarray:
-        """One room: (sources, microphones, taps) float32."""
-        import pyroomacoustics as pra
-
-        size, absorption, t60 = self._room(rng)
-        middle = rng.uniform(0.3 * size, 0.7 * size)
-        middle[2] = rng.uniform(0.8, min(1.8, size[2] - 0.3))
-        angle = rng.uniform(0, np.pi)
-        offsets = (np.arange(self.microphones) - (self.microphones - 1) / 2) * self.spacing
-        array = middle[:, None] + np.outer([np.cos(angle), np.sin(angle), 0.0], offsets)
-        array = np.clip(array, 0.1, size[:, None] - 0.1)
-        room = pra.ShoeBox(size, fs=sample_rate, materials=pra.Material(absorption), max_order=self.order)
-        room.add_microphone_array(array)
-        for _ in range(sources):
-            room.add_source(self._mouth(rng, size, middle))
-        room.compute_rir()
-        # The images of order n + 1 come from at least n rooms away: until then the response is complete.
-        exact = self.order * float(size.min()) / 343.0
-        taps = int(max(0.6 * t60, self.early_seconds or 0.0) * sample_rate) + 1
-        out = np.zeros((sources, self.microphones, taps), np.float32)
-        for source in range(sources):
-            of = [np.asarray(room.rir[m][source]) for m in range(self.microphones)]
-            start = max(0, int(np.abs(of[0]).argmax()) - round(PREROLL_SECONDS * sample_rate))
-            # Up to here after the direct sound: it has come some way already.
-            cut = min(taps, max(round(0.02 * sample_rate), round(exact * sample_rate) - start))
-            for m, response in enumerate(of):
-                out[source, m] = lengthen(response[start : start + cut], cut, taps, t60 * sample_rate, rng)
-        return out / np.abs(out[:, :1]).max(axis=-1, keepdims=True)
-
-    def _room(self, rng: np.random.Generator) -> tuple[np.ndarray, float, float]:
-        import pyroomacoustics as pra
-
-        for _ in range(1000):
-            size = np.array([rng.uniform(*r) for r in (self.length, self.width, self.height)])
-            t60 = float(rng.uniform(*self.t60))
-            try:
-                absorption, _ = pra.inverse_sabine(t60, size)
-            except ValueError:
-                continue  # No wall swallows enough for so short a T60 in so large a room: draw again.
-            return size, float(absorption), t60
-        raise UsageError(f"ImageRooms: no room of these sizes has a T60 of {self.t60[0]} to {self.t60[1]} s; raise t60")
-
-    def _mouth(self, rng: np.random.Generator, size: np.ndarray, middle: np.ndarray) -> np.ndarray:
-        """A place at a drawn distance, 0.2 m or more from the walls; nearer where the room has no such place."""
-        place = middle
-        for attempt in range(100):
-            angle = rng.uniform(0, 2 * np.pi)
-            far = rng.uniform(self.distance[0], max(self.distance[0], self.distance[1] * (1 - attempt / 100)))
-            place = middle + far * np.array([np.cos(angle), np.sin(angle), 0.0])
-            place[2] = rng.uniform(1.0, min(1.8, size[2] - 0.3))
-            if (place > 0.2).all() and (place < size - 0.2).all():
-                return place
-        return np.clip(place, 0.2, size - 0.2)
-
-
-def lengthen(response: np.ndarray, cut: int, taps: int, t60: float, rng: np.random.Generator) -> np.ndarray:
-    """Continue a response (up to cut,) to (taps,) by noise of the level of its last quarter, falling with `t60` in
-    samples."""
-    out = np.zeros(taps, np.float32)
-    out[: len(response)] = response[:taps]
-    rest = taps - cut
-    quarter = response[3 * len(response) // 4 :]
-    if rest > 0 and len(quarter):
-        fall = np.log(1000) / t60
-        # The level in the middle of the quarter, carried on to the cut.
-        level = np.sqrt(np.mean(quarter**2)) * np.exp(-fall * len(quarter) / 2)
-        out[cut:] = level * rng.standard_normal(rest) * np.exp(-fall * np.arange(rest))
-    return out
+        room = self.bank[rng.integers(len(self.bank))]
+        places = len(room.taps)
+        return room.at(rng.choice(places, sources, replace=places < sources))
 
 
 @dataclass
@@ -203,28 +123,28 @@ class RecordedRooms(Bank):
     """
 
     path: str
-    share: float = 0.5
+    p: float = 0.5
     seconds: float = 0.7
     early_seconds: float | None = None
     microphones: int = 1
-    responses: list[np.ndarray] = field(default_factory=list, init=False, repr=False)
+    bank: list[Responses] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
         check(self, (0.001, 60.0), "seconds", "early_seconds")
 
     def prepare(self, sources: int, sample_rate: int) -> None:
-        if self.responses:
+        if self.bank:
             return
         if Path(self.path).is_file():
             files = [(row.speaker, row.audio) for row in read_manifest(self.path)]
         else:
-            files = [(str(file.parent), file) for file in sound_files(Path(self.path))]
+            files = [(str(file.parent), file) for file in _sound_files(Path(self.path))]
         if not files:
             raise InputError(f"{self.path}: no sound files in it. Give a folder or manifest of room responses")
         rooms: dict[str, list[np.ndarray]] = {}
         for room, file in files:
             rooms.setdefault(room, []).append(self._read(file, sample_rate))
-        self.responses = [np.stack(places) for places in rooms.values()]
+        self.bank = [Responses(np.stack(places)) for places in rooms.values()]
 
     def _read(self, file: Path, sample_rate: int) -> np.ndarray:
         """(microphones, taps)."""
@@ -246,3 +166,41 @@ class RecordedRooms(Bank):
         kept = response[:, start : start + taps]
         out[:, : kept.shape[1]] = kept / np.abs(response[0]).max()
         return out
+
+
+def _sound_files(path: Path) -> list[Path]:
+    """The sound files of a folder and what lies under it, in alphabetical order."""
+    suffixes = {f".{name.lower()}" for name in sf.available_formats()} | {".opus"}
+    return sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
+
+
+def apply_room(
+    x: np.ndarray,
+    filters: Sequence[Filter],
+    response: np.ndarray | None,
+    rng: np.random.Generator,
+    sample_rate: int = SAMPLE_RATE,
+    *more: np.ndarray,
+) -> list[np.ndarray]:
+    """Through filters and then each response, as products of one spectrum.
+
+    x: (channels, time), of one channel where there are responses (microphones, taps). Returns (microphones, time) for
+    each response; without any, one array shaped as x.
+    """
+    responses = [] if response is None else [response, *more]
+    if not responses and not filters:
+        return [x]
+    taps = max((r.shape[-1] for r in responses), default=0)
+    # Place for the echoes, so that the end does not come round to the start; filters ring for some milliseconds.
+    time = x.shape[-1]
+    size = fft.next_fast_len(time + max(taps, 2048), real=True)
+    spectrum = fft.rfft(x, size)
+    frequency = np.linspace(0, sample_rate / 2, spectrum.shape[-1], dtype=np.float32)
+    for one in filters:
+        gains = one.gains(frequency, rng)
+        if gains is not None:
+            spectrum *= gains
+    if not responses:
+        return [fft.irfft(spectrum, size)[:, :time]]
+    # As a function: numpy may swap the operands of an expression, which changes the last bit of a complex product.
+    return [fft.irfft(np.multiply(spectrum, fft.rfft(r, size)), size)[:, :time] for r in responses]

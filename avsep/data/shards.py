@@ -12,9 +12,10 @@ mixing it.
 
 from __future__ import annotations
 
+import copy
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,11 @@ import torch
 from scipy.signal import resample_poly
 from torch.utils.data import IterableDataset, get_worker_info
 
-from avsep.data.corpus import Voices
-from avsep.data.mixtures import Item, Recipe
-from avsep.errors import InputError
+from avsep.data.casts.base import PoolCast
+from avsep.data.corpus import SourcePool
+from avsep.data.item import NO_LABEL, Item
+from avsep.data.recipe import Recipe
+from avsep.errors import InputError, UsageError
 from avsep.signals import FRAME_RATE, LIP_SIZE
 
 
@@ -43,11 +46,12 @@ class Streamed:
     first: int = 0
 
 
-class Pool(Voices[Streamed]):
-    """The utterances at hand; a new one takes the place of the oldest."""
+class Pool(SourcePool[Streamed]):
+    """The utterances at hand; a new one takes the place of the oldest. numbers: labels of the speakers that have one.
+    least: only speakers with so many utterances are drawn from."""
 
-    def __init__(self, size: int, sample_rate: int) -> None:
-        self.size, self.sample_rate = size, sample_rate
+    def __init__(self, size: int, sample_rate: int, numbers: Mapping[str, int], least: int = 1) -> None:
+        self.size, self.sample_rate, self.numbers, self.least = size, sample_rate, numbers, least
         self.order: list[Streamed] = []
         self.entries: dict[str, list[Streamed]] = {}
         self.names: list[str] = []
@@ -60,10 +64,13 @@ class Pool(Voices[Streamed]):
             self.entries[oldest.speaker].remove(oldest)
             if not self.entries[oldest.speaker]:
                 del self.entries[oldest.speaker]
-        self.names = sorted(self.entries)
+        self.names = sorted(name for name, entries in self.entries.items() if len(entries) >= self.least)
+
+    def label(self, name: str) -> int:
+        return self.numbers.get(name, NO_LABEL)
 
     def sound(self, entry: Streamed, offset: int, count: int) -> np.ndarray:
-        return entry.samples[offset : offset + count] * np.float32(1 / 32768)
+        return entry.samples[None, offset : offset + count] * np.float32(1 / 32768)
 
     def lips(self, entry: Streamed, offset: int, pictures: int) -> np.ndarray:
         out = np.zeros((pictures, LIP_SIZE, LIP_SIZE), np.uint8)
@@ -79,19 +86,31 @@ class StreamedMixtures(IterableDataset):
     on as many workers and ranks, another on more or fewer.
 
     shards: a folder of .tar files, or addresses with webdataset's braces (https://host/train-{000000..000099}.tar).
-    items: of an epoch over all workers and ranks; shards are read again and again until they are made. pool: utterances
-    a worker holds (100 of 5 s take 16 MB, with lips 130 MB). fresh: utterances read for each mixture.
+    recipe: its cast is `Speakers` without voices, or `SoundEvents` without sounds. items: of an epoch over all workers
+    and ranks; shards are read again and again until they are made. pool: utterances a worker holds (100 of 5 s take
+    16 MB, with lips 130 MB). fresh: utterances read for each mixture. speakers: file with the name of a speaker in each
+    line, as make_shards writes it (SPLIT-speakers.txt), which the labels of items number; without one all are -1.
     """
 
     def __init__(
-        self, shards: str, recipe: Recipe, items: int = 20_000, pool: int = 200, fresh: int = 2, seed: int = 0
+        self,
+        shards: str,
+        recipe: Recipe,
+        items: int = 20_000,
+        pool: int = 200,
+        fresh: int = 2,
+        seed: int = 0,
+        speakers: str | None = None,
     ) -> None:
         super().__init__()
         self.urls = find_shards(shards)
+        if not isinstance(recipe.cast, PoolCast):
+            raise UsageError(f"the cast of a stream must be Speakers or SoundEvents, not {type(recipe.cast).__name__}")
         self.shards, self.recipe, self.items, self.pool, self.fresh = shards, recipe, items, pool, fresh
         self.seed = seed
+        self.names = [] if speakers is None else _read_names(Path(speakers))
         self.go_on(0)
-        recipe.prepare()
+        recipe.prepare(self._pool())
 
     def go_on(self, epoch: int, batches: int = 0, batch_size: int = 1) -> None:
         """Begin with this epoch, behind the `batches` of it that every process has had already."""
@@ -112,20 +131,28 @@ class StreamedMixtures(IterableDataset):
         epoch = self.epoch
         self.go_on(epoch + 1)
         stream = self._utterances(epoch, share, shares)
-        pool = Pool(self.pool, self.recipe.sample_rate)
+        pool, recipe = self._pool(), copy.copy(self.recipe)
+        # Two loops over one data set have a pool each.
+        recipe.cast = copy.copy(recipe.cast)
+        recipe.prepare(pool)
         for _ in range(self.pool):
             pool.add(next(stream))
         for number in range(self.items // shares):
             rng = np.random.default_rng((self.seed, epoch, share, number))
-            if len(pool.names) < self.recipe.speakers[1]:
+            if len(pool.names) < recipe.cast.places:
                 raise InputError(
                     f"{self.shards}: {len(pool.names)} speakers among {self.pool} utterances in a row, but a mixture "
-                    f"has up to {self.recipe.speakers[1]}. Raise pool, or shuffle anew (preprocessing.make_shards)"
+                    f"has up to {recipe.cast.places}. Raise pool, or shuffle anew (preprocessing.make_shards)"
                 )
             if number >= had:
-                yield self.recipe.mix(pool, rng, f"{epoch}/{share}/{number}")
+                yield recipe.make(rng, f"{epoch}/{share}/{number}")
             for _ in range(self.fresh):
                 pool.add(next(stream))
+
+    def _pool(self) -> Pool:
+        numbers = {name: number for number, name in enumerate(self.names)}
+        least = 2 if "enrolment" in self.recipe.cue_names else 1
+        return Pool(self.pool, self.recipe.sample_rate, numbers, least)
 
     def _share(self) -> tuple[int, int, int]:
         """Which reader this is, of how many (the workers of all processes), and how many items it has given already.
@@ -157,13 +184,19 @@ class StreamedMixtures(IterableDataset):
                 )
                 for sample in pipeline:
                     utterance = decode(sample, url, self.recipe.sample_rate)
-                    if self.recipe.faces is None or utterance.pictures is not None:
+                    if not self.recipe.faces or utterance.pictures is not None:
                         found += 1
                         yield utterance
             if not found:
                 what = "utterances with lips" if self.recipe.faces else "utterances"
                 raise InputError(f"{self.shards}: no {what} in {', '.join(mine)}")
             turn += 1
+
+
+def _read_names(file: Path) -> list[str]:
+    if not file.is_file():
+        raise InputError(f"{file}: no such list of speakers. preprocessing.make_shards writes SPLIT-speakers.txt")
+    return file.read_text(encoding="utf-8").splitlines()
 
 
 def find_shards(shards: str) -> list[str]:

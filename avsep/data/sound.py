@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from scipy.signal import resample_poly
 
-from avsep.data.sound_file import TOLERANCE_SECONDS, SoundReader
+from avsep.data.sound_file import TOLERANCE_SECONDS, SoundReader, sound_seconds
 from avsep.errors import InputError
 from avsep.signals import FRAME_RATE, HOP, LIP_SIZE, SAMPLE_RATE
 
@@ -20,9 +20,18 @@ MARGIN_SECONDS = 0.02
 def read_sound(
     path: Path, start_seconds: float, length: int, sample_rate: int = SAMPLE_RATE, at_least: float = 0.0
 ) -> np.ndarray:
-    """(length,) float32 at `sample_rate`, channels averaged, from `start_seconds` on; zeros outside the file.
+    """(length,) float32: `read_channels` with the channels averaged."""
+    return read_channels(path, start_seconds, length, sample_rate, 1, at_least)[0]
 
-    at_least: seconds that the file must have. Raises InputError for a file that is gone, no sound or shorter.
+
+def read_channels(
+    path: Path, start_seconds: float, length: int, sample_rate: int, channels: int, at_least: float = 0.0
+) -> np.ndarray:
+    """(channels, length) float32 at `sample_rate`, from `start_seconds` on; zeros outside the file.
+
+    channels: 1 for the mean of those of the file; else as many as the file has, or a copy of its only one in each.
+    at_least: seconds that the file must have. Raises InputError for a file that is gone, no sound or shorter, or has
+    another number of channels.
     """
     start = round(start_seconds * sample_rate)
     with SoundReader(path) as file:
@@ -39,14 +48,33 @@ def read_sound(
             last = ceil(((start + length) / sample_rate + MARGIN_SECONDS) * rate)
         head = min(max(0, -first), last - first)
         samples = file.read(max(0, first), last)
-    mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
-    mono = np.pad(mono, (head, last - first - head - len(mono)))
+    kept = _with_channels(samples, channels, path)
+    tail = last - first - head - kept.shape[1]
+    if head or tail:
+        kept = np.pad(kept, ((0, 0), (head, tail)))
     if rate != sample_rate:
         divisor = gcd(rate, sample_rate)
-        mono = resample_poly(mono, sample_rate // divisor, rate // divisor)
+        kept = resample_poly(kept, sample_rate // divisor, rate // divisor, axis=-1)
         skip = start - first * sample_rate // rate
-        mono = mono[skip : skip + length]
-    return mono.astype(np.float32, copy=False)
+        kept = kept[:, skip : skip + length]
+    return kept.astype(np.float32, copy=False)
+
+
+def read_repeated(path: Path, length: int, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
+    """(length,) float32 from the start of a file on, which begins again at its end. Raises InputError as `read_sound`
+    does."""
+    size = max(1, int(sound_seconds(path) * sample_rate))
+    return np.resize(read_sound(path, 0.0, min(size, length), sample_rate), length)
+
+
+def _with_channels(samples: np.ndarray, channels: int, path: Path) -> np.ndarray:
+    """(time, channels of the file) -> (channels, time)."""
+    found = samples.shape[1]
+    if channels == 1:
+        return samples.T if found == 1 else samples.mean(axis=1)[None]
+    if found not in (1, channels):
+        raise InputError(f"{path}: {found} channels, but channels is {channels}; it may be 1 (their mean) or {found}")
+    return np.ascontiguousarray(np.broadcast_to(samples.T, (channels, len(samples))))
 
 
 def read_lips(path: Path, start_seconds: float, pictures: int) -> np.ndarray:

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from avsep.data.augment import BandLimit, Equaliser, Filter
 from avsep.data.corpus import Corpus
+from avsep.data.filters import BandLimit, Equaliser, Filter
+from avsep.data.levels import scale_to
 from avsep.data.lip_augment import Blur, Brightness, Flip, Grain, LipAugment, Occlusion, Warp, apply
 from avsep.data.manifest import read_manifest
-from avsep.data.mixtures import carry, scale_to
 from avsep.data.order import training_loader, validation_loader
-from avsep.data.rooms import DecayRooms
+from avsep.data.rooms import DecayRooms, apply_room
 from avsep.data.sound import read_talking
 from avsep.errors import InputError, UsageError
 from avsep.signals import HOP, SAMPLE_RATE
@@ -54,14 +54,14 @@ LIPS: tuple[LipAugment, ...] = (
     Flip(),
     Warp(degrees=10, scale=(0.75, 1.1), squeeze=(0.65, 1.1), shift=0.07, drift=0.03),
     Brightness(gamma=(0.5, 1.9), contrast=(0.6, 1.4)),
-    Blur(share=0.5, factor=(0.15, 0.8)),
-    Grain(share=1.0, deviation=(0.0, 0.06)),
-    Occlusion(share=0.2, side=(0.08, 0.33), seconds=(2.0, 2.0)),
+    Blur(p=0.5, factor=(0.15, 0.8)),
+    Grain(p=1.0, deviation=(0.0, 0.06)),
+    Occlusion(p=0.2, side=(0.08, 0.33), seconds=(2.0, 2.0)),
     # A hand before the whole mouth, for a while: the embedding is to become small then, not to jump.
-    Occlusion(share=0.2, side=(0.5, 1.0), seconds=(0.2, 1.0)),
+    Occlusion(p=0.2, side=(0.5, 1.0), seconds=(0.2, 1.0)),
 )
-ROOMS = DecayRooms(share=0.6)
-FILTERS: tuple[Filter, ...] = (Equaliser(share=0.6), BandLimit(share=0.25))
+ROOMS = DecayRooms(p=0.6)
+FILTERS: tuple[Filter, ...] = (Equaliser(p=0.6), BandLimit(p=0.25))
 
 
 def read_faces(paths: str | Sequence[str], held_out: Collection[str]) -> list[TalkingFaces]:
@@ -73,7 +73,7 @@ class TalkingWindows(Dataset):
     """Item n, drawn from (seed, n): lips (pictures, 96, 96) in 0..1, audio of the same stretch, and the same clip's
     audio moved by 0.4 to 1 s (shifted), as a hard negative.
 
-    corpora: the speakers of each, with their clips; shares: how often each is drawn from, relative to each other. A
+    corpora: the speakers of each, with their clips; weights: how often each is drawn from, relative to each other. A
     speaker is drawn by the root of its clips, the biggest one in no more than the share `largest` of its corpus.
     """
 
@@ -83,7 +83,7 @@ class TalkingWindows(Dataset):
         interference: Corpus | None,
         items: int,
         speakers: Collection[str],
-        shares: Sequence[float] | None = None,
+        weights: Sequence[float] | None = None,
         pictures: int = 50,
         largest: float = 0.5,
         augment: bool = True,
@@ -93,25 +93,25 @@ class TalkingWindows(Dataset):
         self.interference = interference
         self.groups: list[list[tuple[str, np.ndarray, np.ndarray]]] = []
         chances: list[np.ndarray] = []
-        for faces, share in zip(corpora, shares or [1.0] * len(corpora), strict=True):
+        for faces, weight in zip(corpora, weights or [1.0] * len(corpora), strict=True):
             groups: dict[str, list] = {}
             for clip in faces.clips:
                 if clip[0] in speakers and len(clip[1]) > pictures + 12:
                     groups.setdefault(clip[0], []).append(clip)
             if groups:
-                chances.append(share * _chances([len(clips) for clips in groups.values()], largest))
+                chances.append(weight * _chances([len(clips) for clips in groups.values()], largest))
                 self.groups += groups.values()
         if not self.groups:
             some = ", ".join(sorted(speakers)[:8]) or "no speaker"
             raise InputError(f"no clip of more than {pictures + 12} pictures of {some}")
-        self.weights = np.concatenate(chances) / sum(part.sum() for part in chances)
+        self.chances = np.concatenate(chances) / sum(part.sum() for part in chances)
 
     def __len__(self) -> int:
         return self.items
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         rng = np.random.default_rng((self.seed, index))
-        clips = self.groups[rng.choice(len(self.groups), p=self.weights)]
+        clips = self.groups[rng.choice(len(self.groups), p=self.chances)]
         _, lips, audio = clips[rng.integers(len(clips))]
         last = len(lips) - self.pictures
         start = int(rng.integers(last + 1))
@@ -129,14 +129,14 @@ class TalkingWindows(Dataset):
         if not self.augment:
             return audio
         response = ROOMS.draw(rng, 1, SAMPLE_RATE)
-        x = carry(audio, FILTERS, None if response is None else response[0], rng)[0][0]
+        x = apply_room(audio[None], FILTERS, None if response is None else response.taps[0], rng)[0][0]
         level = rng.uniform(-35, -15)
         x = x * scale_to(x, level, len(x))
         if self.interference is not None:
             # What a separator leaves of the other voices.
             for _ in range(rng.choice(3, p=(0.45, 0.4, 0.15))):
                 name = self.interference.names[rng.integers(len(self.interference.names))]
-                other = self.interference.draw(rng, name, len(x)).sound
+                other = self.interference.draw(rng, name, len(x)).sound[0]
                 x = x + other * scale_to(other, level - rng.uniform(2, 25), len(x))
         deviation = np.sqrt(np.mean(x**2)) * 10 ** (-rng.uniform(5, 40) / 20)
         return x + rng.standard_normal(len(x), dtype=np.float32) * np.float32(deviation)
@@ -154,7 +154,7 @@ def _chances(clips: Sequence[int], largest: float) -> np.ndarray:
 class TalkingData(lightning.LightningDataModule):
     """Windows for training and, of the speakers held out, for validation.
 
-    faces: manifest or folder of mouths, or several of them; shares: how often each is drawn from, relative to each
+    faces: manifest or folder of mouths, or several of them; weights: how often each is drawn from, relative to each
     other. Of all but the speakers held out, the clips of split train are used.
     """
 
@@ -167,7 +167,7 @@ class TalkingData(lightning.LightningDataModule):
         epoch_items: int = 2400,
         workers: int = 1,
         seed: int = 0,
-        shares: list[float] | None = None,
+        weights: list[float] | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -177,11 +177,13 @@ class TalkingData(lightning.LightningDataModule):
         o = self.options
         held = set(o.held_out or [])
         corpora = read_faces(o.faces, held)
-        if o.shares is not None and (len(o.shares) != len(corpora) or min(o.shares) <= 0):
-            raise UsageError(f"shares is {o.shares}; it must be one number above 0 for each of {len(corpora)} corpora")
+        if o.weights is not None and (len(o.weights) != len(corpora) or min(o.weights) <= 0):
+            raise UsageError(
+                f"weights is {o.weights}; it must be one number above 0 for each of {len(corpora)} corpora"
+            )
         train = {clip[0] for faces in corpora for clip in faces.clips} - held
         speech = Corpus(o.speech, "train") if o.speech else None
-        self.train_set = TalkingWindows(corpora, speech, o.epoch_items, train, o.shares, seed=o.seed)
+        self.train_set = TalkingWindows(corpora, speech, o.epoch_items, train, o.weights, seed=o.seed)
         self.dev_set = TalkingWindows(corpora, None, 8 * o.batch_size, held, augment=False, seed=99) if held else None
 
     def train_dataloader(self) -> DataLoader:

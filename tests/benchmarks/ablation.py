@@ -41,14 +41,16 @@ LAGS = range(-5, 6)
 
 GRID, REANIMATED, PORTRAITS = (f"data/{name}/manifest.tsv" for name in ("grid", "reanimated", "portraits"))
 
+CAST = "--data.init_args.train.init_args.recipe.cast.init_args"
+"""Who the mixtures are made of, as an option of avsep fit."""
+
 TRAINED = "[bbaf2n, brbk7n, lbax4n]"
 """The talkers whose lips the rows on cross-fitting learn from."""
 
 
 def corpora(*paths: str) -> list[str]:
     """What makes `avsep fit` train on these, each as often as the others."""
-    key = "--data.init_args.train.init_args"
-    return [f"{key}.voices=[{', '.join(paths)}]", f"{key}.shares=[{', '.join(['1.0'] * len(paths))}]"]
+    return [f"{CAST}.voices=[{', '.join(paths)}]", f"{CAST}.weights=[{', '.join(['1.0'] * len(paths))}]"]
 
 
 def begin(*parts: str) -> str:
@@ -75,7 +77,7 @@ def table(sync: str, folds: Sequence[str]) -> dict[str, tuple[str, list[str]]]:
     }
     crossed = ("three talkers whom its sync has not seen (cross-fitting)", "the same talkers, whom its sync has seen")
     for name, fold in zip(crossed, folds, strict=False):
-        only = f"--data.init_args.train.init_args.speakers={TRAINED}"
+        only = f"{CAST}.only={TRAINED}"
         other_eyes = f"{{weights: {fold}, parts: {{lips: cue_encoder}}}}"
         rows[f"fused: {name}"] = ("av_target", [*corpora(GRID), only, begin(sound, other_eyes)])
     return rows
@@ -106,7 +108,7 @@ def make_items(count: int, seed: int = 77) -> list[Item]:
     for number in range(count):
         row = talkers[number % len(talkers)]
         target = read_sound(row.audio, 0.0, PICTURES * HOP)
-        other = voices.draw(rng, voices.names[rng.integers(len(voices.names))], PICTURES * HOP).sound
+        other = voices.draw(rng, voices.names[rng.integers(len(voices.names))], PICTURES * HOP).sound[0]
         target, other = (x * 0.05 / (np.sqrt(np.mean(x**2)) + 1e-9) for x in (target, other))
         other = other * np.float32(10 ** (rng.uniform(-2.5, 2.5) / 20))
         assert row.lips is not None

@@ -1,0 +1,72 @@
+"""Sound events of several classes: the cast of universal separation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from avsep.data.casts.base import Needs, PoolCast, PoolSource, Source
+from avsep.data.corpus import Clip, Corpus, SourcePool
+from avsep.data.ranges import check
+from avsep.errors import InputError
+
+
+class Event(PoolSource):
+    """One recording of a class, somewhere in the item."""
+
+    def read(self, rng: np.random.Generator, length: int, faces: bool = False) -> Clip:
+        return self.pool.draw_event(rng, self.name, length, self._enrolled)
+
+
+@dataclass
+class SoundEvents(PoolCast):
+    """Sounds of any class, each one recording: silence before and after it where it is shorter than the item.
+
+    sounds: manifest.tsv or packed folder, or several of them, with the class in the place of the speaker. events:
+    lowest and highest number of sounds. split: "train", "dev" or "test". only: these classes. repeated: whether a class
+    may be drawn more than once for an item. channels: of the recordings that are kept; 1 for their mean.
+    """
+
+    sounds: str | list[str] | None = None
+    events: tuple[int, int] = (1, 4)
+    split: str = "train"
+    only: list[str] | None = None
+    repeated: bool = False
+    channels: int = 1
+
+    gives = ("enrolment",)
+
+    def __post_init__(self) -> None:
+        check(self, (1, 100), "events", "channels")
+
+    @property
+    def places(self) -> int:
+        return self.events[1]
+
+    @property
+    def names(self) -> list[str]:
+        return self.pool.names
+
+    @property
+    def where(self) -> str | list[str] | None:
+        return self.sounds
+
+    def open(self, needs: Needs, where: str | list[str]) -> SourcePool:
+        rate, least = needs.sample_rate, 2 if needs.enrolment else 1
+        pool = Corpus(where, self.split, self.only, sample_rate=rate, channels=self.channels, least=least)
+        if not self.repeated and len(pool.names) < self.places:
+            raise InputError(
+                f"{where}: {len(pool.names)} classes in split {self.split!r}, but a mixture has up to {self.places} "
+                f"different ones. Set repeated to true, or lower events"
+            )
+        return pool
+
+    def draw(self, rng: np.random.Generator) -> Sequence[Source]:
+        pool = self.pool
+        numbers = rng.choice(len(pool.names), self.places, replace=self.repeated)
+        sources = [Event(pool, pool.names[number], pool.label(pool.names[number])) for number in numbers]
+        for source in sources[rng.integers(self.events[0], self.places + 1) :]:
+            source.present = False
+        return sources
