@@ -11,7 +11,7 @@ from torch.nn import functional
 from avsep.dsp.stft import full_precision
 from avsep.errors import UsageError
 from avsep.losses.order import check_shapes
-from avsep.losses.pairwise import NegativeSnr
+from avsep.losses.pairwise import NegativeSnr, PairwiseLoss
 
 MOST_ESTIMATES = 10
 """For two mixtures 1024 assignments an item."""
@@ -20,12 +20,12 @@ MOST_ESTIMATES = 10
 class MixIT(nn.Module):
     """Mixture-invariant training (Wisdom et al., 2020): needs no separated sources.
 
-    The model hears the sum of two mixtures. Each of its estimates belongs to one of them; of all assignments the one
+    The model is given the sum of two mixtures. Each of its estimates belongs to one of them; of all assignments the one
     counts whose sums fit the two mixtures best. pairwise: `NegativeSnr` unless given (with SI-SNR the estimates would
     have no level).
     """
 
-    def __init__(self, pairwise: nn.Module | None = None) -> None:
+    def __init__(self, pairwise: PairwiseLoss | None = None) -> None:
         super().__init__()
         self.pairwise = pairwise or NegativeSnr()
 
@@ -46,6 +46,6 @@ class MixIT(nn.Module):
 
     def _loss(self, estimates: Tensor, mixtures: Tensor, mixture: Tensor, choice: Tensor) -> Tensor:
         """choice: (batch, estimates) int64, the mixture each estimate is put into."""
-        shares = functional.one_hot(choice, mixtures.shape[1]).mT.unsqueeze(-1)
-        sums = (shares * estimates.unsqueeze(1)).sum(2)
+        mixing = functional.one_hot(choice, mixtures.shape[1]).mT.unsqueeze(-1)
+        sums = (mixing * estimates.unsqueeze(1)).sum(2)
         return self.pairwise(sums, mixtures, mixture.unsqueeze(1)).mean(1)

@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 from torch.nn import functional
 
-from avsep.losses.pairwise import NegativeSnr
+from avsep.losses.pairwise import NegativeSnr, PairwiseLoss
 
 EXHAUSTIVE_TO = 3
 """Sources up to which all permutations are tried, on the device; 4 have 24, and waiting for the CPU pays."""
@@ -57,6 +57,20 @@ def matched_mean(losses: Tensor, exhaustive_to: int = EXHAUSTIVE_TO) -> Tensor:
     return losses.gather(1, best.unsqueeze(1)).squeeze(1).mean(1)
 
 
+def all_pairs(pairwise: PairwiseLoss, estimates: Tensor, sources: Tensor, mixture: Tensor) -> Tensor:
+    """Loss of every estimate i against every source j: (batch, count, count), silent ones being added where there are
+    fewer of either."""
+    check_shapes(estimates, sources, mixture)
+    estimates, sources = with_silent_ones(estimates, sources)
+    return pairwise(estimates.unsqueeze(2), sources.unsqueeze(1), mixture[:, None, None])
+
+
+def with_silent_ones(estimates: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
+    """As many of both: (batch, estimates, time), (batch, sources, time) -> (batch, the larger number, time) twice."""
+    missing = estimates.shape[1] - sources.shape[1]
+    return functional.pad(estimates, (0, 0, 0, max(-missing, 0))), functional.pad(sources, (0, 0, 0, max(missing, 0)))
+
+
 class PermutationInvariant(nn.Module):
     """A pairwise loss under the best permutation of a whole item (Kolbaek et al., 2017), for models whose estimates
     come in no particular order.
@@ -65,28 +79,24 @@ class PermutationInvariant(nn.Module):
     sources left over are held against silent estimates. pairwise: `NegativeSnr` unless given.
     """
 
-    def __init__(self, pairwise: nn.Module | None = None, exhaustive_to: int = EXHAUSTIVE_TO) -> None:
+    def __init__(self, pairwise: PairwiseLoss | None = None, exhaustive_to: int = EXHAUSTIVE_TO) -> None:
         super().__init__()
         self.pairwise = pairwise or NegativeSnr()
         self.exhaustive_to = exhaustive_to
 
     def forward(self, estimates: Tensor, sources: Tensor, mixture: Tensor) -> Tensor:
         """(batch, estimates, time), (batch, sources, time), (batch, time) -> (batch,), the mean over sources in dB."""
-        check_shapes(estimates, sources, mixture)
-        missing = estimates.shape[1] - sources.shape[1]
-        sources = functional.pad(sources, (0, 0, 0, max(missing, 0)))
-        estimates = functional.pad(estimates, (0, 0, 0, max(-missing, 0)))
-        losses = self.pairwise(estimates.unsqueeze(2), sources.unsqueeze(1), mixture[:, None, None])
-        return matched_mean(losses, self.exhaustive_to)
+        return matched_mean(all_pairs(self.pairwise, estimates, sources, mixture), self.exhaustive_to)
 
 
 class FixedOrder(nn.Module):
-    """A pairwise loss of estimate i against source i, for models that are told whose voice each estimate is (lips).
+    """A pairwise loss of estimate i against source i, for models whose estimates belong to a cue each (lips), or have
+    names.
 
     pairwise: `NegativeSnr` unless given.
     """
 
-    def __init__(self, pairwise: nn.Module | None = None) -> None:
+    def __init__(self, pairwise: PairwiseLoss | None = None) -> None:
         super().__init__()
         self.pairwise = pairwise or NegativeSnr()
 
@@ -98,8 +108,3 @@ class FixedOrder(nn.Module):
                 f"{estimates.shape[1]} estimates for {sources.shape[1]} sources; in a fixed order each has its own"
             )
         return self.pairwise(estimates, sources, mixture.unsqueeze(1)).mean(1)
-
-
-def pit_snr_loss(estimates: Tensor, sources: Tensor, mixture: Tensor) -> Tensor:
-    """`PermutationInvariant` over `NegativeSnr`: (batch, sources, time) twice, (batch, time) -> (batch,)."""
-    return PermutationInvariant()(estimates, sources, mixture)

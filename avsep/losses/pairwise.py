@@ -14,8 +14,8 @@ EPS = 1e-8
 def silence_loss(estimate: Tensor, mixture: Tensor, silent_db: float) -> Tensor:
     """What is left of the mixture where there should be silence (Wisdom et al., FUSS, 2021, eq. 5):
     (..., time) each -> (...), the estimate's power over the mixture's in dB, down to -`silent_db`."""
-    heard = mixture.square().sum(-1) + EPS
-    return 10 * torch.log10(estimate.square().sum(-1) / heard + 10 ** (-silent_db / 10))
+    energy = mixture.square().sum(-1) + EPS
+    return 10 * torch.log10(estimate.square().sum(-1) / energy + 10 ** (-silent_db / 10))
 
 
 def snr_loss(
@@ -59,7 +59,12 @@ def _unit_power(x: Tensor) -> Tensor:
     return x / x.square().sum(-1, keepdim=True).clamp_min(1e-20).sqrt()
 
 
-class NegativeSnr(nn.Module):
+class PairwiseLoss(nn.Module):
+    """A loss of one estimate against one source: (estimate (..., time), source (..., time), mixture (..., time)), which
+    are broadcast, -> (...)."""
+
+
+class NegativeSnr(PairwiseLoss):
     """`snr_loss` as a module: SNR counts up to `floor_db`, a silent source down to -`silent_db`."""
 
     def __init__(self, floor_db: float = 30.0, silent_db: float = 20.0) -> None:
@@ -71,7 +76,7 @@ class NegativeSnr(nn.Module):
         return snr_loss(estimate, source, mixture, self.floor_db, self.silent_db)
 
 
-class NegativeSiSnr(nn.Module):
+class NegativeSiSnr(PairwiseLoss):
     """`si_snr_loss` as a module. The level of the estimates is left free; `floor_db` 30 spends no effort on what is
     separated already (SepFormer, Subakan et al., 2021)."""
 

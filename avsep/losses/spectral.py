@@ -27,7 +27,12 @@ def _held_against(estimates: Tensor, targets: Tensor, in_any_order: bool) -> Ten
     return matched_mean((estimates.unsqueeze(2) - targets.unsqueeze(1)).square().mean((-2, -1)))
 
 
-class MaskMse(nn.Module):
+class MaskLoss(nn.Module):
+    """A loss of masks (batch, sources, freq, frames), given the complex spectra of the sources (the same shape) and of
+    the mixture (batch, freq, frames), -> (batch,)."""
+
+
+class MaskMse(MaskLoss):
     """Mean square error of estimated masks to ideal ones (Wang et al., 2014).
 
     For models that estimate masks in 0..1 on an STFT. kind: see `avsep.dsp.masks.ideal_masks`. in_any_order: under
@@ -46,7 +51,7 @@ class MaskMse(nn.Module):
         return _held_against(full_precision(masks), ideal_masks(self.kind, sources, mixture), self.in_any_order)
 
 
-class SpectrumApproximation(nn.Module):
+class SpectrumApproximation(MaskLoss):
     """Mean square error of the masked magnitude to the source's (Weninger et al., 2014).
 
     For models that estimate real masks on an STFT. phase_sensitive: to the part of the source in phase with the
@@ -62,11 +67,11 @@ class SpectrumApproximation(nn.Module):
     def forward(self, masks: Tensor, sources: Tensor, mixture: Tensor) -> Tensor:
         """Masks (batch, sources, freq, frames), complex STFTs of the sources (the same shape) and of the mixture
         (batch, freq, frames) -> (batch,)."""
-        sources, heard = full_precision(sources), full_precision(mixture).unsqueeze(1)
-        size = heard.abs()
+        sources, mixture = full_precision(sources), full_precision(mixture).unsqueeze(1)
+        size = mixture.abs()
         targets = sources.abs()
         if self.phase_sensitive:
-            targets = (sources * torch.exp(-1j * heard.angle())).real
+            targets = (sources * torch.exp(-1j * mixture.angle())).real
         level = size.square().mean((-3, -2, -1)) + 1e-12
         return _held_against(full_precision(masks) * size, targets, self.in_any_order) / level
 
@@ -78,15 +83,15 @@ class OnWaveforms(nn.Module):
     mixture is silent outweighs the rest. window and hop in samples.
     """
 
-    def __init__(self, loss: nn.Module | None = None, window: int = WINDOW, hop: int = HOP) -> None:
+    def __init__(self, loss: MaskLoss | None = None, window: int = WINDOW, hop: int = HOP) -> None:
         super().__init__()
         self.loss = loss or SpectrumApproximation(phase_sensitive=False)
         self.window, self.hop = window, hop
 
     def forward(self, estimates: Tensor, sources: Tensor, mixture: Tensor) -> Tensor:
         """(batch, sources, time) twice, (batch, time) -> (batch,)."""
-        heard = stft(mixture, self.window, self.hop)
-        size = heard.abs()
+        spectrum = stft(mixture, self.window, self.hop)
+        size = spectrum.abs()
         quiet = 0.01 * size.square().mean((-2, -1), keepdim=True).sqrt() + 1e-12
         masks = stft(estimates, self.window, self.hop).abs() / size.maximum(quiet).unsqueeze(1)
-        return self.loss(masks.clamp_max(MOST_MASK), stft(sources, self.window, self.hop), heard)
+        return self.loss(masks.clamp_max(MOST_MASK), stft(sources, self.window, self.hop), spectrum)

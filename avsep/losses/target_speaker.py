@@ -8,10 +8,10 @@ from torch.nn import functional
 
 from avsep.dsp.stft import full_precision
 from avsep.errors import UsageError
-from avsep.losses.pairwise import EPS, NegativeSnr
+from avsep.losses.pairwise import EPS, NegativeSnr, PairwiseLoss
 
 
-class TargetSpeaker(nn.Module):
+class TargetSpeaker(PairwiseLoss):
     """Pairwise loss of a target who speaks part of the time (after USEV, Pan, Ge and Li, 2022).
 
     Every stretch of `frame` samples belongs to one of four cases, told from the source (the target) and from the
@@ -60,12 +60,12 @@ class TargetSpeaker(nn.Module):
         level = (mixture.square().sum(-1) + EPS) / mixture.shape[-1]
         total, weights = torch.zeros_like(level), torch.zeros_like(level)
         for case, weight, is_speech in zip(cases, self.weights, (True, True, False, False), strict=True):
-            share = case.to(estimate.dtype)
-            samples = share.sum(-1)
+            chosen = case.to(estimate.dtype)
+            samples = chosen.sum(-1)
             if is_speech:
-                loss = self.speaking(share * estimate, share * source, share * mixture)
+                loss = self.speaking(chosen * estimate, chosen * source, chosen * mixture)
             else:
-                energy = (share * estimate).square().sum(-1) / samples.clamp_min(1)
+                energy = (chosen * estimate).square().sum(-1) / samples.clamp_min(1)
                 loss = 10 * torch.log10(energy / level + 10 ** (-self.silent_db / 10))
             counts = weight * (samples > 0)
             total, weights = total + counts * loss, weights + counts
