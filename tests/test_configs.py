@@ -65,7 +65,7 @@ def small(node: Any, smoke: Path) -> Any:
             out[key] = str(smoke / "manifest.tsv")
         elif isinstance(out.get(key), list):
             out[key] = [str(smoke / "manifest.tsv") for _ in out[key]]
-    out.pop("start", None)  # trained parts have other sizes
+    out.pop("warm_start", None)  # trained parts have other sizes
     if "held_out" in out:
         out["held_out"] = ["talker00", "talker02"]
     return out

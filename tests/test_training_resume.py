@@ -14,7 +14,7 @@ import torch
 pytest.importorskip("lightning")
 pytest.importorskip("jsonargparse")
 
-from tiny_training import TINY_LIP, Stopped, write_config
+from tiny_training import IMPORTS, TINY_LIP, Stopped, write_config
 
 from avsep.training.cli import FitCLI
 
@@ -22,11 +22,11 @@ PLATEAU = {"class_path": "avsep.training.schedules.Plateau", "init_args": {"halv
 EMA = {"class_path": "avsep.training.averaging.AveragedWeights", "init_args": {"decay": 0.9}}
 BASE = {
     "checkpoint_every": 2,
-    "model__init_args__loss": {"class_path": "tiny_training.NoisyLoss"},
+    "model__init_args__objective": {"class_path": "tiny_training.NoisyLoss"},
     "model__init_args__schedule": PLATEAU,
 }
 LIPS = {
-    "model__init_args__loss": {"class_path": "avsep.losses.FixedOrder"},
+    "model__init_args__objective": {"class_path": "avsep.losses.FixedOrder"},
     "model__init_args__model__class_path": "avsep.models.av_conv_tasnet.AVConvTasNet",
     "model__init_args__model__init_args__lip": TINY_LIP,
     "data__init_args__lips": True,
@@ -104,7 +104,7 @@ def test_stopped_training_learns_from_the_same_items(whole, tmp_path):
     [
         {"trainer__accumulate_grad_batches": 2, "data__init_args__epoch_items": 24},
         {"trainer__callbacks": [EMA]},
-        {"model__init_args__stepping__class_path": "avsep.training.optimizers.MuonForMatrices"},
+        {"model__init_args__optimizer__class_path": "avsep.training.optimizers.MuonAdam"},
         {
             "trainer__val_check_interval": 2,
             "model__init_args__schedule__class_path": "avsep.training.schedules.Plateau",
@@ -126,11 +126,12 @@ def test_a_finished_training_goes_on_with_more_epochs(whole, tmp_path):
     equal(states(train(tmp_path, "--ckpt_path", "last")), states(whole))
 
 
+@pytest.mark.slow
 def test_kill_9_in_the_middle_of_an_epoch(whole, tmp_path):
     config = write_config(tmp_path, **BASE, data__init_args__kill_at=9, data__init_args__workers=1)
     # Sums differ in their last bits between different numbers of threads.
     threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    environment = os.environ | threads | {"PYTHONPATH": str(Path(__file__).parent)}
+    environment = os.environ | threads | {"PYTHONPATH": IMPORTS}
     command = [sys.executable, "-m", "avsep", "fit", "--config", str(config)]
     killed = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert killed.returncode == -signal.SIGKILL, killed.stderr

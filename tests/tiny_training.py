@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import random
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,30 +22,93 @@ from avsep.losses import PermutationInvariant
 
 TINY = {"filters": 8, "kernel": 16, "stride": 8, "bottleneck": 8, "hidden": 8, "blocks": 2, "repeats": 2}
 TINY_LIP = {"channels": 4, "widths": [2, 2, 2, 2], "temporal_channels": 4, "temporal_blocks": 1, "size": 24}
-PICTURES = 3
+TINY_SYNCHRONY = {"lip": TINY_LIP, "voice": {"channels": 4, "width": 4, "temporal_blocks": 1}}
+PICTURES, TALKING_PICTURES = 3, 12
+IMPORTS = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
+"""PYTHONPATH of a process that trains with this module."""
+
+
+CLASSES = ("rumble", "hiss", "tone", "clicks")
+"""What the sources of an item are; the label of a source is its place here."""
+
+
+def draw_sound(kind: str, length: int, rng: np.random.Generator) -> np.ndarray:
+    """(length,) of one of the classes."""
+    noise = rng.standard_normal(length)
+    if kind == "rumble":
+        return np.cumsum(noise) * 0.05
+    if kind == "hiss":
+        return noise * 0.3
+    if kind == "tone":
+        return 0.5 * np.sin(2 * np.pi * rng.uniform(0.02, 0.06) * np.arange(length))
+    return np.convolve(4.0 * (rng.random(length) < 0.01), np.exp(-np.arange(40) / 8.0), "full")[:length]
+
+
+def at_microphones(sound: np.ndarray, place: int, channels: int, delay: int) -> np.ndarray:
+    """(time,) -> (channels, time): later and fainter at every further microphone, in the direction of the place."""
+    images = [
+        np.roll(sound, channel * delay * (-1) ** place) * (0.8 + 0.1 * place) ** channel for channel in range(channels)
+    ]
+    return np.stack(images)
 
 
 class Items(Dataset):
-    """Two noises of different colour; `broken` is the number of an item with a NaN."""
+    """Mixtures of sounds of different classes.
 
-    def __init__(self, seed: int, items: int, channels: int, lips: bool, broken: int | None) -> None:
-        self.seed, self.items, self.channels, self.lips, self.broken = seed, items, channels, lips, broken
+    sources: two are rumble and hiss; of more, each item draws how many there are and their classes, the rest being
+    silent. channels: each source has its own delay, a multiple of `delay` samples, and gain at every one. alike: both
+    are hiss, so that nothing but the place tells them apart. lips: the second source belongs to the darker face.
+    broken: number of an item with a NaN. alone: numbers of items in which only the first source is not silent.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        items: int,
+        sources: int = 2,
+        channels: int = 1,
+        delay: int = 3,
+        alike: bool = False,
+        lips: bool = False,
+        broken: int | None = None,
+        alone: Sequence[int] = (),
+    ) -> None:
+        self.seed, self.items, self.count, self.channels, self.delay = seed, items, sources, channels, delay
+        self.alike, self.lips, self.broken, self.alone = alike, lips, broken, alone
 
     def __len__(self) -> int:
         return self.items
 
+    def draw_labels(self, number: int, rng: np.random.Generator) -> np.ndarray:
+        """(sources,) int64, -1 for silence."""
+        labels = np.full(self.count, -1)
+        if self.count == 2:
+            labels[:] = (1, 1) if self.alike else (0, 1)
+        else:
+            active = rng.integers(1, self.count + 1)
+            labels[rng.permutation(self.count)[:active]] = rng.permutation(len(CLASSES))[:active]
+        if number in self.alone:
+            labels[1:] = -1
+        return labels
+
     def __getitem__(self, number: int) -> dict[str, Any]:
         rng = np.random.default_rng((self.seed, number))
-        noise = rng.standard_normal((2, PICTURES * 640)).astype(np.float32)
-        sources = np.stack([np.cumsum(noise[0]) * 0.05, noise[1] * 0.3]).astype(np.float32)
+        labels = self.draw_labels(number, rng)
+        sources = np.zeros((self.count, self.channels, PICTURES * 640), np.float32)
+        for place, label in enumerate(labels):
+            if label >= 0:
+                sound = draw_sound(CLASSES[label], sources.shape[-1], rng)
+                sources[place] = at_microphones(sound, place, self.channels, self.delay)
         mixture = sources.sum(0)
         if number == self.broken:
-            mixture[7] = np.nan
-        if self.channels > 1:
-            mixture = np.stack([mixture] * self.channels)
-        item = {"mixture": torch.from_numpy(mixture), "sources": torch.from_numpy(sources), "name": f"item {number}"}
+            mixture[0, 7] = np.nan
+        item = {
+            "mixture": torch.from_numpy(mixture),
+            "sources": torch.from_numpy(sources),
+            "labels": torch.from_numpy(labels),
+            "name": f"item {number}",
+        }
         if self.lips:
-            # The second voice belongs to the darker face.
             shade = np.array([1.0, 0.1], np.float32)[:, None, None, None]
             item["lips"] = torch.from_numpy(shade * rng.random((2, PICTURES, 96, 96), dtype=np.float32))
         return item
@@ -67,9 +132,13 @@ class TinyData(lightning.LightningDataModule):
         batch_size: int = 2,
         epoch_items: int = 12,
         workers: int = 0,
+        sources: int = 2,
         channels: int = 1,
+        delay: int = 3,
+        alike: bool = False,
         lips: bool = False,
         broken: int | None = None,
+        alone: tuple[int, ...] = (),
         seed: int = 0,
         record: str | None = None,
         stop_at: int | None = None,
@@ -77,8 +146,8 @@ class TinyData(lightning.LightningDataModule):
     ) -> None:
         super().__init__()
         self.batch_size, self.epoch_items, self.workers = batch_size, epoch_items, workers
-        self.train_set = Items(seed, 0, channels, lips, broken)
-        self.dev_set = Items(seed + 1, 4, channels, lips, None)
+        self.train_set = Items(seed, 0, sources, channels, delay, alike, lips, broken)
+        self.dev_set = Items(seed + 1, 4, sources, channels, delay, alike, lips, None, alone)
         self.record, self.stop_at, self.kill_at = record, stop_at, kill_at
 
     def train_dataloader(self) -> DataLoader:
@@ -98,6 +167,41 @@ class TinyData(lightning.LightningDataModule):
             with open(self.record, "a") as file:
                 file.write(f"{self.trainer.global_step} {self.trainer.global_rank} {' '.join(batch['name'])}\n")
         return batch
+
+
+class TalkingItems(Dataset):
+    """Lips whose shade follows the loudness of their voice; `broken` is the number of an item with a NaN."""
+
+    def __init__(self, seed: int, items: int, broken: int | None) -> None:
+        self.seed, self.items, self.broken = seed, items, broken
+
+    def __len__(self) -> int:
+        return self.items
+
+    def __getitem__(self, number: int) -> dict[str, torch.Tensor]:
+        rng = np.random.default_rng((self.seed, number))
+        loudness = rng.random(2 * TALKING_PICTURES).astype(np.float32)
+        voice = np.repeat(loudness, 640) * rng.standard_normal(2 * TALKING_PICTURES * 640, dtype=np.float32)
+        audio, shifted = np.split(voice, 2)
+        if number == self.broken:
+            audio[7] = np.nan
+        lips = loudness[:TALKING_PICTURES, None, None] * np.ones((1, 96, 96), np.float32)
+        return {"lips": torch.from_numpy(lips), "audio": torch.from_numpy(audio), "shifted": torch.from_numpy(shifted)}
+
+
+class TinyTalking(lightning.LightningDataModule):
+    def __init__(self, broken: int | None = None) -> None:
+        super().__init__()
+        self.train_set, self.dev_set = TalkingItems(0, 0, broken), TalkingItems(1, 8, None)
+
+    def batches(self) -> DataLoader:
+        return training_loader(self.train_set, 4, 24, 0, None)
+
+    def train_dataloader(self) -> DataLoader:
+        return training_loader(self.train_set, 4, 24, 0, self.trainer)
+
+    def val_dataloader(self) -> DataLoader:
+        return validation_loader(self.dev_set, 4, 0, self.trainer)
 
 
 def write_config(folder: Path, **changes: Any) -> Path:
@@ -126,7 +230,7 @@ def write_config(folder: Path, **changes: Any) -> Path:
         node = config
         for name in path:
             node = node.setdefault(name, {})
-        node[last] = value
+        node[last] = copy.deepcopy(value)
     file = folder / "tiny.yaml"
     file.write_text(yaml.safe_dump(config, sort_keys=False))
     return file

@@ -22,7 +22,7 @@ CONFIG = "config.yaml"
 PREFIX = "model."
 """Where the tasks of avsep.training keep their model."""
 
-OWN_MODEL = "avsep_model"
+HEADER = "avsep_model"
 """Where a checkpoint of avsep.training says what builds its model: class_path and init_args."""
 
 COMPILED = "_orig_mod."
@@ -57,7 +57,7 @@ def read_trained(checkpoint: Path, config: Path | None = None, *, average: bool 
     """
     saved = _load(checkpoint)
     state, averaged = _state(saved, checkpoint, average)
-    own = saved.get(OWN_MODEL)
+    own = saved.get(HEADER)
     source: Path | None
     try:
         source = config or find_config(checkpoint)

@@ -49,16 +49,16 @@ def correlations(model: Synchrony, windows: TalkingWindows, batches: int = 10) -
     size = 24
     for start in range(0, batches * size, size):
         items = [windows[i] for i in range(start, start + size)]
-        seen = centred(model.lips(torch.stack([i["lips"] for i in items])))
-        heard = centred(model.voice(torch.stack([i["audio"] for i in items])))
+        face = centred(model.lips(torch.stack([i["lips"] for i in items])))
+        voice = centred(model.voice(torch.stack([i["audio"] for i in items])))
         moved = centred(model.voice(torch.stack([i["shifted"] for i in items])))
-        own.append((seen * heard).sum(1))
-        other.append((seen * moved).sum(1))
+        own.append((face * voice).sum(1))
+        other.append((face * moved).sum(1))
     return torch.cat(own).numpy(), torch.cat(other).numpy()
 
 
 def read_members(checkpoints: Sequence[Path], config: Path | None) -> list[tuple[Synchrony, TalkingWindows]]:
-    """The networks, each with windows of the speakers it has not seen. Raises WeightsError for other models."""
+    """The networks, each with windows of the speakers it was not trained with. Raises WeightsError for other models."""
     members = []
     for checkpoint in checkpoints:
         trained = read_trained(checkpoint, config)

@@ -19,19 +19,19 @@ def stop_unless_finite(losses: Tensor, batch: dict[str, Any], model: nn.Module, 
     """Raise TrainingError when a loss (batch,) is NaN or infinite; the batch then lies in `folder`/not_finite_*.pt."""
     if losses.isfinite().all():
         return
-    guilty = (~losses.isfinite()).nonzero().flatten().tolist()
+    affected = (~losses.isfinite()).nonzero().flatten().tolist()
     names = names_of(batch, len(losses))
     file = save_batch(batch, losses, step, folder)
-    shown = ", ".join(names[i] for i in guilty[:NAMES_SHOWN])
-    more = f" and {len(guilty) - NAMES_SHOWN} more" if len(guilty) > NAMES_SHOWN else ""
+    shown = ", ".join(names[i] for i in affected[:NAMES_SHOWN])
+    more = f" and {len(affected) - NAMES_SHOWN} more" if len(affected) > NAMES_SHOWN else ""
     raise TrainingError(
-        f"the loss is not a finite number at step {step}, in {len(guilty)} of {len(losses)} items of the batch: "
-        f"{shown}{more}. {cause(batch, guilty, names, model)} The batch is saved in {file}"
+        f"the loss is not a finite number at step {step}, in {len(affected)} of {len(losses)} items of the batch: "
+        f"{shown}{more}. {cause(batch, affected, names, model)} The batch is saved in {file}"
     )
 
 
 def stop_unless_finite_gradient(norm: Tensor, batch: dict[str, Any], losses: Tensor, step: int, folder: Path) -> None:
-    """The same for the norm of the gradient, where every loss was finite."""
+    """The same for the norm of the gradient of a step in which every loss was finite."""
     if norm.isfinite():
         return
     file = save_batch(batch, losses, step, folder)
@@ -48,11 +48,11 @@ def names_of(batch: dict[str, Any], items: int) -> list[str]:
     return [str(name) for name in batch.get("name", [f"number {i}" for i in range(items)])]
 
 
-def cause(batch: dict[str, Any], guilty: list[int], names: list[str], model: nn.Module) -> str:
+def cause(batch: dict[str, Any], affected: list[int], names: list[str], model: nn.Module) -> str:
     """One sentence: bad input, bad weights, or numbers that grew too large; and what to do."""
     for key, value in batch.items():
-        if isinstance(value, Tensor) and value.is_floating_point():
-            bad = [i for i in guilty if not value[i].isfinite().all()]
+        if isinstance(value, Tensor) and value.is_floating_point() and value.dim() and len(value) == len(names):
+            bad = [i for i in affected if not value[i].isfinite().all()]
             if bad:
                 return (
                     f"The {key} of {names[bad[0]]} holds NaN or infinity: look at the files of that item, "

@@ -1,4 +1,4 @@
-"""What turns gradients into steps."""
+"""Which optimizer a task trains with. The learning rate and the weight decay are the task's own."""
 
 from __future__ import annotations
 
@@ -7,27 +7,33 @@ from typing import Any
 
 import torch
 from torch.nn import Parameter
-from torch.optim import Adam, Optimizer
 
 from avsep.errors import UsageError
 
 
-class Stepping:
-    """What a task asks: an optimizer for its parameters."""
+class OptimizerChoice:
+    """Makes the optimizer of a task."""
 
-    def optimizer(self, parameters: Iterable[Parameter], rate: float, decay: float) -> Optimizer:
-        """rate: learning rate; decay: weight decay."""
+    def build(self, parameters: Iterable[Parameter], rate: float, decay: float) -> torch.optim.Optimizer:
+        """parameters: those that are trained; rate: learning rate; decay: weight decay."""
         raise NotImplementedError
 
 
-class AdamForAll(Stepping):
+class Adam(OptimizerChoice):
     """Adam (Kingma and Ba, 2015)."""
 
-    def optimizer(self, parameters: Iterable[Parameter], rate: float, decay: float) -> Optimizer:
-        return Adam(parameters, rate, weight_decay=decay)
+    def build(self, parameters: Iterable[Parameter], rate: float, decay: float) -> torch.optim.Optimizer:
+        return torch.optim.Adam(parameters, rate, weight_decay=decay)
 
 
-class MuonForMatrices(Stepping):
+class AdamW(OptimizerChoice):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019)."""
+
+    def build(self, parameters: Iterable[Parameter], rate: float, decay: float) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(parameters, rate, weight_decay=decay)
+
+
+class MuonAdam(OptimizerChoice):
     """Muon (Jordan et al., 2024) for all matrices, that is, for 1x1 convolutions, and Adam for the rest.
 
     A matrix moves by its momentum made orthogonal, so that no direction is left behind. In 500 steps from nothing, the
@@ -39,23 +45,26 @@ class MuonForMatrices(Stepping):
     def __init__(self, factor: float = 2.0) -> None:
         self.factor = factor
 
-    def optimizer(self, parameters: Iterable[Parameter], rate: float, decay: float) -> Optimizer:
+    def build(self, parameters: Iterable[Parameter], rate: float, decay: float) -> torch.optim.Optimizer:
         if not hasattr(torch.optim, "Muon"):
-            raise UsageError(f"MuonForMatrices: torch {torch.__version__} has no Muon; it comes with torch 2.9")
-        chosen = [p for p in parameters if p.requires_grad]
-        parts: list[Optimizer] = []
-        if matrices := [p for p in chosen if p.dim() == 2]:
+            raise UsageError(f"MuonAdam: torch {torch.__version__} has no Muon; it comes with torch 2.9")
+        matrices: list[Parameter] = []
+        rest: list[Parameter] = []
+        for parameter in parameters:
+            (matrices if parameter.dim() == 2 else rest).append(parameter)
+        parts: list[torch.optim.Optimizer] = []
+        if matrices:
             muon = torch.optim.Muon(matrices, self.factor * rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
             parts.append(muon)
-        if rest := [p for p in chosen if p.dim() != 2]:
-            parts.append(Adam(rest, rate, weight_decay=decay))
-        return Joint(parts)
+        if rest:
+            parts.append(torch.optim.Adam(rest, rate, weight_decay=decay))
+        return CompositeOptimizer(parts)
 
 
-class Joint(Optimizer):
-    """Several optimizers that the training loop, the schedule and the checkpoint see as one."""
+class CompositeOptimizer(torch.optim.Optimizer):
+    """Several optimizers that the training loop, the schedule and the checkpoint treat as one."""
 
-    def __init__(self, parts: Sequence[Optimizer]) -> None:
+    def __init__(self, parts: Sequence[torch.optim.Optimizer]) -> None:
         self.parts = list(parts)
         # The very groups of the parts: a rate that is set here is set there.
         super().__init__([group for part in parts for group in part.param_groups], {})

@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 
 TITLES = {"si_snri": "SI-SNRi", "train_si_snri": "train SI-SNRi", "train_loss": "loss"}
-"""Names of metrics as people read them; all three in dB."""
+"""Names of metrics as people read them; SI-SNRi is in dB."""
 
 
 class Bar(TQDMProgressBar):

@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint
 
 from avsep.errors import UsageError
+from avsep.export.trained import HEADER
 
 LAST = "last.ckpt"
 
@@ -93,7 +94,7 @@ def check_checkpoint(path: Path, task: lightning.LightningModule) -> None:
         return
     name, there, here = differences[0]
     more = f" (the first of {len(differences)} that differ)" if len(differences) > 1 else ""
-    options = _options(checkpoint.get("avsep_model"), getattr(task, "model", None))
+    options = _options(checkpoint.get(HEADER), getattr(task, "model", None))
     raise UsageError(
         f"{path} is a checkpoint of another configuration:{options} {name} is {there} in it and {here} here{more}. "
         f"Take the configuration it was trained with, or begin a new run without --ckpt_path"
@@ -110,6 +111,13 @@ def _options(there: Any, model: Any) -> str:
         return ""
     if there["class_path"] != model.class_path:
         return f" model is {there['class_path']} in it and {model.class_path} here;"
-    then, now = there["init_args"], model.init_args
+    then, now = _by_dotted_key(there["init_args"]), _by_dotted_key(model.init_args)
     differ = [key for key in {**now, **then} if then.get(key) != now.get(key)]
-    return "".join(f" model.{key} is {then.get(key)!r} in it and {now.get(key)!r} here;" for key in differ[:3])
+    return "".join(f" model{key} is {then.get(key)!r} in it and {now.get(key)!r} here;" for key in differ[:3])
+
+
+def _by_dotted_key(value: Any, key: str = "") -> dict[str, Any]:
+    """Plain values of nested mappings: {"lip": {"size": 48}} -> {".lip.size": 48}."""
+    if not isinstance(value, Mapping):
+        return {key: value}
+    return {k: v for name, item in value.items() for k, v in _by_dotted_key(item, f"{key}.{name}").items()}

@@ -20,8 +20,9 @@ class ValidationSamples(Callback):
     """Sound and spectrograms of the first `items` items of each validation; a picture shows the mixture, the sources
     and the estimates from top to bottom, 0 to half the sampling rate each.
 
-    Mixture and sources are written once, the estimates each time. Does nothing without a TensorBoard logger, or for
-    tasks whose validation step returns no estimates.
+    Of several channels the first is taken. Mixture and sources are written once, the estimates each time. Does
+    nothing without a TensorBoard logger, or for tasks whose validation step returns no estimates
+    (batch, sources, channels, time).
     """
 
     def __init__(self, items: int = 3) -> None:
@@ -40,19 +41,23 @@ class ValidationSamples(Callback):
         boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
         if batch_idx or trainer.sanity_checking or not boards or not isinstance(outputs, Tensor):
             return
-        rate = getattr(getattr(pl_module, "model", None), "sample_rate", 16000)
+        task: Any = pl_module
         for number in range(min(self.items, len(outputs))):
-            mixture = batch["mixture"][number]
-            fixed = {"mixture": mixture[0] if mixture.dim() == 2 else mixture}
-            fixed |= {f"source_{i}": source for i, source in enumerate(batch["sources"][number])}
-            made = {f"estimate_{i}": estimate for i, estimate in enumerate(outputs[number])}
+            fixed = {"mixture": batch["mixture"][number, 0]}
+            fixed |= {f"source_{i}": source for i, source in enumerate(batch["sources"][number, :, 0])}
+            made = {f"estimate_{i}": estimate for i, estimate in enumerate(outputs[number, :, 0])}
             picture = spectrograms(torch.stack([*fixed.values(), *made.values()]).float().cpu())
             for board in boards:
                 writer, step = board.experiment, trainer.global_step
                 writer.add_image(f"validation_{number}", picture, step, dataformats="HWC")
                 for name, sound in (made if self._known else fixed | made).items():
                     loud = sound.float().abs().max().clamp_min(1.0)
-                    writer.add_audio(f"validation_{number}/{name}", (sound.float() / loud).cpu(), step, rate)
+                    writer.add_audio(
+                        f"validation_{number}/{name}",
+                        (sound.float() / loud).cpu(),
+                        step,
+                        task.model.contract.sample_rate,
+                    )
         self._known = True
 
 

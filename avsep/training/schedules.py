@@ -8,7 +8,9 @@ from typing import Any
 
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, ReduceLROnPlateau
+
+from avsep.errors import UsageError
 
 
 class Schedule:
@@ -34,7 +36,7 @@ class Plateau(Schedule):
 
     def __init__(self, halve_after: int = 3, stop_after: int = 10, factor: float = 0.5) -> None:
         if halve_after < 1 or stop_after < 1:
-            raise ValueError(f"halve_after is {halve_after} and stop_after {stop_after}; both must be 1 or more epochs")
+            raise UsageError(f"halve_after is {halve_after} and stop_after {stop_after}; both must be 1 or more epochs")
         self.halve_after, self.stop_after, self.factor = halve_after, stop_after, factor
 
     def configure(self, optimizer: Optimizer, monitor: str, max_steps: int) -> dict[str, Any]:
@@ -74,3 +76,22 @@ class WarmupCosine(Schedule):
             return rise * (self.floor + (1 - self.floor) * fall)
 
         return {"scheduler": LambdaLR(optimizer, rate), "interval": "step"}
+
+
+class OneCycle(Schedule):
+    """The rate rises to that of the task over the share `rise` of the trainer's max_steps and falls to almost nothing
+    at their end; the momentum does the opposite (Smith and Topin, 2018)."""
+
+    def __init__(self, rise: float = 0.3) -> None:
+        if not 0 < rise < 1:
+            raise UsageError(f"rise is {rise}; it must lie between 0 and 1")
+        self.rise = rise
+
+    def configure(self, optimizer: Optimizer, monitor: str, max_steps: int) -> dict[str, Any]:
+        if max_steps <= 0:
+            raise UsageError("the schedule OneCycle needs an end: set trainer.max_steps")
+        peaks = [group["lr"] for group in optimizer.param_groups]
+        scheduler = OneCycleLR(
+            optimizer, peaks, max_steps, pct_start=self.rise, cycle_momentum="betas" in optimizer.defaults
+        )
+        return {"scheduler": scheduler, "interval": "step"}

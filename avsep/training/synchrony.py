@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import lightning
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from avsep.errors import UsageError
 from avsep.models.synchrony import Synchrony
+from avsep.training.optimizers import AdamW, OptimizerChoice
+from avsep.training.schedules import OneCycle, Schedule
+from avsep.training.task import Batch, Task
+from avsep.training.warm_start import StartFrom
 
 
 def centred(x: Tensor) -> Tensor:
@@ -17,43 +21,60 @@ def centred(x: Tensor) -> Tensor:
     return F.normalize((x - x.mean(1, keepdim=True)).flatten(1), dim=1)
 
 
-class SynchronyTask(lightning.LightningModule):
+class SynchronyTask(Task):
     """Symmetric InfoNCE over the batch (van den Oord et al., 2018), the own sound at another time being one more
     wrong answer.
 
-    One-cycle schedule over the trainer's max_steps up to `learning_rate`.
+    A batch holds lips (batch, pictures, height, width), audio (batch, time) of the same stretch and, as shifted, the
+    same voice at another time. optimizer: `AdamW` unless given. schedule: `OneCycle` over the trainer's max_steps
+    unless given. The other arguments are those of `Task`.
     """
 
-    def __init__(self, model: Synchrony, learning_rate: float = 2e-3, weight_decay: float = 0.02) -> None:
-        super().__init__()
-        self.model = model
-        self.learning_rate, self.weight_decay = learning_rate, weight_decay
-        self.scale = torch.nn.Parameter(torch.tensor(12.0).log())
+    model: Synchrony
+    monitor = "two_way"
+    metrics = ("two_way", "against_shift", "own")
+    """How often another voice, and the shifted own one, fit a face less than its own voice; the own correlation."""
 
-    def similarity(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def __init__(
+        self,
+        model: Synchrony,
+        learning_rate: float = 2e-3,
+        weight_decay: float = 0.02,
+        optimizer: OptimizerChoice | None = None,
+        schedule: Schedule | None = None,
+        warm_start: list[StartFrom] | None = None,
+        freeze: list[str] | None = None,
+        compile: bool = False,
+    ) -> None:
+        optimizer, schedule = optimizer or AdamW(), schedule or OneCycle()
+        super().__init__(model, learning_rate, weight_decay, optimizer, schedule, warm_start, freeze, compile)
+        self.scale = nn.Parameter(torch.tensor(12.0).log())
+
+    def compiled_modules(self) -> list[nn.Module]:
+        return [self.model.lips, self.model.voice]
+
+    def similarity(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Correlations (batch, batch) of every face with every voice, and (batch,) with the own voice shifted."""
-        seen = centred(self.model.lips(batch["lips"]))
-        heard, moved = (centred(self.model.voice(batch[k])) for k in ("audio", "shifted"))
-        return seen @ heard.T, (seen * moved).sum(1)
+        if missing := [name for name in ("lips", "audio", "shifted") if name not in batch]:
+            raise UsageError(
+                f"SynchronyTask needs {', '.join(missing)}, and a batch holds {', '.join(batch)}; take data of "
+                "avsep.data.talking"
+            )
+        face = centred(self.model.lips(batch["lips"]))
+        voice, moved = (centred(self.model.voice(batch[k])) for k in ("audio", "shifted"))
+        return face @ voice.T, (face * moved).sum(1)
 
-    def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
+    def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         pairs, moved = self.similarity(batch)
         scale = self.scale.exp().clamp(max=60)
         target = torch.arange(len(pairs), device=pairs.device)
-        by_face = F.cross_entropy(scale * torch.cat([pairs, moved[:, None]], 1), target)
-        loss = (by_face + F.cross_entropy(scale * pairs.T, target)) / 2
-        self.log("train_loss", loss, prog_bar=True)
-        self.log("train_right", (pairs.argmax(1) == target).float().mean(), prog_bar=True)
-        return loss
+        by_face = F.cross_entropy(scale * torch.cat([pairs, moved[:, None]], 1), target, reduction="none")
+        by_voice = F.cross_entropy(scale * pairs.T, target, reduction="none")
+        return (by_face + by_voice) / 2, {"train_right": (pairs.argmax(1) == target).float().mean()}
 
-    def validation_step(self, batch: dict[str, Tensor], index: int) -> None:
+    def measure(self, batch: Batch) -> tuple[dict[str, Tensor], Any]:
         pairs, moved = self.similarity(batch)
         own = pairs.diagonal()
-        self.log("two_way", (own[:, None] > pairs).float().sum() / (pairs.numel() - len(own)), prog_bar=True)
-        self.log("against_shift", (own > moved).float().mean(), prog_bar=True)
-        self.log("own", own.mean())
-
-    def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.AdamW(self.parameters(), self.learning_rate, weight_decay=self.weight_decay)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, self.trainer.max_steps)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        # A batch of one has no other voices: 0 / 0.
+        better = (own[:, None] > pairs).float().sum(1) / (len(own) - 1)
+        return {"two_way": better, "against_shift": (own > moved).float(), "own": own}, None

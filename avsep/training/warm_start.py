@@ -20,7 +20,7 @@ class StartFrom:
     parts: dict[str, str]
 
 
-def warm_start(model: Model, origins: Sequence[StartFrom]) -> list[str]:
+def begin_with(model: Model, origins: Sequence[StartFrom]) -> list[str]:
     """Copy what fits into `model` and return the names of the tensors that were set.
 
     A tensor of another shape keeps its random start, unless the part says otherwise (see `Part.warm_start`). Raises
