@@ -36,7 +36,7 @@ MODES = {
     "audio-visual": {
         "model__init_args__model__class_path": "avsep.models.av_conv_tasnet.AVConvTasNet",
         "model__init_args__model__init_args__lip": TINY_LIP,
-        "data__init_args__lips": True,
+        "data__init_args__cues": ["lips"],
     },
     "universal": {
         "model__init_args__model__init_args__sources": 4,

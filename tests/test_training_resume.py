@@ -29,7 +29,7 @@ LIPS = {
     "model__init_args__objective": {"class_path": "avsep.losses.FixedOrder"},
     "model__init_args__model__class_path": "avsep.models.av_conv_tasnet.AVConvTasNet",
     "model__init_args__model__init_args__lip": TINY_LIP,
-    "data__init_args__lips": True,
+    "data__init_args__cues": ["lips"],
 }
 
 

@@ -32,7 +32,7 @@ EMA = {"class_path": "avsep.training.averaging.AveragedWeights", "init_args": {"
 LIPS = {
     "model__init_args__model__class_path": "avsep.models.av_conv_tasnet.AVConvTasNet",
     "model__init_args__model__init_args__lip": TINY_LIP,
-    "data__init_args__lips": True,
+    "data__init_args__cues": ["lips"],
 }
 SYNCHRONY = {
     "model": {
@@ -156,7 +156,7 @@ def test_synchrony_goes_on_exactly(tmp_path):
 
 
 def test_synchrony_names_what_a_batch_lacks(tmp_path):
-    config = SYNCHRONY | {"data": {"class_path": "tiny_training.TinyData", "init_args": {"lips": True}}}
+    config = SYNCHRONY | {"data": {"class_path": "tiny_training.TinyData", "init_args": {"cues": ["lips"]}}}
     with pytest.raises(
         UsageError, match="SynchronyTask needs audio, shifted, and a batch holds mixture, sources, labels"
     ):
@@ -288,7 +288,7 @@ def test_what_a_model_and_a_batch_do_not_agree_on_is_named(task, given, message)
 
 
 def test_a_cue_that_is_missing_is_named(tmp_path):
-    changes = LIPS | {"data__init_args__lips": False}
+    changes = LIPS | {"data__init_args__cues": []}
     with pytest.raises(
         UsageError, match="AVConvTasNet needs lips, and a batch holds mixture, sources, labels, name; take"
     ):

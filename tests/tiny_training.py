@@ -57,8 +57,8 @@ class Items(Dataset):
 
     sources: two are rumble and hiss; of more, each item draws how many there are and their classes, the rest being
     silent. channels: each source has its own delay, a multiple of `delay` samples, and gain at every one. alike: both
-    are hiss, so that nothing but the place tells them apart. lips: the second source belongs to the darker face.
-    broken: number of an item with a NaN. alone: numbers of items in which only the first source is not silent.
+    are hiss, so that nothing but the place tells them apart. cues: names of `CUES`. broken: number of an item with a
+    NaN. alone: numbers of items in which only the first source is not silent.
     """
 
     def __init__(
@@ -69,12 +69,12 @@ class Items(Dataset):
         channels: int = 1,
         delay: int = 3,
         alike: bool = False,
-        lips: bool = False,
+        cues: Sequence[str] = (),
         broken: int | None = None,
         alone: Sequence[int] = (),
     ) -> None:
         self.seed, self.items, self.count, self.channels, self.delay = seed, items, sources, channels, delay
-        self.alike, self.lips, self.broken, self.alone = alike, lips, broken, alone
+        self.alike, self.cues, self.broken, self.alone = alike, cues, broken, alone
 
     def __len__(self) -> int:
         return self.items
@@ -108,10 +108,22 @@ class Items(Dataset):
             "labels": torch.from_numpy(labels),
             "name": f"item {number}",
         }
-        if self.lips:
-            shade = np.array([1.0, 0.1], np.float32)[:, None, None, None]
-            item["lips"] = torch.from_numpy(shade * rng.random((2, PICTURES, 96, 96), dtype=np.float32))
-        return item
+        return item | {cue: torch.from_numpy(CUES[cue](sources, rng)) for cue in self.cues}
+
+
+def draw_lips(sources: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(2, pictures, 96, 96): the second source belongs to the darker face."""
+    shade = np.array([1.0, 0.1], np.float32)[:, None, None, None]
+    return shade * rng.random((2, PICTURES, 96, 96), dtype=np.float32)
+
+
+def draw_enrolment(sources: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(sources, time): the first channel at another time, fainter."""
+    return np.roll(0.5 * sources[:, 0], 333, axis=1)
+
+
+CUES = {"lips": draw_lips, "enrolment": draw_enrolment}
+"""From the sources (sources, channels, time) of an item."""
 
 
 class Stopped(Exception):
@@ -136,7 +148,7 @@ class TinyData(lightning.LightningDataModule):
         channels: int = 1,
         delay: int = 3,
         alike: bool = False,
-        lips: bool = False,
+        cues: tuple[str, ...] = (),
         broken: int | None = None,
         alone: tuple[int, ...] = (),
         seed: int = 0,
@@ -146,8 +158,8 @@ class TinyData(lightning.LightningDataModule):
     ) -> None:
         super().__init__()
         self.batch_size, self.epoch_items, self.workers = batch_size, epoch_items, workers
-        self.train_set = Items(seed, 0, sources, channels, delay, alike, lips, broken)
-        self.dev_set = Items(seed + 1, 4, sources, channels, delay, alike, lips, None, alone)
+        self.train_set = Items(seed, 0, sources, channels, delay, alike, cues, broken)
+        self.dev_set = Items(seed + 1, 4, sources, channels, delay, alike, cues, None, alone)
         self.record, self.stop_at, self.kill_at = record, stop_at, kill_at
 
     def train_dataloader(self) -> DataLoader:
