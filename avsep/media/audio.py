@@ -28,6 +28,10 @@ _SHORT_SECONDS = 1.0
 _PREROLL_SECONDS = 1.0
 """Sound decoded before a span begins, so that the decoder has settled."""
 
+_LARGEST_SAMPLE = 1e7
+"""Times full scale, beyond which samples are damage. Integers of 24 bits that were stored as floats without scaling are
+sound still and reach 8.4e6; the squares of what lies far beyond do not fit a 32-bit float, and become NaN."""
+
 
 def read_audio(clip: ClipInfo, warn: Callable[[str], None]) -> Iterator[Audio]:
     """The sound of the span at its native rate and channels, in blocks of exactly 1 s, the last one shorter.
@@ -209,12 +213,17 @@ def _to_float(frame: Any) -> np.ndarray:
 
 def _checked(blocks: Iterator[Audio], clip: ClipInfo) -> Iterator[Audio]:
     for block in blocks:
-        finite = np.isfinite(block.samples)
-        if not finite.all():
-            sample = int(np.argmin(finite.all(axis=0)))
-            at = clip.start_seconds + block.start_seconds + sample / block.sample_rate
+        level = np.abs(block.samples).max(axis=0)  # NaN where any channel is
+        sane = level <= _LARGEST_SAMPLE
+        if not sane.all():
+            first = int(np.argmin(sane))
+            at = clip.start_seconds + block.start_seconds + first / block.sample_rate
+            if np.isfinite(level[first]):
+                wrong = f"a sample of {level[first]:.3g} times full scale (at most {_LARGEST_SAMPLE:g} can be sound)"
+            else:
+                wrong = "values that are not numbers (NaN or infinity)"
             raise InputError(
-                f"{clip.path}: the sound holds values that are not numbers (NaN or infinity), the first at {at:.3f} s."
+                f"{clip.path}: the sound holds {wrong}, the first at {at:.3f} s."
                 " Export it again, or choose a span without them with --start and --end"
             )
         yield block
