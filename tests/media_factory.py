@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -109,6 +109,22 @@ def _write_sound(container, stream, samples, sample_rate, start, gap):  # type: 
         for ready in frames:
             container.mux(stream.encode(ready))
     container.mux(stream.encode(None))
+
+
+def move_stamps(path: Path, kind: str, seconds: Mapping[int, float]) -> Path:
+    """Copy a file with some time stamps moved. kind: "audio" or "video"; seconds: by how much, by number of packet (a
+    negative number counts from the end)."""
+    moved = path.with_name(f"moved_{path.name}")
+    with av.open(str(path)) as source, av.open(str(moved), "w") as target:
+        streams = {s.index: target.add_stream_from_template(s) for s in source.streams}
+        packets = [p for p in source.demux() if p.size]
+        chosen = [p for p in packets if p.stream.type == kind]
+        for number, by in seconds.items():
+            chosen[number].pts += round(by / chosen[number].time_base)
+        for packet in packets:
+            packet.stream = streams[packet.stream.index]
+            target.mux(packet)
+    return moved
 
 
 def damage(path: Path, start: float, length: float, seed: int = 0) -> Path:

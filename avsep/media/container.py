@@ -22,11 +22,13 @@ _MAX_READ_ERRORS = 20
 
 @dataclass
 class Damage:
-    """What could not be decoded of one stream: how much, and where it began."""
+    """What could not be decoded of one stream: how much, and where it began; and the same of bad time stamps."""
 
     count: int = 0
     first_seconds: float | None = None
     cut_short: bool = False
+    bad_stamps: int = 0
+    first_bad_stamp: float | None = None  # the time it should have told
     fresh: bool = field(default=False, repr=False)  # something was lost since the last good frame
 
     def add(self, seconds: float | None) -> None:
@@ -34,6 +36,11 @@ class Damage:
         self.fresh = True
         if self.first_seconds is None:
             self.first_seconds = seconds
+
+    def add_stamp(self, seconds: float) -> None:
+        self.bad_stamps += 1
+        if self.first_bad_stamp is None:
+            self.first_bad_stamp = seconds
 
 
 @contextmanager

@@ -17,8 +17,9 @@ from av.audio.resampler import AudioResampler
 from av.video.reformatter import VideoReformatter
 
 from avsep.errors import OutputError
+from avsep.media.pictures import pictures
 from avsep.media.probe import ClipInfo
-from avsep.media.video import grid_at_or_after, pictures, to_yuv420p
+from avsep.media.video import grid_at_or_after, to_yuv420p
 from avsep.signals import Person, ProgressHook
 
 _CLOCK = 90_000
@@ -93,7 +94,7 @@ def _shown(clip: ClipInfo, warn: Callable[[str], None]) -> Iterator[tuple[float,
     assert clip.video is not None
     before: Any = None  # the newest picture before the span, still on screen when it begins
     latest = -np.inf
-    for seconds, frame in pictures(clip, warn, start=0.0 if clip.start_seconds else min(0.0, clip.video.start_seconds)):
+    for seconds, frame in pictures(clip, warn):
         if clip.start_seconds and seconds < 0:
             before = frame
             continue
