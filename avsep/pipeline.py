@@ -140,10 +140,11 @@ def find_people(scene: Scene) -> list[Person]:
     from avsep.embeddings.face import load_face_embedder
     from avsep.faces import find_faces
     from avsep.faces.identify import identify
-    from avsep.media.decode import read_video
+    from avsep.media.decode import PictureLog, read_video
 
     device, total = scene.models.device, scene.clip.duration_seconds
-    pictures = scene.watch.each("decode", read_video(scene.clip, scene.warnings.append))
+    scene.picture_log = PictureLog()
+    pictures = scene.watch.each("decode", read_video(scene.clip, scene.warnings.append, log=scene.picture_log))
     with scene.watch.step("faces"):
         found = find_faces(
             pictures,

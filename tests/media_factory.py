@@ -55,6 +55,7 @@ def write_media(
     rotation: int = 0,
     pixel_aspect: Fraction | None = None,
     max_b_frames: int | None = None,
+    key_every: int | None = None,
     format: str | None = None,
 ) -> Path:
     """Write a media file and return its path.
@@ -62,6 +63,7 @@ def write_media(
     sound: (channels, time) float32, or several of them for several audio streams. sound_start: seconds at which it
     begins. sound_gap: start and length in seconds of a hole in the time stamps, after which the sound continues.
     times: seconds at which the pictures are shown, picture i being draw(i, width, height).
+    key_every: pictures from one key frame to the next.
     rotation: degrees counter-clockwise by which a player has to turn the stored pictures.
     """
     sounds = [] if sound is None else [sound] if isinstance(sound, np.ndarray) else list(sound)
@@ -76,6 +78,8 @@ def write_media(
                 video.codec_context.sample_aspect_ratio = pixel_aspect
             if max_b_frames is not None:
                 video.codec_context.max_b_frames = max_b_frames
+            if key_every is not None:
+                video.codec_context.gop_size = key_every
             if rotation:
                 video.set_display_rotation(rotation)
         streams = [container.add_stream(sound_codec, rate=sample_rate, layout=LAYOUTS[len(s)]) for s in sounds]

@@ -119,7 +119,7 @@ def decode(
     What fails is counted in `damage`. Packets that end before `skip_before` (seconds of the container)
     are read but not decoded.
     """
-    for packet in _demux(container, stream, damage):
+    for packet in demux(container, stream, damage):
         at = packet.pts if packet.pts is not None else packet.dts
         seconds = None if at is None else float(at * stream.time_base)
         if skip_before is not None and seconds is not None and packet.size:
@@ -136,7 +136,8 @@ def decode(
         yield from frames
 
 
-def _demux(container: InputContainer, stream: Any, damage: Damage) -> Iterator[Any]:
+def demux(container: InputContainer, stream: Any, damage: Damage) -> Iterator[Any]:
+    """Packets of a stream, read errors passed over and counted in `damage`; the last ones may be empty."""
     errors = 0
     while True:
         try:

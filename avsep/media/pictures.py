@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+import math
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import av
 
 from avsep.media.container import Damage, frame_seconds, open_container
 from avsep.media.probe import ClipInfo
 from avsep.media.time_stamps import LONGEST_GAP_SECONDS, picture_frames
+
+T = TypeVar("T")
+
+CLOCK = 90_000
+"""Ticks per second of time stamps that are written; pictures less than one apart cannot both be shown."""
 
 TOLERANCE_SECONDS = 0.0015
 """A picture this little after a grid instant still counts for it: containers round time stamps to 1 ms."""
@@ -30,11 +38,39 @@ _OUTSIDE_SECONDS = 10.0
 """How long a picture may be held where there is no sound."""
 
 
-def pictures(clip: ClipInfo, warn: Callable[[str], None], start: float | None = None) -> Iterator[tuple[float, Any]]:
+@dataclass
+class PictureLog:
+    """What decoding the pictures of a span told: their times on the clip's clock, whether any was damaged, and all
+    their kinds: width, height, pixel format, interlaced."""
+
+    seconds: array[float] = field(default_factory=lambda: array("d"))
+    damaged: bool = False
+    kinds: set[tuple[int, int, str, bool]] = field(default_factory=set)
+
+    def add(self, seconds: float, frame: Any) -> None:
+        self.seconds.append(seconds)
+        self.kinds.add((frame.width, frame.height, frame.format.name, bool(frame.interlaced_frame)))
+
+    def __len__(self) -> int:
+        return len(self.seconds)
+
+
+def log_pictures(clip: ClipInfo) -> PictureLog:
+    """Decode the pictures of the span for what they tell."""
+    log = PictureLog()
+    for seconds, _ in pictures(clip, lambda _: None, log=log):
+        if clip.ends_early and seconds >= clip.duration_seconds:
+            break
+    return log
+
+
+def pictures(
+    clip: ClipInfo, warn: Callable[[str], None], start: float | None = None, log: PictureLog | None = None
+) -> Iterator[tuple[float, Any]]:
     """Decoded pictures and their times on the clip's clock, from the one shown at `start` (or before) on.
 
     start: by default where the span begins, or the file, which may be before its sound.
-    Damaged pictures are left out, with one warning at the end. Times never run backwards.
+    Damaged pictures are left out, with one warning at the end. Times never run backwards. All goes into `log`, too.
     """
     assert clip.video is not None
     if start is None:
@@ -49,10 +85,36 @@ def pictures(clip: ClipInfo, warn: Callable[[str], None], start: float | None = 
                 if latest is not None and seconds - latest < STALE_SECONDS:
                     continue
             latest = seconds if latest is None else max(latest, seconds)
+            if log is not None:
+                log.add(latest, frame)
             yield latest, frame
     finally:
+        if log is not None:
+            log.damaged |= damage.count > 0
         for text in line.complaints(damage):
             warn(f"{clip.path}: {text}")
+
+
+def shown_pictures(clip: ClipInfo, timed: Iterable[tuple[float, T]]) -> Iterator[tuple[float, T]]:
+    """Of pictures and their times on the clip's clock those to show, and from when on; strictly increasing."""
+    before: tuple[float, T] | None = None  # the newest picture before the span, still on screen when it begins
+    latest = -math.inf
+    for seconds, picture in timed:
+        if clip.start_seconds and seconds < 0:
+            before = 0.0, picture
+            continue
+        if clip.ends_early and seconds >= clip.duration_seconds:
+            break
+        if before is not None:
+            if seconds > 1 / CLOCK:
+                yield before
+                latest = 0.0
+            before = None
+        if seconds > latest + 1 / CLOCK:
+            yield seconds, picture
+            latest = seconds
+    if before is not None:
+        yield before
 
 
 def _decoded_from(clip: ClipInfo, start: float, damage: Damage, line: _TimeLine) -> Iterator[tuple[float, Any]]:

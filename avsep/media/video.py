@@ -10,7 +10,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from avsep.errors import InputError
-from avsep.media.pictures import STALE_SECONDS, TOLERANCE_SECONDS, pictures
+from avsep.media.pictures import STALE_SECONDS, TOLERANCE_SECONDS, PictureLog, pictures
 from avsep.media.probe import ClipInfo, quarter_turns
 from avsep.signals import FRAME_RATE, VideoFrames
 
@@ -25,13 +25,17 @@ _LUMA_FIRST = ("yuv4", "yuvj4", "nv12", "nv21", "nv16", "nv24")
 
 
 def read_video(
-    clip: ClipInfo, warn: Callable[[str], None], frames_per_chunk: int = FRAME_RATE
+    clip: ClipInfo,
+    warn: Callable[[str], None],
+    frames_per_chunk: int = FRAME_RATE,
+    log: PictureLog | None = None,
 ) -> Iterator[VideoFrames]:
     """The pictures of the span on the grid: for each grid instant the newest picture not after it.
 
     Where the span's start or end was asked for, pictures outside it are left out; else all are read, those before the
     sound (with negative grid numbers) and after it too: who is seen only there is a person of the clip all the same.
-    Gaps are bridged by holding the picture before. Yields nothing for a clip without pictures.
+    Gaps are bridged by holding the picture before. Yields nothing for a clip without pictures. log: gets what all
+    pictures tell, for `write_person_videos`.
     """
     if clip.video is None:
         return
@@ -44,7 +48,7 @@ def read_video(
     grid: int | None = None
     held: Any = None
     until = 0.0
-    for seconds, frame in pictures(clip, warn):
+    for seconds, frame in pictures(clip, warn, log=log):
         if held is not None and grid is not None:
             stop = int(min(grid_at_or_after(seconds), end))
             if grid < stop:

@@ -42,7 +42,14 @@ def write_result(scene: Scene, tracks: Tracks, folder: Path, seconds: Callable[[
     warnings = scene.warnings + tracks.warnings
     if with_video:
         with scene.watch.step("video"):
-            write_person_videos(scene.clip, jobs, warnings.append, lambda *state: scene.progress("video", *state[-2:]))
+            write_person_videos(
+                scene.clip,
+                jobs,
+                warnings.append,
+                scene.progress,
+                mark=scene.options.mark,
+                log=scene.picture_log,
+            )
     names = [track.name for track in tracks.tracks]
     warnings += [f"{names[a]} and {names[b]} are nearly the same sound" for a, b in same]
     result = manifest.separation(scene, tracks, with_video, warnings, seconds())
