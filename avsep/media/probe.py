@@ -13,6 +13,7 @@ from av.stream import Disposition
 from avsep.errors import InputError, UsageError
 from avsep.media.container import Damage, frame_seconds, open_container
 from avsep.media.time_stamps import LONGEST_GAP_SECONDS, picture_frames, sound_frames
+from avsep.media.unchanged import FileState
 from avsep.signals import FRAME_RATE
 
 _NOT_A_VIDEO = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
@@ -60,6 +61,7 @@ class ClipInfo:
     duration_seconds: length of the span's sound, the best estimate before decoding.
     origin_seconds: the container's time stamp at which the clip's clock shows 0.
     ends_early: whether the span ends at a moment that was asked for, not with the file.
+    file_state: of the file when it was probed.
     """
 
     path: Path
@@ -69,6 +71,7 @@ class ClipInfo:
     duration_seconds: float
     origin_seconds: float = 0.0
     ends_early: bool = False
+    file_state: FileState | None = None
 
 
 def probe(
@@ -83,6 +86,7 @@ def probe(
     path = Path(path)
     _check_span(start, end)
     with open_container(path) as container:
+        state = FileState.of(path)
         audio, first_audio, first_end = _probe_audio(container, path, audio_stream)
     with open_container(path) as container:
         duration = _end_of_sound(container, container.streams.audio[audio.stream], first_end) - first_audio
@@ -96,7 +100,7 @@ def probe(
         origin = first_audio + begin
         video = probe_video(container, origin)
     span = (duration if end is None else min(end, duration)) - begin
-    return ClipInfo(path, audio, video, begin, span, origin, ends_early=end is not None and end < duration)
+    return ClipInfo(path, audio, video, begin, span, origin, end is not None and end < duration, state)
 
 
 def _check_span(start: float | None, end: float | None) -> None:

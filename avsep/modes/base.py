@@ -48,7 +48,7 @@ class Scene:
 
     model: name or path of the model that was asked for, None for the bundled ones. folder: for files that are gone
     with the run. warnings: for the manifest. passes: of cycle spinning that the last separation made. picture_log: what
-    decoding the pictures told.
+    decoding the pictures told. sha256: of the clip's file.
     """
 
     clip: ClipInfo
@@ -62,6 +62,7 @@ class Scene:
     warnings: list[str] = field(default_factory=list)
     passes: int = 1
     picture_log: PictureLog | None = None
+    sha256: str | None = None
     _recordings: dict[tuple[int, bool], Recording] = field(default_factory=dict, init=False, repr=False)
 
     def mixture(self, sample_rate: int = SAMPLE_RATE, *, mono: bool = True) -> Recording:
