@@ -72,6 +72,7 @@ class Separator:
 
         Raises InputError, OutputError, UsageError or WeightsError; then nothing is written.
         """
+        from avsep.media.unchanged import unchanged
         from avsep.output.workspace import result_folder, workspace
         from avsep.output.write import write_result
 
@@ -79,9 +80,10 @@ class Separator:
         contract = self.models.separation(self.model or DEFAULT_MODEL).contract
         kept: list[str] = []
         target = result_folder(output, clip.path)
-        with workspace(target, options.overwrite, inputs=[clip.path], say=kept.append) as folder:
+        place = workspace(target, options.overwrite, inputs=[clip.path], say=kept.append)
+        with place as folder, unchanged(clip) as sha256:
             started, loading = time.perf_counter(), self.models.seconds
-            scene = self._scene(clip, options, folder, progress)
+            scene = self._scene(clip, sha256, options, folder, progress)
             scene.warnings += kept
             tracks = self._mode(scene, contract)(scene)
 
@@ -100,21 +102,26 @@ class Separator:
     ) -> dict[str, Any]:
         """The people of a clip, with times and boxes; thumbnails and people.json go to output/<its name>/ if it is
         given."""
+        from avsep.media.unchanged import unchanged
         from avsep.output.workspace import result_folder, workspace
         from avsep.output.write import list_people, write_people
 
         clip = _probe(path, options)
         if output is None:
-            return list_people(self._scene(clip, options, None, progress))
+            with unchanged(clip) as sha256:
+                return list_people(self._scene(clip, sha256, options, None, progress))
         kept: list[str] = []
         target = result_folder(output, clip.path)
-        with workspace(target, options.overwrite, inputs=[clip.path], say=kept.append) as folder:
-            scene = self._scene(clip, options, folder, progress)
+        place = workspace(target, options.overwrite, inputs=[clip.path], say=kept.append)
+        with place as folder, unchanged(clip) as sha256:
+            scene = self._scene(clip, sha256, options, folder, progress)
             scene.warnings += kept
             return write_people(scene, folder)
 
-    def _scene(self, clip: ClipInfo, options: Options, folder: Path | None, progress: ProgressHook | None) -> Scene:
-        scene = Scene(clip, [], self.models, options, self.model, folder, progress or no_progress)
+    def _scene(
+        self, clip: ClipInfo, sha256: str, options: Options, folder: Path | None, progress: ProgressHook | None
+    ) -> Scene:
+        scene = Scene(clip, [], self.models, options, self.model, folder, progress or no_progress, sha256=sha256)
         scene.people = find_people(scene)
         return scene
 
@@ -140,10 +147,11 @@ def find_people(scene: Scene) -> list[Person]:
     from avsep.embeddings.face import load_face_embedder
     from avsep.faces import find_faces
     from avsep.faces.identify import identify
-    from avsep.media.decode import read_video
+    from avsep.media.decode import PictureLog, read_video
 
     device, total = scene.models.device, scene.clip.duration_seconds
-    pictures = scene.watch.each("decode", read_video(scene.clip, scene.warnings.append))
+    scene.picture_log = PictureLog()
+    pictures = scene.watch.each("decode", read_video(scene.clip, scene.warnings.append, log=scene.picture_log))
     with scene.watch.step("faces"):
         found = find_faces(
             pictures,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -55,6 +55,7 @@ def write_media(
     rotation: int = 0,
     pixel_aspect: Fraction | None = None,
     max_b_frames: int | None = None,
+    key_every: int | None = None,
     format: str | None = None,
 ) -> Path:
     """Write a media file and return its path.
@@ -62,6 +63,7 @@ def write_media(
     sound: (channels, time) float32, or several of them for several audio streams. sound_start: seconds at which it
     begins. sound_gap: start and length in seconds of a hole in the time stamps, after which the sound continues.
     times: seconds at which the pictures are shown, picture i being draw(i, width, height).
+    key_every: pictures from one key frame to the next.
     rotation: degrees counter-clockwise by which a player has to turn the stored pictures.
     """
     sounds = [] if sound is None else [sound] if isinstance(sound, np.ndarray) else list(sound)
@@ -76,6 +78,8 @@ def write_media(
                 video.codec_context.sample_aspect_ratio = pixel_aspect
             if max_b_frames is not None:
                 video.codec_context.max_b_frames = max_b_frames
+            if key_every is not None:
+                video.codec_context.gop_size = key_every
             if rotation:
                 video.set_display_rotation(rotation)
         streams = [container.add_stream(sound_codec, rate=sample_rate, layout=LAYOUTS[len(s)]) for s in sounds]
@@ -109,6 +113,22 @@ def _write_sound(container, stream, samples, sample_rate, start, gap):  # type: 
         for ready in frames:
             container.mux(stream.encode(ready))
     container.mux(stream.encode(None))
+
+
+def move_stamps(path: Path, kind: str, seconds: Mapping[int, float]) -> Path:
+    """Copy a file with some time stamps moved. kind: "audio" or "video"; seconds: by how much, by number of packet (a
+    negative number counts from the end)."""
+    moved = path.with_name(f"moved_{path.name}")
+    with av.open(str(path)) as source, av.open(str(moved), "w") as target:
+        streams = {s.index: target.add_stream_from_template(s) for s in source.streams}
+        packets = [p for p in source.demux() if p.size]
+        chosen = [p for p in packets if p.stream.type == kind]
+        for number, by in seconds.items():
+            chosen[number].pts += round(by / chosen[number].time_base)
+        for packet in packets:
+            packet.stream = streams[packet.stream.index]
+            target.mux(packet)
+    return moved
 
 
 def damage(path: Path, start: float, length: float, seed: int = 0) -> Path:

@@ -27,11 +27,15 @@ def voices() -> tuple[np.ndarray, np.ndarray]:
 def tracks(monkeypatch: pytest.MonkeyPatch):
     """Let the separation give these tracks: a list of (side of the face, samples)."""
 
-    def use(found: list[tuple[str, np.ndarray]]) -> None:
+    def use(found: list[tuple[str, np.ndarray]]) -> list[Options]:
+        """Options of the calls are added to the list that is returned."""
+        asked: list[Options] = []
+
         class Separator:
             def __init__(self, **settings) -> None: ...
 
             def separate(self, path: Path, output: Path, options: Options, progress=None) -> dict:
+                asked.append(options)
                 folder = output / path.stem
                 folder.mkdir(parents=True)
                 people = []
@@ -44,6 +48,7 @@ def tracks(monkeypatch: pytest.MonkeyPatch):
         module = types.ModuleType("avsep.pipeline")
         module.__dict__.update(Separator=Separator, Options=Options)
         monkeypatch.setitem(sys.modules, "avsep.pipeline", module)
+        return asked
 
     return use
 
@@ -81,3 +86,10 @@ def test_the_demo_clip_is_its_references() -> None:
     assert len(left) == len(right)
     assert np.abs(left + right).max() <= 1.0
     assert sum(f.stat().st_size for f in ASSETS.iterdir()) < 1.5e6
+
+
+def test_the_videos_may_be_marked(cli, tracks) -> None:
+    asked = tracks([])
+    for options in ((), ("--mark",), ("--no-video",)):
+        assert cli("demo", "-o", f"out{len(asked)}", *options)[0] == 0
+    assert [(wanted.mark, wanted.video) for wanted in asked] == [(False, True), (True, True), (False, False)]

@@ -145,6 +145,15 @@ def test_options_reach_the_separator(cli, clip, pipeline) -> None:
     assert options.shifts == 3
 
 
+def test_videos_are_marked_when_asked_for(cli, clip, pipeline) -> None:
+    module = pipeline()
+    assert cli("separate", clip, "-o", "plain")[0] == cli("separate", clip, "--mark", "-o", "marked")[0] == 0
+    assert [call[2].mark for call in module.calls if call[0] == clip] == [False, True]
+    code, _, err = cli("separate", clip, "--mark", "--no-video")
+    assert code == 2
+    assert "argument --no-video: not allowed with argument --mark" in err
+
+
 def test_one_separator_for_all_clips(cli, clip, pipeline) -> None:
     module = pipeline()
     cli("separate", clip, make_sound(clip.parent / "b.wav"))

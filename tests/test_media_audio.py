@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import av
@@ -103,6 +104,23 @@ def test_sound_that_starts_late_starts_the_clock(tmp_path: Path) -> None:
     assert clip.video is not None
     assert clip.video.start_seconds == pytest.approx(-0.8)
     assert np.abs(whole(clip) - tone(2)).max() < 1e-3
+
+
+@pytest.mark.parametrize("scale", [32_768, 2**23])
+def test_integers_stored_as_floats_are_sound(tmp_path: Path, scale: int) -> None:
+    soundfile.write(tmp_path / "a.wav", scale * tone(1)[0], 16_000, subtype="FLOAT")
+    assert np.array_equal(whole(probe(tmp_path / "a.wav")), scale * tone(1))
+
+
+@pytest.mark.parametrize("bad", [1e25, -3e38, 2e7])
+def test_values_beyond_any_sound(tmp_path: Path, bad: float) -> None:
+    sound = tone(3, channels=2)
+    sound[1, 20_000] = bad
+    soundfile.write(tmp_path / "a.wav", sound.T, 16_000, subtype="FLOAT")
+    told = rf"a sample of {re.escape(f'{abs(bad):.3g}')} times full scale \(at most 1e\+07 .*first at 1\.250 s.*--start"
+    with pytest.raises(InputError, match=told):
+        whole(probe(tmp_path / "a.wav"))
+    assert whole(probe(tmp_path / "a.wav", start=2)).shape == (2, 16_000)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

@@ -10,7 +10,7 @@ from media_factory import tone, write_media
 
 from avsep import Options, Separator
 from avsep.cli.demo import CLIP, score
-from avsep.errors import OutputError, UsageError, WeightsError
+from avsep.errors import InputError, OutputError, UsageError, WeightsError
 from avsep.evaluation.metrics import si_sdr
 from avsep.evaluation.model import estimate, load_engine
 from avsep.media.decode import probe, read_audio
@@ -154,6 +154,29 @@ def test_the_library_replaces_only_what_avsep_wrote(separator, two_voices, tmp_p
     with pytest.raises(OutputError, match=r"call.wav"):
         separator.separate(moved, out, Options(speakers=2, overwrite=True))
     assert moved.exists()
+
+
+def test_an_input_that_is_replaced_on_the_way_gives_nothing(separator, two_voices, tmp_path):
+    def replace(*_) -> None:
+        sf.write(two_voices, np.zeros(16_000), 16_000)
+
+    told = r"call\.wav: was changed or replaced while it was read"
+    with pytest.raises(InputError, match=told):
+        separator.separate(two_voices, tmp_path / "out", progress=replace)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_clip_that_is_replaced_on_the_way_lists_nobody(separator, tmp_path):
+    clip = write_media(tmp_path / "a.mp4", sound=tone(1), times=np.arange(25) / 25)
+
+    def replace(*_) -> None:
+        clip.write_bytes(b"another")
+
+    for folder in (None, tmp_path / "out"):
+        write_media(clip, sound=tone(1), times=np.arange(25) / 25)
+        with pytest.raises(InputError, match=r"a\.mp4: was changed or replaced while it was read"):
+            separator.faces(clip, folder, progress=replace)
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_number_of_voices_can_be_given(separator, two_voices, tmp_path):

@@ -31,7 +31,7 @@ def register(commands) -> None:
         description=DESCRIPTION,
     )
     options.add_output(parser, DEFAULT_OUTPUT)
-    parser.add_argument("--no-video", action="store_true", help="write no mp4 per person (faster)")
+    options.add_videos(parser)
     options.add_machine(parser)
     options.add_messages(parser)
     parser.set_defaults(run=run)
@@ -48,7 +48,8 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
 
     separator = Separator(device=args.device, threads=args.threads)
     with checks.no_empty_folders(args.output), terminal.progress(CLIP.name) as hook:
-        manifest = separator.separate(CLIP, args.output, Options(video=not args.no_video, overwrite=True), hook)
+        wanted = Options(video=not args.no_video, mark=args.mark, overwrite=True)
+        manifest = separator.separate(CLIP, args.output, wanted, hook)
     terminal.say(report.mode_line(manifest))
     scores = score(manifest, target)
     if args.json:

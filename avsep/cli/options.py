@@ -29,6 +29,13 @@ def add_output(parser: argparse.ArgumentParser, default: Path, what: str = "the 
     )
 
 
+def add_videos(parser: argparse.ArgumentParser) -> None:
+    """The mp4 of each person: --no-video, --mark."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--no-video", action="store_true", help="write no mp4 per person (faster)")
+    group.add_argument("--mark", action="store_true", help="draw a box around the person in each mp4 (slower)")
+
+
 def add_span(parser: argparse.ArgumentParser) -> None:
     """Which part of the clip: --audio-stream, --start, --end."""
     group = parser.add_argument_group("part of the clip")

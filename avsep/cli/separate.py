@@ -30,7 +30,7 @@ def register(commands) -> None:
     parser.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help="video or audio file")
     options.add_output(parser, DEFAULT_OUTPUT, "the folders go")
     parser.add_argument("--overwrite", action="store_true", help="replace output of an earlier run")
-    parser.add_argument("--no-video", action="store_true", help="write no mp4 per person (faster)")
+    options.add_videos(parser)
     parser.add_argument(
         "--dry-run", action="store_true", help="check everything, say what would be done, write nothing"
     )
@@ -133,6 +133,7 @@ def _separate(args: argparse.Namespace, jobs: list[Job], terminal: Terminal, res
         start=args.start,
         end=args.end,
         video=not args.no_video,
+        mark=args.mark,
         overwrite=args.overwrite,
         av_offset=args.av_offset,
         shifts=args.shifts or Options.shifts,

@@ -9,24 +9,23 @@ import numpy as np
 from av.audio.resampler import AudioResampler
 
 from avsep.errors import InputError
-from avsep.media.container import Damage, decode, frame_seconds, open_container
+from avsep.media.container import Damage, frame_seconds, open_container
 from avsep.media.probe import ClipInfo
+from avsep.media.time_stamps import JITTER_SECONDS, LONGEST_GAP_SECONDS, sound_frames
 from avsep.signals import Audio
-
-_JUMP_SECONDS = 0.05
-"""Gaps of the time stamps below this are jitter: rounding, or a clock that drifts."""
 
 _LOSS_SECONDS = 0.005
 """The same right after a frame that could not be decoded: there a gap is expected."""
-
-_LONGEST_GAP_SECONDS = 600.0
-"""A jump beyond this is a reset of the time stamps, not missing sound."""
 
 _SHORT_SECONDS = 1.0
 """A stream that ends this much before its header says is worth a word."""
 
 _PREROLL_SECONDS = 1.0
 """Sound decoded before a span begins, so that the decoder has settled."""
+
+_LARGEST_SAMPLE = 1e7
+"""Times full scale, beyond which samples are damage. Integers of 24 bits that were stored as floats without scaling are
+sound still and reach 8.4e6; the squares of what lies far beyond do not fit a 32-bit float, and become NaN."""
 
 
 def read_audio(clip: ClipInfo, warn: Callable[[str], None]) -> Iterator[Audio]:
@@ -44,7 +43,7 @@ def read_audio(clip: ClipInfo, warn: Callable[[str], None]) -> Iterator[Audio]:
         stream = container.streams.audio[clip.audio.stream]
         skip_before = clip.origin_seconds - _PREROLL_SECONDS if clip.start_seconds else None
         to_float = _FloatSamples(rate)
-        for frame in decode(container, stream, damage, skip_before=skip_before):
+        for frame in sound_frames(container, stream, damage, skip_before):
             for size in line.missing_before(frame, damage):
                 yield from blocks.push(np.zeros((clip.audio.channels, size), np.float32), line.position)
                 line.position += size
@@ -93,9 +92,9 @@ class _TimeLine:
             # only the frame's own time stamp tells where it belongs.
             self.position = min(at, 0)
         gap = at - self.position
-        tolerance = _LOSS_SECONDS if damage.fresh else _JUMP_SECONDS
+        tolerance = _LOSS_SECONDS if damage.fresh else JITTER_SECONDS
         damage.fresh = False
-        if abs(gap) > _LONGEST_GAP_SECONDS * self._rate or gap < -self._rate:
+        if abs(gap) > LONGEST_GAP_SECONDS * self._rate or gap < -self._rate:
             if not self._resets:
                 self._first_reset = self.position
             self._resets += 1
@@ -112,6 +111,9 @@ class _TimeLine:
         if damage.count:
             where = "" if damage.first_seconds is None else self._at(damage.first_seconds - self._clip.origin_seconds)
             yield f"{damage.count} damaged piece(s) of sound could not be decoded{where}{end}"
+        if damage.first_bad_stamp is not None:
+            where = self._at(damage.first_bad_stamp - self._clip.origin_seconds)
+            yield f"{damage.bad_stamps} time stamp(s) of the sound cannot be right and were put right{where}"
         if self._filled:
             yield (
                 f"{self._filled / self._rate:.2f} s of missing sound were filled with silence"
@@ -209,12 +211,17 @@ def _to_float(frame: Any) -> np.ndarray:
 
 def _checked(blocks: Iterator[Audio], clip: ClipInfo) -> Iterator[Audio]:
     for block in blocks:
-        finite = np.isfinite(block.samples)
-        if not finite.all():
-            sample = int(np.argmin(finite.all(axis=0)))
-            at = clip.start_seconds + block.start_seconds + sample / block.sample_rate
+        level = np.abs(block.samples).max(axis=0)  # NaN where any channel is
+        sane = level <= _LARGEST_SAMPLE
+        if not sane.all():
+            first = int(np.argmin(sane))
+            at = clip.start_seconds + block.start_seconds + first / block.sample_rate
+            if np.isfinite(level[first]):
+                wrong = f"a sample of {level[first]:.3g} times full scale (at most {_LARGEST_SAMPLE:g} can be sound)"
+            else:
+                wrong = "values that are not numbers (NaN or infinity)"
             raise InputError(
-                f"{clip.path}: the sound holds values that are not numbers (NaN or infinity), the first at {at:.3f} s."
+                f"{clip.path}: the sound holds {wrong}, the first at {at:.3f} s."
                 " Export it again, or choose a span without them with --start and --end"
             )
         yield block

@@ -22,11 +22,13 @@ _MAX_READ_ERRORS = 20
 
 @dataclass
 class Damage:
-    """What could not be decoded of one stream: how much, and where it began."""
+    """What could not be decoded of one stream: how much, and where it began; and the same of bad time stamps."""
 
     count: int = 0
     first_seconds: float | None = None
     cut_short: bool = False
+    bad_stamps: int = 0
+    first_bad_stamp: float | None = None  # the time it should have told
     fresh: bool = field(default=False, repr=False)  # something was lost since the last good frame
 
     def add(self, seconds: float | None) -> None:
@@ -34,6 +36,11 @@ class Damage:
         self.fresh = True
         if self.first_seconds is None:
             self.first_seconds = seconds
+
+    def add_stamp(self, seconds: float) -> None:
+        self.bad_stamps += 1
+        if self.first_bad_stamp is None:
+            self.first_bad_stamp = seconds
 
 
 @contextmanager
@@ -112,7 +119,7 @@ def decode(
     What fails is counted in `damage`. Packets that end before `skip_before` (seconds of the container)
     are read but not decoded.
     """
-    for packet in _demux(container, stream, damage):
+    for packet in demux(container, stream, damage):
         at = packet.pts if packet.pts is not None else packet.dts
         seconds = None if at is None else float(at * stream.time_base)
         if skip_before is not None and seconds is not None and packet.size:
@@ -129,7 +136,8 @@ def decode(
         yield from frames
 
 
-def _demux(container: InputContainer, stream: Any, damage: Damage) -> Iterator[Any]:
+def demux(container: InputContainer, stream: Any, damage: Damage) -> Iterator[Any]:
+    """Packets of a stream, read errors passed over and counted in `damage`; the last ones may be empty."""
     errors = 0
     while True:
         try:

@@ -11,7 +11,9 @@ import av
 from av.stream import Disposition
 
 from avsep.errors import InputError, UsageError
-from avsep.media.container import Damage, decode, frame_seconds, open_container
+from avsep.media.container import Damage, frame_seconds, open_container
+from avsep.media.time_stamps import LONGEST_GAP_SECONDS, picture_frames, sound_frames
+from avsep.media.unchanged import FileState
 from avsep.signals import FRAME_RATE
 
 _NOT_A_VIDEO = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
@@ -59,6 +61,7 @@ class ClipInfo:
     duration_seconds: length of the span's sound, the best estimate before decoding.
     origin_seconds: the container's time stamp at which the clip's clock shows 0.
     ends_early: whether the span ends at a moment that was asked for, not with the file.
+    file_state: of the file when it was probed.
     """
 
     path: Path
@@ -68,6 +71,7 @@ class ClipInfo:
     duration_seconds: float
     origin_seconds: float = 0.0
     ends_early: bool = False
+    file_state: FileState | None = None
 
 
 def probe(
@@ -82,9 +86,11 @@ def probe(
     path = Path(path)
     _check_span(start, end)
     with open_container(path) as container:
-        audio, first_audio, sound_end = _probe_audio(container, path, audio_stream)
+        state = FileState.of(path)
+        audio, first_audio, first_end = _probe_audio(container, path, audio_stream)
     with open_container(path) as container:
-        duration = sound_end - first_audio
+        duration = _end_of_sound(container, container.streams.audio[audio.stream], first_end) - first_audio
+    with open_container(path) as container:
         begin = start or 0.0
         if begin >= duration:
             raise InputError(
@@ -94,7 +100,7 @@ def probe(
         origin = first_audio + begin
         video = probe_video(container, origin)
     span = (duration if end is None else min(end, duration)) - begin
-    return ClipInfo(path, audio, video, begin, span, origin, ends_early=end is not None and end < duration)
+    return ClipInfo(path, audio, video, begin, span, origin, end is not None and end < duration, state)
 
 
 def _check_span(start: float | None, end: float | None) -> None:
@@ -106,7 +112,7 @@ def _check_span(start: float | None, end: float | None) -> None:
 
 
 def _probe_audio(container: Any, path: Path, number: int | None) -> tuple[AudioInfo, float, float]:
-    """The chosen stream, the time of its first sample and of its end on the container's clock."""
+    """The chosen stream, and when its first frame begins and ends on the container's clock."""
     streams = container.streams.audio
     if not streams:
         raise InputError(f"{path}: has no audio stream, so there is nothing to separate. Give a file with sound")
@@ -123,7 +129,7 @@ def _probe_audio(container: Any, path: Path, number: int | None) -> tuple[AudioI
             f"{path}: the sound of audio stream {number} is in a format that cannot be decoded. Convert the file"
         )
     damage = Damage()
-    for frame in decode(container, stream, damage):
+    for frame in sound_frames(container, stream, damage):
         if frame.samples:
             break
     else:
@@ -131,12 +137,14 @@ def _probe_audio(container: Any, path: Path, number: int | None) -> tuple[AudioI
         raise InputError(f"{path}: audio stream {number} has no sound: {why}. Nothing to separate; give another file")
     first = frame_seconds(frame) or 0.0
     info = AudioInfo(number, frame.sample_rate, frame.layout.nb_channels, stream.codec_context.name)
-    return info, first, _end_of_sound(container, stream, first, frame)
+    return info, first, first + frame.samples / frame.sample_rate
 
 
-def _end_of_sound(container: Any, stream: Any, first: float, frame: Any) -> float:
-    """End of a stream on the container's clock, from its header where that tells, else from its last packets."""
-    end = first + frame.samples / frame.sample_rate
+def _end_of_sound(container: Any, stream: Any, end: float) -> float:
+    """End of a stream on the container's clock, from its header where that tells, else from its last packets.
+
+    end: that of its first frame.
+    """
     if stream.duration:
         begin = stream.start_time if stream.start_time is not None else 0
         return max(float((begin + stream.duration) * stream.time_base), end)
@@ -160,7 +168,8 @@ def _last_packet_end(container: Any, stream: Any) -> float | None:
     for packet in container.demux(stream):
         if packet.size and packet.pts is not None:
             at = float((packet.pts + (packet.duration or 0)) * stream.time_base)
-            end = at if end is None else max(end, at)
+            if end is None or end < at <= end + LONGEST_GAP_SECONDS:
+                end = at
     return end
 
 
@@ -175,13 +184,13 @@ def probe_video(container: Any, origin: float) -> VideoInfo | None:
         return None
     best = container.streams.best("video")
     stream = next((s for s in usable if best is not None and s.index == best.index), usable[0])
-    frame = next(decode(container, stream, Damage()), None)
+    rates = (stream.average_rate, stream.guessed_rate, stream.base_rate)
+    fps = next((float(rate) for rate in rates if rate and 1 <= rate <= _HIGHEST_FPS), float(FRAME_RATE))
+    frame = next(picture_frames(container, stream, Damage(), fps), None)
     if frame is None:
         return None
     rotation = quarter_turns(frame) * 90
     width, height = (frame.height, frame.width) if rotation % 180 else (frame.width, frame.height)
-    rates = (stream.average_rate, stream.guessed_rate, stream.base_rate)
-    fps = next((float(rate) for rate in rates if rate and 1 <= rate <= _HIGHEST_FPS), float(FRAME_RATE))
     start = (frame_seconds(frame) or 0.0) - origin
     aspect = Fraction(stream.sample_aspect_ratio or 1)
     upright_aspect = 1 / aspect if rotation % 180 else aspect

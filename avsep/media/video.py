@@ -6,29 +6,16 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from avsep.errors import InputError
-from avsep.media.container import Damage, decode, frame_seconds, open_container
+from avsep.media.pictures import STALE_SECONDS, TOLERANCE_SECONDS, PictureLog, pictures
 from avsep.media.probe import ClipInfo, quarter_turns
 from avsep.signals import FRAME_RATE, VideoFrames
 
 PREVIEW_SIZE = 640
 """Longest side of a preview in pixels."""
-
-_TOLERANCE_SECONDS = 0.0015
-"""A picture this little after a grid instant still counts for it: containers round time stamps to 1 ms."""
-
-_SEEK_MARGINS = (0.0, 2.0, 10.0)
-"""Seconds before the wanted moment to seek to, in turn, until the file delivers a picture early enough."""
-
-_ALWAYS_FROM_START = 3.0
-"""Seconds into a file below which seeking saves nothing."""
-
-_STALE_SECONDS = 1.0
-"""A picture older than this gives way even to one that the decoder calls damaged."""
 
 _UNTAGGED = 2
 """The colour space of frames that do not tell theirs (AVCOL_SPC_UNSPECIFIED)."""
@@ -38,13 +25,17 @@ _LUMA_FIRST = ("yuv4", "yuvj4", "nv12", "nv21", "nv16", "nv24")
 
 
 def read_video(
-    clip: ClipInfo, warn: Callable[[str], None], frames_per_chunk: int = FRAME_RATE
+    clip: ClipInfo,
+    warn: Callable[[str], None],
+    frames_per_chunk: int = FRAME_RATE,
+    log: PictureLog | None = None,
 ) -> Iterator[VideoFrames]:
     """The pictures of the span on the grid: for each grid instant the newest picture not after it.
 
     Where the span's start or end was asked for, pictures outside it are left out; else all are read, those before the
     sound (with negative grid numbers) and after it too: who is seen only there is a person of the clip all the same.
-    Gaps are bridged by holding the picture before. Yields nothing for a clip without pictures.
+    Gaps are bridged by holding the picture before. Yields nothing for a clip without pictures. log: gets what all
+    pictures tell, for `write_person_videos`.
     """
     if clip.video is None:
         return
@@ -57,7 +48,7 @@ def read_video(
     grid: int | None = None
     held: Any = None
     until = 0.0
-    for seconds, frame in pictures(clip, warn):
+    for seconds, frame in pictures(clip, warn, log=log):
         if held is not None and grid is not None:
             stop = int(min(grid_at_or_after(seconds), end))
             if grid < stop:
@@ -87,7 +78,7 @@ def picture_at(clip: ClipInfo, seconds: float) -> np.ndarray:
     shown: Any = None
     if clip.video is not None:
         for at, frame in pictures(clip, lambda _: None, start=seconds):
-            if shown is not None and at > seconds + _TOLERANCE_SECONDS:
+            if shown is not None and at > seconds + TOLERANCE_SECONDS:
                 break
             shown = frame
     if shown is None:
@@ -101,80 +92,16 @@ def picture_at(clip: ClipInfo, seconds: float) -> np.ndarray:
     return np.ascontiguousarray(np.rot90(picture.to_ndarray(), quarter_turns(shown)))
 
 
-def pictures(clip: ClipInfo, warn: Callable[[str], None], start: float = 0.0) -> Iterator[tuple[float, Any]]:
-    """Decoded pictures and their times on the clip's clock, from the one shown at `start` (or before) on.
-
-    Damaged pictures are left out, with one warning at the end. Times never run backwards.
-    """
-    assert clip.video is not None
-    damage = Damage()
-    latest: float | None = None
-    for seconds, frame in _decoded_from(clip, start, damage):
-        if frame.is_corrupt:
-            damage.add(seconds + clip.origin_seconds)
-            if latest is not None and seconds - latest < _STALE_SECONDS:
-                continue
-        latest = seconds if latest is None else max(latest, seconds)
-        yield latest, frame
-    if damage.count:
-        where = ""
-        if damage.first_seconds is not None:
-            where = f", the first at {damage.first_seconds - clip.origin_seconds + clip.start_seconds:.2f} s"
-        warn(f"{clip.path}: {damage.count} damaged picture(s); the picture before was held{where}")
-
-
-def _decoded_from(clip: ClipInfo, start: float, damage: Damage) -> Iterator[tuple[float, Any]]:
-    """Decoded frames with times, from a moment no later than `start`, sought with growing margins if need be."""
-    assert clip.video is not None
-    target = start + clip.origin_seconds
-    into_file = start - clip.video.start_seconds
-    margins = [m for m in _SEEK_MARGINS if into_file - m > _ALWAYS_FROM_START]
-    for margin in [*margins, None]:
-        with open_container(clip.path) as container:
-            stream = container.streams.video[clip.video.stream]
-            stream.thread_type = "AUTO"
-            if margin is not None:
-                try:
-                    container.seek(int((target - margin) / float(stream.time_base or 1)), stream=stream)
-                except av.FFmpegError:
-                    continue
-            begun = False
-            for seconds, frame in _timed(decode(container, stream, damage), clip, seeking=margin is not None):
-                if not begun and margin is not None and seconds > start + _TOLERANCE_SECONDS:
-                    break  # the seek landed too late
-                begun = True
-                yield seconds, frame
-            if begun:
-                return
-
-
-def _timed(frames: Iterator[Any], clip: ClipInfo, *, seeking: bool) -> Iterator[tuple[float, Any]]:
-    """Frames with their times on the clip's clock; one without a time stamp follows the frame before it."""
-    assert clip.video is not None
-    latest: float | None = None
-    for frame in frames:
-        seconds = frame_seconds(frame)
-        if seconds is not None:
-            latest = seconds - clip.origin_seconds
-        elif latest is not None:
-            latest += 1 / clip.video.fps
-        elif seeking:
-            continue  # nothing tells where the seek landed
-        else:
-            latest = clip.video.start_seconds
-        yield latest, frame
-
-
 def grid_at_or_after(seconds: float) -> int:
     """The first grid number that shows a picture of this time."""
-    return math.ceil((seconds - _TOLERANCE_SECONDS) * FRAME_RATE)
+    return math.ceil((seconds - TOLERANCE_SECONDS) * FRAME_RATE)
 
 
 def _shown_seconds(frame: Any, clip: ClipInfo) -> float:
     """How long the last picture stays on screen."""
     assert clip.video is not None
     duration = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0.0
-    return duration if 0 < duration <= _STALE_SECONDS else 1 / clip.video.fps
+    return duration if 0 < duration <= STALE_SECONDS else 1 / clip.video.fps
 
 
 def _slack(clip: ClipInfo) -> float:

@@ -14,6 +14,7 @@ from avsep.timing import Stopwatch
 
 if TYPE_CHECKING:
     from avsep.inference.sliding import Cues
+    from avsep.media.pictures import PictureLog
     from avsep.media.probe import ClipInfo
     from avsep.models.base import Contract, SeparationModel
     from avsep.storage.recording import Estimates
@@ -24,10 +25,10 @@ class Options:
     """What may be chosen for one clip.
 
     speakers: voices to separate where there are no faces (default: estimated). audio_stream: number among the audio
-    streams. start, end: seconds on the sound's own clock. video: write an mp4 for each person. overwrite: replace
-    earlier output. av_offset: seconds by which the sound comes after the picture (default: found for each person).
-    shifts: passes of the separation whose mean is taken (default: what the model gains from; see
-    avsep.inference.cycle_spin).
+    streams. start, end: seconds on the sound's own clock. video: write an mp4 for each person. mark: draw a box around
+    the person in it. overwrite: replace earlier output. av_offset: seconds by which the sound comes after the picture
+    (default: found for each person). shifts: passes of the separation whose mean is taken (default: what the model
+    gains from; see avsep.inference.cycle_spin).
     """
 
     speakers: int | None = None
@@ -35,6 +36,7 @@ class Options:
     start: float | None = None
     end: float | None = None
     video: bool = True
+    mark: bool = False
     overwrite: bool = False
     av_offset: float | None = None
     shifts: int | None = None
@@ -45,7 +47,8 @@ class Scene:
     """A clip with the people in it, and what a mode works with.
 
     model: name or path of the model that was asked for, None for the bundled ones. folder: for files that are gone
-    with the run. warnings: for the manifest. passes: of cycle spinning that the last separation made.
+    with the run. warnings: for the manifest. passes: of cycle spinning that the last separation made. picture_log: what
+    decoding the pictures told. sha256: of the clip's file.
     """
 
     clip: ClipInfo
@@ -58,6 +61,8 @@ class Scene:
     watch: Stopwatch = field(default_factory=Stopwatch)
     warnings: list[str] = field(default_factory=list)
     passes: int = 1
+    picture_log: PictureLog | None = None
+    sha256: str | None = None
     _recordings: dict[tuple[int, bool], Recording] = field(default_factory=dict, init=False, repr=False)
 
     def mixture(self, sample_rate: int = SAMPLE_RATE, *, mono: bool = True) -> Recording:

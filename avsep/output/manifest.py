@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -22,12 +21,14 @@ DOUBTFUL = 0.5
 """Confidence below which a track carries a warning that face and voice may not belong together."""
 
 
-def people(clip: ClipInfo, found: Sequence[Person], warnings: Sequence[str], thumbnails: bool) -> dict[str, Any]:
-    """people.json of `avsep faces`."""
+def people(
+    clip: ClipInfo, found: Sequence[Person], warnings: Sequence[str], *, thumbnails: bool, sha256: str | None = None
+) -> dict[str, Any]:
+    """people.json of `avsep faces`. sha256: of the clip's file."""
     return {
         "format": FORMAT,
         "avsep_version": __version__,
-        "input": describe_input(clip, clip.duration_seconds),
+        "input": describe_input(clip, sha256, clip.duration_seconds),
         "people": [
             {
                 "id": f"speaker_{i:02d}",
@@ -51,7 +52,7 @@ def separation(
     return {
         "format": FORMAT,
         "avsep_version": __version__,
-        "input": describe_input(scene.clip, seconds),
+        "input": describe_input(scene.clip, scene.sha256, seconds),
         "mode": tracks.mode,
         "model": tracks.model,
         "options": asdict(scene.options) | {"shifts": scene.passes},
@@ -95,12 +96,12 @@ def entry(track: Track, video: bool, seconds: float) -> dict[str, Any]:
     return found | {"warnings": warnings}
 
 
-def describe_input(clip: ClipInfo, seconds: float) -> dict[str, Any]:
+def describe_input(clip: ClipInfo, sha256: str | None, seconds: float) -> dict[str, Any]:
     """The input as found: path, checksum, length of the sound, streams."""
     video = clip.video
     return {
         "path": str(clip.path),
-        "sha256": sha256(clip.path),
+        "sha256": sha256,
         "start_seconds": clip.start_seconds,
         "duration_seconds": round(seconds, 3),
         "audio": {"sample_rate": clip.audio.sample_rate, "channels": clip.audio.channels, "stream": clip.audio.stream},
@@ -117,11 +118,6 @@ def describe_input(clip: ClipInfo, seconds: float) -> dict[str, Any]:
 
 def times(pairs: Sequence[tuple[float, float]]) -> list[dict[str, float]]:
     return [{"start_seconds": round(float(a), 3), "end_seconds": round(float(b), 3)} for a, b in pairs]
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write(path: Path, content: dict[str, Any]) -> None:

@@ -42,7 +42,14 @@ def write_result(scene: Scene, tracks: Tracks, folder: Path, seconds: Callable[[
     warnings = scene.warnings + tracks.warnings
     if with_video:
         with scene.watch.step("video"):
-            write_person_videos(scene.clip, jobs, warnings.append, lambda *state: scene.progress("video", *state[-2:]))
+            write_person_videos(
+                scene.clip,
+                jobs,
+                warnings.append,
+                scene.progress,
+                mark=scene.options.mark,
+                log=scene.picture_log,
+            )
     names = [track.name for track in tracks.tracks]
     warnings += [f"{names[a]} and {names[b]} are nearly the same sound" for a, b in same]
     result = manifest.separation(scene, tracks, with_video, warnings, seconds())
@@ -52,14 +59,14 @@ def write_result(scene: Scene, tracks: Tracks, folder: Path, seconds: Callable[[
 
 def list_people(scene: Scene) -> dict[str, Any]:
     """What `avsep faces` says, without files."""
-    return manifest.people(scene.clip, scene.people, scene.warnings, thumbnails=False)
+    return manifest.people(scene.clip, scene.people, scene.warnings, thumbnails=False, sha256=scene.sha256)
 
 
 def write_people(scene: Scene, folder: Path) -> dict[str, Any]:
     """Thumbnails and people.json."""
     for number, person in enumerate(scene.people):
         write_thumbnail(scene.clip, person, folder / f"speaker_{number:02d}.jpg")
-    found = manifest.people(scene.clip, scene.people, scene.warnings, thumbnails=True)
+    found = manifest.people(scene.clip, scene.people, scene.warnings, thumbnails=True, sha256=scene.sha256)
     manifest.write(folder / "people.json", found)
     return found
 
