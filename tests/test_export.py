@@ -248,6 +248,45 @@ def test_values_are_set_by_name(cli, run: Path, tmp_path: Path) -> None:
     fails(cli("export", run, "--lineage", "gone.json"), "gone.json cannot be read", code=2)
 
 
+NO_WEIGHTS = {"class_path": "avsep.models.auxiva.AuxIVA", "init_args": {"iterations": 5}}
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_a_model_without_weights_needs_no_checkpoint(cli, tmp_path: Path, within: bool) -> None:
+    task = {"class_path": "avsep.training.separation.SeparationTask", "init_args": {"model": NO_WEIGHTS}}
+    (tmp_path / "array.yaml").write_text(yaml.safe_dump({"model": task if within else NO_WEIGHTS}))
+    code, out, err = cli("export", "array.yaml", "--licence", "MIT")
+    assert (code, out) == (0, "array.safetensors\n")
+    assert "AuxIVA without weights, configured by array.yaml" in err
+    model, card = load_model(tmp_path / "array.safetensors")
+    assert (card.name, card.licence, card.parameters) == ("array", "MIT", 0)
+    assert card.lineage == {"data": "none: it has no weights"}
+    assert model.init_args["iterations"] == 5
+
+
+@pytest.mark.parametrize(
+    ("document", "part", "code"),
+    [
+        (config(), "describes a ConvTasNet with 2,977 weights, which a training makes", 2),
+        (config(), "Run avsep fit --config some.yaml and export its checkpoint (.ckpt)", 2),
+        ({"model": NO_WEIGHTS | {"init_args": {"taps": 3}}}, "some.yaml: AuxIVA cannot be built with its init_args", 1),
+        ({"model": {"class_path": "os.system"}}, "names no class at model.init_args.model.class_path", 1),
+        ([1], "names no class", 1),
+    ],
+)
+def test_a_yaml_that_cannot_be_exported(cli, tmp_path: Path, document, part: str, code: int) -> None:
+    (tmp_path / "some.yaml").write_text(yaml.safe_dump(document))
+    fails(cli("export", "some.yaml"), part, code=code)
+    assert not (tmp_path / "some.safetensors").exists()
+
+
+def test_options_of_checkpoints_are_refused_for_a_yaml(cli, tmp_path: Path) -> None:
+    (tmp_path / "array.yaml").write_text(yaml.safe_dump({"model": NO_WEIGHTS}))
+    outcome = cli("export", "array.yaml", "--last-step")
+    fails(outcome, "--last-step is for checkpoints; array.yaml describes a model without weights", code=2)
+    fails(cli("export", "gone.yaml"), "the configuration gone.yaml cannot be read")
+
+
 def test_what_is_there_stays_without_overwrite(cli, run: Path, tmp_path: Path) -> None:
     (tmp_path / "tiny.safetensors").write_text("mine")
     fails(cli("export", run), "tiny.safetensors exists", "--overwrite")

@@ -83,6 +83,12 @@ def test_models_that_separate_nothing(cli) -> None:
     assert "SynchronyEnsemble separates nothing" in err
 
 
+def test_a_model_without_weights(cli) -> None:
+    code, _, err = cli("export", "auxiva", "--onnx")
+    assert code == 1
+    assert "AuxIVA has no weights; ONNX is written of networks" in err
+
+
 def test_an_unknown_cue_is_named(tmp_path: Path) -> None:
     from avsep.export.onnx import export_onnx
 

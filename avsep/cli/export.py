@@ -1,4 +1,4 @@
-"""`avsep export`: a training checkpoint to a weights file, or a separator to ONNX."""
+"""`avsep export`: a training checkpoint, or a model without weights, to a weights file; a separator to ONNX."""
 
 from __future__ import annotations
 
@@ -14,13 +14,18 @@ from avsep.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from avsep.checkpoint import Card
+    from avsep.export.trained import Trained
     from avsep.models.base import Model
 
 WEIGHTS, ONNX = ".safetensors", ".onnx"
+YAML = (".yaml", ".yml")
+
+NO_LINEAGE = {"data": "none: it has no weights"}
 
 DESCRIPTION = """\
 Turn a checkpoint of 'avsep fit' into one weights file that describes itself and runs no code when it is loaded; use it
-with 'avsep separate --model FILE'. With --onnx write the separator as ONNX instead, for any length of sound (and any
+with 'avsep separate --model FILE'. A model that has no weights needs no checkpoint: SOURCE is then the YAML that names
+it (configs/auxiva.yaml). With --onnx write the separator as ONNX instead, for any length of sound (and any
 number of faces), checked against torch; SOURCE may then be a weights file or a bundled name as well."""
 
 
@@ -28,7 +33,9 @@ def register(commands) -> None:
     parser = commands.add_parser(
         "export", help="turn a checkpoint into a weights file or ONNX", description=DESCRIPTION
     )
-    parser.add_argument("source", metavar="SOURCE", help="a checkpoint (.ckpt), a weights file or a bundled name")
+    parser.add_argument(
+        "source", metavar="SOURCE", help="a checkpoint (.ckpt), a YAML, a weights file or a bundled name"
+    )
     parser.add_argument(
         "-o",
         "--output",
@@ -77,13 +84,14 @@ def register(commands) -> None:
 
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
-    trained = not _is_weights(args.source)
-    out = _check(args, trained)
-    if trained:
+    weights, untrained = _is_weights(args.source), Path(args.source).suffix in YAML
+    out = _check(args, weights, untrained)
+    if not weights:
         needs("train", ["yaml"])
     if args.onnx:
         needs("export", ["onnx", "onnxscript", "onnxruntime"])
-    document = (_from_checkpoint if trained else _from_weights)(args, out, terminal)
+    make = _from_weights if weights else _from_yaml if untrained else _from_checkpoint
+    document = make(args, out, terminal)
     if args.json:
         terminal.result_json(document | {"path": str(out)})
     else:
@@ -106,17 +114,17 @@ def _is_weights(source: str) -> bool:
     return path.suffix == WEIGHTS or (len(path.parts) == 1 and not path.suffix and not path.exists())
 
 
-def _check(args: argparse.Namespace, trained: bool) -> Path:
+def _check(args: argparse.Namespace, weights: bool, untrained: bool) -> Path:
     """What can be checked before anything is read, is; returns the file to write."""
-    if not trained:
+    of_checkpoints = ["config", "mean_with", "last_step", "full_precision"]
+    if weights:
         if not args.onnx:
             raise UsageError(f"{args.source} is a weights file already. Give a checkpoint (.ckpt), or --onnx")
-        of_checkpoints = ("config", "lineage", "licence", "name", "mean_with", "last_step", "full_precision")
-        given = [f"--{name.replace('_', '-')}" for name in of_checkpoints if vars(args)[name]]
-        if given:
-            raise UsageError(f"{given[0]} is for checkpoints; {args.source} is a weights file and says this itself")
+        _refuse(args, [*of_checkpoints, "lineage", "licence", "name"], "is a weights file and says this itself")
+    elif untrained:
+        _refuse(args, of_checkpoints, "describes a model without weights")
     suffix = ONNX if args.onnx else WEIGHTS
-    out = args.output or Path(_run_name(Path(args.source), args.name, trained) + suffix)
+    out = args.output or Path(_run_name(Path(args.source), args.name, weights or untrained) + suffix)
     if out.suffix != suffix:
         raise UsageError(f"-o is {out}; the file written here ends in {suffix}")
     if not out.parent.is_dir():
@@ -126,9 +134,16 @@ def _check(args: argparse.Namespace, trained: bool) -> Path:
     return out
 
 
-def _run_name(source: Path, name: str | None, trained: bool) -> str:
-    """The given name; else that of the run (runs/NAME/checkpoints/last.ckpt) or of the weights."""
-    if name or not trained:
+def _refuse(args: argparse.Namespace, options: Iterable[str], why: str) -> None:
+    """Raise UsageError where one of these options of checkpoints is given. why: what the source is instead."""
+    given = [f"--{name.replace('_', '-')}" for name in options if vars(args)[name]]
+    if given:
+        raise UsageError(f"{given[0]} is for checkpoints; {args.source} {why}")
+
+
+def _run_name(source: Path, name: str | None, own: bool) -> str:
+    """The given name; else the source's own, or that of a checkpoint's run (runs/NAME/checkpoints/last.ckpt)."""
+    if name or own:
         return name or source.stem
     folder = source.absolute().parent
     return folder.parent.name if folder.name == "checkpoints" else folder.name
@@ -136,11 +151,7 @@ def _run_name(source: Path, name: str | None, trained: bool) -> str:
 
 def _from_checkpoint(args: argparse.Namespace, out: Path, terminal: Terminal) -> dict:
     from avsep.export.trained import mean_of, read_trained
-    from avsep.export.weights import About, describe, export_weights, read_about
 
-    about = read_about(args.lineage) if args.lineage else About()
-    if args.licence:
-        about = replace(about, licence=args.licence)
     checkpoints = [Path(args.source), *args.mean_with]
     trained = mean_of([read_trained(one, args.config, average=not args.last_step) for one in checkpoints], checkpoints)
     terminal.say(
@@ -149,6 +160,24 @@ def _from_checkpoint(args: argparse.Namespace, out: Path, terminal: Terminal) ->
         f"{f', mean with {len(args.mean_with)} more' if args.mean_with else ''}"
         f"{f', configured by {trained.config_path}' if trained.config_path else ''}"
     )
+    return _write(args, trained, out, {}, terminal)
+
+
+def _from_yaml(args: argparse.Namespace, out: Path, terminal: Terminal) -> dict:
+    from avsep.export.untrained import read_untrained
+
+    trained = read_untrained(Path(args.source))
+    terminal.say(f"{type(trained.model).__name__} without weights, configured by {args.source}")
+    return _write(args, trained, out, NO_LINEAGE, terminal)
+
+
+def _write(args: argparse.Namespace, trained: Trained, out: Path, lineage: dict, terminal: Terminal) -> dict:
+    """lineage: where the options give none; {}: what the run itself knows."""
+    from avsep.export.weights import About, describe, export_weights, read_about
+
+    about = read_about(args.lineage) if args.lineage else About(lineage=lineage)
+    if args.licence:
+        about = replace(about, licence=args.licence)
     if args.onnx:
         return _write_onnx(trained.model, out, describe(trained, about, args.name or out.stem), terminal)
     return asdict(export_weights(trained, out, about, args.name, half=not args.full_precision))

@@ -1,4 +1,4 @@
-"""`avsep models`: the weights that come with the package, or those of files and folders."""
+"""`avsep models`: the weights that come with the package, those of files and folders, or all architectures."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from avsep.cli.listing import block, table
 from avsep.cli.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -16,14 +17,20 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 List weights with size, licence, lineage and measured figures: the bundled ones, or those of the files and folders
-given. One name or file alone is shown in full. Files that cannot be used get a line each on stderr, and exit code 1."""
+given. One name or file alone is shown in full. Files that cannot be used get a line each on stderr, and exit code 1.
+
+With --all list the architectures instead, with weights or without: the class that a configuration names, the paper,
+the parameters of the size there, what it takes and gives, and which bundled weights are of it."""
 
 
 def register(commands) -> None:
-    parser = commands.add_parser("models", help="list weights: bundled ones or your own", description=DESCRIPTION)
+    parser = commands.add_parser(
+        "models", help="list weights: bundled ones or your own; or architectures", description=DESCRIPTION
+    )
     parser.add_argument(
         "models", nargs="*", metavar="NAME_OR_PATH", help="a bundled model's name, a weights file or a folder of them"
     )
+    parser.add_argument("--all", action="store_true", help="list the architectures that can be trained or used")
     parser.add_argument("--json", action="store_true", help="print the results as one JSON document")
     parser.add_argument("-v", "--verbose", action="store_true", help="show tracebacks")
     parser.set_defaults(run=run)
@@ -31,8 +38,15 @@ def register(commands) -> None:
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
     from avsep.checkpoint import BUNDLED, find_weights, read_card
-    from avsep.errors import AvsepError
+    from avsep.errors import AvsepError, UsageError
 
+    if args.all:
+        from avsep.cli import architectures
+
+        if args.models:
+            raise UsageError(f"--all lists architectures, and {args.models[0]} names weights. Leave one of them out")
+        architectures.show(terminal, args.json)
+        return 0
     if len(args.models) == 1 and not Path(args.models[0]).is_dir():
         card = read_card(find_weights(args.models[0]))
         if args.json:
@@ -69,28 +83,14 @@ def _files(names: Iterable[str]) -> list[str | Path]:
 
 
 def _table(cards: Iterable[Card]) -> str:
-    """A row for each model, as wide as the terminal; licence and data in short."""
-    from io import StringIO
-
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(
-        "model", "kind", "parameters", "licence", "trained on", "figures", box=box.SIMPLE_HEAD, pad_edge=False
-    )
-    table.columns[2].justify = "right"
-    for column in table.columns[:3]:
-        column.no_wrap = True
+    """A row for each model; licence and data in short."""
+    rows = []
     for card in cards:
         kind = card.class_path.rpartition(".")[2]
         figures = "\n".join(f"{value} {name}" for name, value in card.scores.items())
-        row = (card.name, kind, f"{card.parameters:,}", card.licence.partition(";")[0], _data(card), figures or "none")
-        table.add_row(*map(Text, row))
-    console = Console(file=StringIO(), width=Console().width)
-    console.print(table)
-    return console.file.getvalue().rstrip()  # type: ignore[attr-defined]
+        licence = card.licence.partition(";")[0]
+        rows.append((card.name, kind, f"{card.parameters:,}", licence, _data(card), figures or "none"))
+    return table(("model", "kind", "parameters", "licence", "trained on", "figures"), rows, whole=3)
 
 
 def _data(card: Card) -> str:
@@ -104,17 +104,4 @@ def _data(card: Card) -> str:
 def _block(card: Card, *, full: bool = False) -> str:
     """The name, then a line for each entry; `full` adds what rebuilds the model and where the file lies."""
     shown = ["parameters", "licence", "lineage", "scores"] + (["class_path", "init_args", "path"] if full else [])
-    return "\n".join([card.name, *(line for key in shown for line in _entry(key, getattr(card, key), "  "))])
-
-
-def _entry(key: str, value: Any, indent: str) -> list[str]:
-    key = key.replace("_", " ")
-    if value in (None, "", [], {}):
-        return []
-    if isinstance(value, Mapping):
-        return [f"{indent}{key}", *(line for k, v in value.items() for line in _entry(str(k), v, indent + "  "))]
-    if isinstance(value, list | tuple):
-        value = ", ".join(map(str, value))
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = f"{value:,}"
-    return [f"{indent}{key:12} {value}"]
+    return block(card.name, {key: getattr(card, key) for key in shown})

@@ -51,6 +51,8 @@ def export_onnx(model: Model, out: Path, card: Card) -> float:
         raise WeightsError(
             f"{type(model).__name__} {takes}; ONNX is written of models that separate a mixture alone or with lips."
         )
+    if not model.state_dict():
+        raise WeightsError(f"{type(model).__name__} has no weights; ONNX is written of networks.")
     model = model.eval().cpu()
     with written_whole(out) as partial:
         with _quiet():

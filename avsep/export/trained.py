@@ -65,13 +65,13 @@ def read_trained(checkpoint: Path, config: Path | None = None, *, average: bool 
         if own is None:
             raise
         source = None
-    document = _read_yaml(source) if source else {}
+    document = read_yaml(source) if source else {}
     if own is not None and config is None:
         class_path, init_args = own["class_path"], own["init_args"]
         said_by = checkpoint
     else:
         assert source is not None
-        class_path, init_args = _model_node(document, source)
+        class_path, init_args = model_node(document, source)
         said_by = source
     try:
         model = build_model(class_path, init_args)
@@ -166,7 +166,8 @@ def _state(saved: dict[str, Any], checkpoint: Path, average: bool) -> tuple[dict
     return weights, averaged and average
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML document; empty where it is no mapping. Raises WeightsError where it cannot be read."""
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -176,8 +177,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _model_node(document: dict[str, Any], path: Path) -> tuple[str, dict[str, Any]]:
-    """class_path and init_args at model.init_args.model (of the task's model)."""
+def model_node(document: dict[str, Any], path: Path) -> tuple[str, dict[str, Any]]:
+    """class_path and init_args at model.init_args.model (of the task's model). Raises WeightsError where there are
+    none."""
     node: Any = document
     for key in ("model", "init_args", "model"):
         node = node.get(key) if isinstance(node, dict) else None

@@ -21,6 +21,8 @@ class Synchrony(Model):
     together.
     """
 
+    paper = "after Chung and Zisserman, Out of time"
+    year = 2016
     sample_rate = SAMPLE_RATE
 
     def __init__(self, lip: dict, voice: dict) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from avsep.errors import UsageError
 from avsep.modes.base import Scene
 from avsep.signals import Track, Tracks
-from avsep.speech.activity import activity, count_voices, speech_and_level, too_little, voices_at_once
+from avsep.speech.activity import FAR_BELOW, activity, count_voices, speech_and_level, too_little, voices_at_once
 from avsep.storage.recording import Estimates, Recording
 
 DEFAULT_MODEL = "audio-2spk"
@@ -38,12 +38,12 @@ class Voices:
     active: np.ndarray
 
 
-def separate_voices(scene: Scene, name: str, mixture: Recording) -> Voices:
-    """The voices that one model separates."""
+def separate_voices(scene: Scene, name: str, mixture: Recording, far_below: float = FAR_BELOW) -> Voices:
+    """The voices that one model separates. far_below: see `activity`."""
     sources = scene.separate(scene.models.separation(name), mixture)
     with scene.watch.step("speech"):
         speech, level = speech_and_level(sources, scene.progress)
-    return Voices(scene.models.card(name).name, sources, speech, activity(speech, level))
+    return Voices(scene.models.card(name).name, sources, speech, activity(speech, level, far_below))
 
 
 def separate_with_fitting_model(scene: Scene, wanted: int | None, most: float = math.inf) -> Voices:

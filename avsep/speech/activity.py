@@ -52,14 +52,14 @@ def per_decision(x: np.ndarray) -> np.ndarray:
     return np.add.reduceat(x, starts, axis=-1) / np.minimum(DECISION_FRAMES, pictures - starts)
 
 
-def activity(speech: np.ndarray, level: np.ndarray) -> np.ndarray:
+def activity(speech: np.ndarray, level: np.ndarray, far_below: float = FAR_BELOW) -> np.ndarray:
     """How much each source is a voice in each decision, in 0..1: (sources, pictures) each -> (decisions, sources).
 
-    A source far below the louder one is its leak, one far below the loudest speech of the clip is none.
+    A source far below the louder one (in dB) is its leak, one far below the loudest speech of the clip is none.
     """
     loud = per_decision(10 ** (level / 10))
     top = np.maximum(loud.max(axis=0, keepdims=True), np.percentile(loud, 95) * 1e-2 + 1e-12)
-    above = (10 * np.log10(loud / top + 1e-12) + FAR_BELOW) / 10
+    above = (10 * np.log10(loud / top + 1e-12) + far_below) / 10
     return (per_decision(speech) * above.clip(0, 1)).T
 
 

@@ -1,0 +1,141 @@
+"""Separation by embeddings that cluster: deep clustering (Hershey et al., 2016; Isik et al., 2016)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar, Literal, get_args
+
+import numpy as np
+import torch
+from scipy.cluster.vq import kmeans2
+from torch import Tensor, nn
+from torch.nn import functional
+
+from avsep.dsp.stft import HOP, WINDOW, istft, stft
+from avsep.models.base import Contract, Output, SeparationModel
+from avsep.signals import SAMPLE_RATE
+
+Masks = Literal["binary", "soft"]
+
+FLOOR = 1e-3
+"""Of magnitudes before their logarithm, against the loudest: -60 dB."""
+
+STARTS, ITERATIONS = 4, 30
+"""Of k-means: from how many beginnings, of which the best result is taken, and for how long."""
+
+MOST_POINTS = 20_000
+"""Bins that the centres are fitted to; more of them do not move the centres."""
+
+
+class DeepClustering(SeparationModel):
+    """Estimates from one channel: an embedding for each time-frequency bin, and k-means that tells which bins go
+    together.
+
+    The network does not know how many sources there are: `sources` may be set to another number than it was trained
+    with, also on a model that is loaded.
+
+    layers, hidden, dropout: of the bidirectional LSTM, cells each way. dims: of an embedding, of unit length. window
+    and hop in samples. masks: "binary", or "soft" with `sharpness` times the squared distance to the centres in the
+    exponent. threshold_db: bins so far below the mixture's loudest do not count for the centres.
+    """
+
+    paper = "Hershey et al., Deep clustering; Isik et al., Single-channel multi-speaker separation"
+    year = 2016
+    paper_args: ClassVar = {"window": 256, "hop": 64, "sample_rate": 8000}
+
+    def __init__(
+        self,
+        sources: int = 2,
+        layers: int = 4,
+        hidden: int = 300,
+        dims: int = 40,
+        dropout: float = 0.5,
+        window: int = WINDOW,
+        hop: int = HOP,
+        masks: Masks = "binary",
+        sharpness: float = 5.0,
+        threshold_db: float = 40.0,
+        sample_rate: int = SAMPLE_RATE,
+    ) -> None:
+        super().__init__()
+        if masks not in get_args(Masks):
+            raise ValueError(f"masks is {masks!r}; it must be one of {', '.join(get_args(Masks))}")
+        self.window, self.hop, self.dims = window, hop, dims
+        self.masks, self.sharpness, self.threshold_db = masks, sharpness, threshold_db
+        freq = window // 2 + 1
+        self.lstm = nn.LSTM(
+            freq, hidden, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0, bidirectional=True
+        )
+        self.embed = nn.Linear(2 * hidden, freq * dims)
+        self.contract = Contract(sample_rate, stride=hop)
+        self.sources = sources
+
+    @property
+    def sources(self) -> int:
+        """Estimates it gives; may be set."""
+        assert self.contract.sources is not None
+        return self.contract.sources
+
+    @sources.setter
+    def sources(self, sources: int) -> None:
+        if sources < 1:
+            raise ValueError(f"sources is {sources}; it must be 1 or more")
+        self.contract = replace(self.contract, sources=sources)
+        self.init_args["sources"] = sources
+
+    def transform(self, waveform: Tensor) -> Tensor:
+        """(..., time) -> complex (..., freq, frames)."""
+        return stft(waveform, self.window, self.hop)
+
+    def forward(self, mixture: Tensor, **cues: Tensor) -> Output:
+        """mixture (batch, 1, time) -> embeddings (batch, freq, frames, dims); no estimates."""
+        self.check(mixture)
+        spectrum = self.transform(mixture[:, 0])
+        x = self.lstm(_features(spectrum).mT)[0]
+        embeddings = functional.normalize(torch.tanh(self.embed(x)).unflatten(2, (-1, self.dims)), dim=3)
+        return Output(embeddings=embeddings.transpose(1, 2), spectrum=spectrum, transform=self.transform)
+
+    def separate(self, mixture: Tensor, **cues: Tensor) -> Output:
+        """The same with masks, and estimates (batch, sources, 1, time) in no particular order."""
+        output = self(mixture, **cues)
+        spectrum, embeddings = output.spectrum, output.embeddings
+        assert spectrum is not None
+        assert embeddings is not None
+        size = spectrum.abs()
+        audible = size > 10 ** (-self.threshold_db / 20) * size.amax((1, 2), keepdim=True)
+        output.masks = torch.stack([self._masks(e.float(), a) for e, a in zip(embeddings, audible, strict=True)])
+        bins = output.masks * spectrum.unsqueeze(1)
+        output.estimates = istft(bins, mixture.shape[-1], self.window, self.hop).unsqueeze(2)
+        return output
+
+    def _masks(self, embeddings: Tensor, audible: Tensor) -> Tensor:
+        """(freq, frames, dims), (freq, frames) bool -> (sources, freq, frames), which sum to 1."""
+        centres = cluster(embeddings[audible].detach().cpu().numpy(), self.sources)
+        if centres is None:
+            return embeddings.new_full((self.sources, *audible.shape), 1 / self.sources)
+        distance = (embeddings.unsqueeze(0) - torch.from_numpy(centres).to(embeddings)[:, None, None]).square().sum(3)
+        if self.masks == "soft":
+            return (-self.sharpness * distance).softmax(0)
+        return functional.one_hot(distance.argmin(0), self.sources).movedim(2, 0).to(embeddings)
+
+
+def cluster(points: np.ndarray, count: int) -> np.ndarray | None:
+    """Centres (count, dims) of points (n, dims) by k-means; the same for the same points. None for fewer points than
+    centres."""
+    points = points[:: -(-len(points) // MOST_POINTS) or 1].astype(np.float64)
+    if len(points) < count:
+        return None
+    found = []
+    for seed in range(STARTS):
+        centres, labels = kmeans2(points, count, ITERATIONS, minit="++", seed=seed)
+        found.append((np.square(points - centres[labels]).sum(), seed, centres))
+    return min(found)[2]
+
+
+def _features(spectrum: Tensor) -> Tensor:
+    """Log magnitudes (batch, freq, frames), free of the level of the item."""
+    size = spectrum.abs()
+    floor = FLOOR * size.amax((1, 2), keepdim=True) + 1e-10
+    logs = (size + floor).log()
+    mean = logs.mean((1, 2), keepdim=True)
+    return (logs - mean) / (logs.std((1, 2), keepdim=True) + 1e-5)

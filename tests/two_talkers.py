@@ -1,0 +1,76 @@
+"""The two voices that come with the package, at once: in a room with microphones, and as a batch to learn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+
+from avsep.dsp.resample import resample
+from avsep.losses import NegativeSiSnr, PermutationInvariant
+from avsep.models.base import Output, SeparationModel
+
+DEMO = Path(__file__).parents[1] / "avsep" / "assets" / "demo"
+
+
+def voices(start: float = 0.0, seconds: float = 8.6, sample_rate: int = 16_000) -> np.ndarray:
+    """(2, time) float32, equally loud; the first speaks from 0.3 s to 7.5, the second from 2.4 s on."""
+    read = [soundfile.read(DEMO / f"{name}.flac", dtype="float32") for name in ("left", "right")]
+    span = slice(round(start * sample_rate), round((start + seconds) * sample_rate))
+    both = np.stack([resample(samples, rate, sample_rate)[span] for samples, rate in read])
+    return 0.1 * both / both.std(axis=1, keepdims=True)
+
+
+def in_a_room(sources: np.ndarray, microphones: int, sample_rate: int = 16_000) -> np.ndarray:
+    """(sources, time) -> what each is at each microphone of a line 5 cm apart: (sources, microphones, time) float32."""
+    import pyroomacoustics as pra
+
+    size = np.array([5.0, 4.0, 2.6])
+    absorption, _ = pra.inverse_sabine(0.15, size)
+    room = pra.ShoeBox(size, fs=sample_rate, materials=pra.Material(absorption), max_order=6)
+    line = 0.05 * (np.arange(microphones) - (microphones - 1) / 2)
+    room.add_microphone_array(np.stack([2.5 + line, np.full(microphones, 2.0), np.full(microphones, 1.2)]))
+    for place, source in zip(([1.2, 1.0, 1.5], [3.9, 1.3, 1.5], [2.5, 3.4, 1.6]), sources, strict=False):
+        room.add_source(place, signal=source)
+    return room.simulate(return_premix=True)[..., : sources.shape[1]].astype(np.float32)
+
+
+def two_mixtures(sample_rate: int = 8000, seconds: float = 1.0) -> tuple[Tensor, Tensor]:
+    """mixture (2, 1, time) and sources (2, 2, time)."""
+    sources = torch.from_numpy(np.stack([voices(start, seconds, sample_rate) for start in (3.5, 4.5)]))
+    return sources.sum(1, keepdim=True), sources
+
+
+def si_sdr(estimates: Tensor, sources: Tensor) -> Tensor:
+    """(batch, n, time) each -> (batch,), the mean of the sources in their best order, in dB."""
+    return -PermutationInvariant(NegativeSiSnr())(estimates, sources, sources.sum(1))
+
+
+def steps_to(
+    goal: float,
+    model: SeparationModel,
+    loss: Callable[[Output], Tensor],
+    mixture: Tensor,
+    sources: Tensor,
+    learning_rate: float = 1e-2,
+    most: int = 600,
+) -> int:
+    """Train until all mixtures of a batch are separated by more than `goal` dB (SI-SDR), as in use; the steps it took.
+    Fails after `most` of them."""
+    optimizer = torch.optim.Adam(model.parameters(), learning_rate)
+    for step in range(1, most + 1):
+        optimizer.zero_grad()
+        loss(model.train()(mixture)).mean().backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimizer.step()
+        if step % 20 == 0:
+            with torch.no_grad():
+                estimates = model.eval().separate(mixture).estimates
+            found = si_sdr(estimates[:, :, 0], sources)
+            if (found > goal).all():
+                return step
+    raise AssertionError(f"after {most} steps SI-SDR is {found.tolist()} dB, expected more than {goal}")
