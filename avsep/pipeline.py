@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from avsep.errors import UsageError
-from avsep.inference.models import ModelStore
+from avsep.inference.models import ModelStore, resolve_device
 from avsep.modes import MODES, Mode
 from avsep.modes.base import Options, Scene
 from avsep.modes.voices import DEFAULT_MODEL, default_models
 from avsep.signals import Person, ProgressHook, no_progress
 
-if TYPE_CHECKING:
-    from avsep.media.probe import ClipInfo
-
 __all__ = ["DEFAULT_MODEL", "Options", "Separator", "default_models", "resolve_device"]
 
-
 DEFAULTS = Options()
-
-
-def resolve_device(device: str) -> str:
-    """ "auto", "cpu" or "cuda" -> the device to use. Raises UsageError for anything else, or CUDA where there is
-    none."""
-    import torch
-
-    available = torch.cuda.is_available()
-    if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"device is {device!r}; it must be auto, cpu or cuda.")
-    if device == "cuda" and not available:
-        raise UsageError("device is 'cuda', but no CUDA device can be used here. Use auto or cpu.")
-    return "cuda" if available and device != "cpu" else "cpu"
 
 
 class Separator:
@@ -72,26 +55,13 @@ class Separator:
 
         Raises InputError, OutputError, UsageError or WeightsError; then nothing is written.
         """
-        from avsep.media.unchanged import unchanged
-        from avsep.output.workspace import result_folder, workspace
         from avsep.output.write import write_result
 
-        clip = _probe(path, options)
+        # The model comes first: a wrong one is told before any clip is decoded.
         contract = self.models.separation(self.model or DEFAULT_MODEL).contract
-        kept: list[str] = []
-        target = result_folder(output, clip.path)
-        place = workspace(target, options.overwrite, inputs=[clip.path], say=kept.append)
-        with place as folder, unchanged(clip) as sha256:
-            started, loading = time.perf_counter(), self.models.seconds
-            scene = self._scene(clip, sha256, options, folder, progress)
-            scene.warnings += kept
-            tracks = self._mode(scene, contract)(scene)
-
-            def seconds() -> float:
-                # Loading models is no part of the run.
-                return time.perf_counter() - started - (self.models.seconds - loading)
-
-            return write_result(scene, tracks, folder, seconds)
+        with self._scene(path, output, options, progress) as scene:
+            scene.people = find_people(scene)
+            return write_result(scene, self._mode(scene, contract)(scene))
 
     def faces(
         self,
@@ -102,28 +72,32 @@ class Separator:
     ) -> dict[str, Any]:
         """The people of a clip, with times and boxes; thumbnails and people.json go to output/<its name>/ if it is
         given."""
+        from avsep.output.write import write_people
+
+        with self._scene(path, output, options, progress) as scene:
+            scene.people = find_people(scene)
+            return write_people(scene)
+
+    @contextmanager
+    def _scene(
+        self, path: str | Path, output: str | Path | None, options: Options, progress: ProgressHook | None
+    ) -> Iterator[Scene]:
+        """A clip and, where there is an output, the folder to write to, which gets its name when the block succeeds."""
+        from avsep.media.decode import probe
         from avsep.media.unchanged import unchanged
         from avsep.output.workspace import result_folder, workspace
-        from avsep.output.write import list_people, write_people
 
-        clip = _probe(path, options)
-        if output is None:
-            with unchanged(clip) as sha256:
-                return list_people(self._scene(clip, sha256, options, None, progress))
-        kept: list[str] = []
-        target = result_folder(output, clip.path)
-        place = workspace(target, options.overwrite, inputs=[clip.path], say=kept.append)
-        with place as folder, unchanged(clip) as sha256:
-            scene = self._scene(clip, sha256, options, folder, progress)
+        clip = probe(path, audio_stream=options.audio_stream, start=options.start, end=options.end)
+        with ExitStack() as stack:
+            folder, kept = None, list[str]()
+            if output is not None:
+                target = result_folder(output, clip.path)
+                place = workspace(target, options.overwrite, inputs=[clip.path], say=kept.append)
+                folder = stack.enter_context(place)
+            sha256 = stack.enter_context(unchanged(clip))
+            scene = Scene(clip, [], self.models, options, self.model, folder, progress or no_progress, sha256=sha256)
             scene.warnings += kept
-            return write_people(scene, folder)
-
-    def _scene(
-        self, clip: ClipInfo, sha256: str, options: Options, folder: Path | None, progress: ProgressHook | None
-    ) -> Scene:
-        scene = Scene(clip, [], self.models, options, self.model, folder, progress or no_progress, sha256=sha256)
-        scene.people = find_people(scene)
-        return scene
+            yield scene
 
     def _mode(self, scene: Scene, contract: Any) -> Mode:
         reasons = []
@@ -164,9 +138,3 @@ def find_people(scene: Scene) -> list[Person]:
         if warning:
             scene.warnings.append(warning)
         return identify(found.tracks, embedder, found.cuts)
-
-
-def _probe(path: str | Path, options: Options) -> ClipInfo:
-    from avsep.media.decode import probe
-
-    return probe(path, audio_stream=options.audio_stream, start=options.start, end=options.end)

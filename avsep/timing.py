@@ -16,7 +16,12 @@ class Stopwatch:
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self._running: list[str] = []
-        self._since = time.perf_counter()
+        self._since = self._started = time.perf_counter()
+
+    @property
+    def total(self) -> float:
+        """Seconds since it was made."""
+        return time.perf_counter() - self._started
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from avsep.inference.models import ModelStore
 from avsep.media.decode import probe
 from avsep.modes.base import Options, Scene
 from avsep.output import manifest
@@ -39,7 +40,8 @@ def fake_pipeline(on_separate: Callable[[Path], None] = lambda clip: None, mode:
 
         def faces(self, path, output, options=None, progress=None) -> dict:
             calls.append((Path(path), output, options))
-            found = manifest.people(probe(path), [person(BOX)], [], thumbnails=True)
+            scene = Scene(probe(path), [person(BOX)], ModelStore())
+            found = manifest.people(scene, thumbnails=True)
             return _write(Path(output) / Path(path).stem, "people.json", found)
 
     module.__dict__.update(
@@ -70,9 +72,9 @@ def separated(path: Path | str, people: Sequence[Person | None], mode: str = "au
     ]
     sources = Estimates.of(np.zeros((max(1, len(people)), time), np.float32), SAMPLE_RATE)
     gains = np.zeros((len(people), sources.count, len(speech)), np.float32)
-    scene = Scene(clip, [one for one in people if one], None)  # type: ignore[arg-type]
+    scene = Scene(clip, [one for one in people if one], ModelStore())
     scene.watch.seconds["faces"] = 0.6
-    return manifest.separation(scene, Tracks(mode, "small-av", sources, gains, tracks), True, [], 1.0)
+    return manifest.separation(scene, Tracks(mode, "small-av", sources, gains, tracks), True, [])
 
 
 def _write(folder: Path, name: str, document: dict) -> dict:

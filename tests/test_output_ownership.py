@@ -16,6 +16,8 @@ import pytest
 from output_factory import write_results
 
 from avsep.errors import OutputError
+from avsep.inference.models import ModelStore
+from avsep.modes.base import Scene
 from avsep.output import manifest
 from avsep.output.ownership import EVALUATION, SEPARATION, Kind, foreign_files, own_files
 from avsep.output.workspace import check_target, folders_of, workspace
@@ -73,7 +75,7 @@ def test_what_avsep_writes_proves_itself(tmp_path: Path) -> None:
     audio = SimpleNamespace(sample_rate=16000, channels=1, stream=0)
     clip = SimpleNamespace(path=tmp_path / "talk.mp4", audio=audio, video=None, start_seconds=0.0, duration_seconds=2.0)
     (tmp_path / "talk").mkdir()
-    manifest.write(tmp_path / "talk" / "people.json", manifest.people(clip, [], [], thumbnails=True))
+    manifest.write(tmp_path / "talk" / "people.json", manifest.people(Scene(clip, [], ModelStore()), thumbnails=True))
     assert own_files(tmp_path / "talk") == {"people.json"}
 
 

@@ -7,11 +7,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avsep.checkpoint import Card, find_weights, load_model, read_card
-from avsep.errors import WeightsError
+from avsep.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
     from avsep.models.base import Model, SeparationModel
     from avsep.models.synchrony import Synchrony
+
+
+def resolve_device(device: str) -> str:
+    """ "auto", "cpu" or "cuda" -> the device to use. Raises UsageError for anything else, or CUDA where there is
+    none."""
+    import torch
+
+    available = torch.cuda.is_available()
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"device is {device!r}; it must be auto, cpu or cuda.")
+    if device == "cuda" and not available:
+        raise UsageError("device is 'cuda', but no CUDA device can be used here. Use auto or cpu.")
+    return "cuda" if available and device != "cpu" else "cpu"
 
 
 class ModelStore:

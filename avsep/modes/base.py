@@ -65,6 +65,14 @@ class Scene:
     sha256: str | None = None
     _recordings: dict[tuple[int, bool], Recording] = field(default_factory=dict, init=False, repr=False)
 
+    def __post_init__(self) -> None:
+        self._loading = self.models.seconds
+
+    @property
+    def seconds_taken(self) -> float:
+        """Of the run so far; loading models is no part of it."""
+        return self.watch.total - (self.models.seconds - self._loading)
+
     def mixture(self, sample_rate: int = SAMPLE_RATE, *, mono: bool = True) -> Recording:
         """The clip's sound at a rate, the mean of its channels or all of them; decoded once for each."""
         from avsep.dsp.resample import mono_blocks, resampled_blocks

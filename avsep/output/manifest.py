@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avsep.signals import Person, Track, Tracks
+from avsep.signals import Track, Tracks
 from avsep.speech.activity import spans
 from avsep.version import __version__
 
@@ -21,14 +21,12 @@ DOUBTFUL = 0.5
 """Confidence below which a track carries a warning that face and voice may not belong together."""
 
 
-def people(
-    clip: ClipInfo, found: Sequence[Person], warnings: Sequence[str], *, thumbnails: bool, sha256: str | None = None
-) -> dict[str, Any]:
-    """people.json of `avsep faces`. sha256: of the clip's file."""
+def people(scene: Scene, *, thumbnails: bool) -> dict[str, Any]:
+    """people.json of `avsep faces`. thumbnails: whether there is one for each person."""
     return {
         "format": FORMAT,
         "avsep_version": __version__,
-        "input": describe_input(clip, sha256, clip.duration_seconds),
+        "input": describe_input(scene.clip, scene.sha256, scene.clip.duration_seconds),
         "people": [
             {
                 "id": f"speaker_{i:02d}",
@@ -37,17 +35,15 @@ def people(
                 "appearances": times(person.appearances),
                 "warnings": list(person.warnings),
             }
-            for i, person in enumerate(found)
+            for i, person in enumerate(scene.people)
         ],
-        "warnings": list(dict.fromkeys(warnings)),
+        "warnings": list(dict.fromkeys(scene.warnings)),
     }
 
 
-def separation(
-    scene: Scene, tracks: Tracks, video: bool, warnings: Sequence[str], total_seconds: float
-) -> dict[str, Any]:
-    """manifest.json of `avsep separate`. video: whether there is one for each person. total_seconds: of the run."""
-    seconds = tracks.sources.seconds
+def separation(scene: Scene, tracks: Tracks, video: bool, warnings: Sequence[str]) -> dict[str, Any]:
+    """manifest.json of `avsep separate`. video: whether there is one for each person."""
+    seconds, taken = tracks.sources.seconds, scene.seconds_taken
     entries = [entry(track, video, seconds) for track in tracks.tracks]
     return {
         "format": FORMAT,
@@ -61,8 +57,8 @@ def separation(
         "residual": "residual.wav",
         "warnings": list(dict.fromkeys(warnings)),
         "timing": {
-            "total_seconds": round(total_seconds, 3),
-            "real_time_factor": round(total_seconds / seconds, 3) if seconds else None,
+            "total_seconds": round(taken, 3),
+            "real_time_factor": round(taken / seconds, 3) if seconds else None,
             "steps": {name: round(value, 3) for name, value in scene.watch.seconds.items()},
         },
     }

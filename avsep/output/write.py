@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +17,10 @@ if TYPE_CHECKING:
     from avsep.modes.base import Scene
 
 
-def write_result(scene: Scene, tracks: Tracks, folder: Path, seconds: Callable[[], float]) -> dict[str, Any]:
-    """Write what a mode found into a folder and return the manifest. seconds: of the run so far."""
+def write_result(scene: Scene, tracks: Tracks) -> dict[str, Any]:
+    """Write what a mode found into the scene's folder and return the manifest."""
+    folder = scene.folder
+    assert folder is not None
     wavs = [folder / f"{track.name}.wav" for track in tracks.tracks]
     with scene.watch.step("writing"):
         same = write_tracks(
@@ -52,22 +53,19 @@ def write_result(scene: Scene, tracks: Tracks, folder: Path, seconds: Callable[[
             )
     names = [track.name for track in tracks.tracks]
     warnings += [f"{names[a]} and {names[b]} are nearly the same sound" for a, b in same]
-    result = manifest.separation(scene, tracks, with_video, warnings, seconds())
+    result = manifest.separation(scene, tracks, with_video, warnings)
     manifest.write(folder / "manifest.json", result)
     return result
 
 
-def list_people(scene: Scene) -> dict[str, Any]:
-    """What `avsep faces` says, without files."""
-    return manifest.people(scene.clip, scene.people, scene.warnings, thumbnails=False, sha256=scene.sha256)
-
-
-def write_people(scene: Scene, folder: Path) -> dict[str, Any]:
-    """Thumbnails and people.json."""
-    for number, person in enumerate(scene.people):
-        write_thumbnail(scene.clip, person, folder / f"speaker_{number:02d}.jpg")
-    found = manifest.people(scene.clip, scene.people, scene.warnings, thumbnails=True, sha256=scene.sha256)
-    manifest.write(folder / "people.json", found)
+def write_people(scene: Scene) -> dict[str, Any]:
+    """What people.json says; that file and thumbnails where the scene has a folder."""
+    folder = scene.folder
+    found = manifest.people(scene, thumbnails=folder is not None)
+    if folder is not None:
+        for number, person in enumerate(scene.people):
+            write_thumbnail(scene.clip, person, folder / f"speaker_{number:02d}.jpg")
+        manifest.write(folder / "people.json", found)
     return found
 
 
