@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile as sf
 import torch
-from data_factory import STEM_TONES, TONES, loudest_hz, make_corpus, make_songs
+from data_factory import STEM_TONES, TONES, loudest_hz, make_corpus, make_songs, white
 
 from avsep.data.activity import Pauses
 from avsep.data.casts import Cast, MixturesOfMixtures, Needs, SoundEvents, Speakers, Stems
@@ -39,6 +40,19 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> str:
 def prepared(cast: Cast, rate: int = 16_000) -> Cast:
     cast.prepare(Needs(rate))
     return cast
+
+
+def test_recordings_of_several_channels_keep_them(tmp_path: Path) -> None:
+    """Speakers as an array of microphones recorded them."""
+    voices = make_corpus(tmp_path, ("ada", "bob"), seconds=0.5)
+    for seed, file in enumerate(sorted(tmp_path.glob("*.wav"))):
+        sf.write(file, np.concatenate([white(8000, seed), 0.5 * white(8000, seed)]).T, 16_000, subtype="FLOAT")
+    item = Mixtures(Recipe(Speakers(str(voices), channels=2), 0.4))[0]
+    assert item["mixture"].shape == (2, 6400)
+    assert item["sources"].shape == (2, 2, 6400)
+    assert torch.allclose(item["sources"][:, 0], 2 * item["sources"][:, 1], atol=1e-6)
+    # The level is that of all channels together.
+    assert -38 < level_of(item["sources"][0].numpy()) < -15
 
 
 # ---- sound events ----
@@ -217,6 +231,10 @@ def test_casts_that_know_no_stream_say_so(songs: str, sounds: str) -> None:
         Speakers(sounds).prepare(Needs(16_000), pool)
     with pytest.raises(UsageError, match=r"SoundEvents: no corpus is named"):
         SoundEvents().prepare(Needs(16_000))
+    with pytest.raises(UsageError, match=r"SoundEvents: channels is 2, but shards have 1"):
+        SoundEvents(None, channels=2).prepare(Needs(16_000), pool)
+    with pytest.raises(RuntimeError, match=r"Speakers draws only after `prepare`"):
+        Speakers(sounds).draw(np.random.default_rng(0))
     cast = SoundEvents(None, (1, 2))
     cast.prepare(Needs(16_000), pool)
     assert {source.label for source in cast.draw(np.random.default_rng(0))} < {0, 1, 2, 3}

@@ -1,20 +1,29 @@
 """The data of a configuration: every class of a recipe in YAML, and the batches that come of it."""
 
+from __future__ import annotations
+
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
-from data_factory import make_corpus, make_songs, speech
+from data_factory import make_corpus, make_songs, speech, tone
 from tiny_training import TINY
 
+from avsep.data.casts import Cast, Needs, Source
+from avsep.data.corpus import Clip, SourcePool
+from avsep.data.cues import Cue
+from avsep.data.degradation import Degradation
+from avsep.data.draft import Draft
 from avsep.data.lists import FixedMixtures, MixtureSpec, Part
 from avsep.data.mixtures import Mixtures
 from avsep.data.module import SeparationData
+from avsep.data.scene import Scene
 from avsep.data.shards import StreamedMixtures
-from avsep.data.talking import TalkingData
-from avsep.errors import InputError, UsageError
+from avsep.errors import UsageError
 from avsep.training.cli import FitCLI
 from avsep.training.configuration import check_file
 from preprocessing.make_shards import main as make_shards
@@ -137,6 +146,71 @@ def test_the_recipes_of_the_documentation_are_read(tmp_path: Path) -> None:
             build(changed, tmp_path)
 
 
+class Beeps(Cast):
+    """Two tones that nobody recorded."""
+
+    places = 2
+    names = ("low", "high")
+
+    def prepare(self, needs: Needs, pool: SourcePool | None = None) -> None:
+        self.rate = needs.sample_rate
+
+    def draw(self, rng: np.random.Generator) -> list[Beep]:
+        return [Beep(hz, self.rate, label) for label, hz in enumerate((300, 900))]
+
+
+class Beep(Source):
+    def __init__(self, hz: int, rate: int, label: int) -> None:
+        self.hz, self.rate, self.label = hz, rate, label
+
+    def read(self, rng: np.random.Generator, length: int, faces: bool = False) -> Clip:
+        return Clip(tone(self.hz, length / self.rate, self.rate)[None])
+
+
+@dataclass
+class Sum(Scene):
+    """Sources as they are."""
+
+    gain: float = 1.0
+
+    def add(self, draft: Draft, slot: int, sound: np.ndarray, rng: np.random.Generator) -> None:
+        draft.targets[slot] = self.gain * sound
+        draft.mixture += draft.targets[slot]
+
+
+@dataclass(frozen=True)
+class Pitch(Cue):
+    name = "pitch"
+
+    def finish(self, draft: Draft) -> None:
+        draft.cues["pitch"] = np.array([source.hz for source in draft.sources])
+
+
+@dataclass(frozen=True)
+class Turned(Degradation):
+    """The mixture with another sign."""
+
+    def __call__(self, mixture: np.ndarray, rng: np.random.Generator, draft: Draft) -> np.ndarray:
+        return -mixture
+
+
+def test_every_step_may_be_of_ones_own(manifest: Path, tmp_path: Path) -> None:
+    recipe = {
+        "seconds": 0.2,
+        "cast": {"class_path": "test_data_module.Beeps"},
+        "scene": {"class_path": "test_data_module.Sum", "init_args": {"gain": 0.5}},
+        "cues": [{"class_path": "test_data_module.Pitch"}],
+        "degradation": [{"class_path": "test_data_module.Turned"}],
+    }
+    changed = config(manifest, tmp_path)
+    changed["data"]["init_args"]["train"]["init_args"]["recipe"] = recipe
+    item = build(changed, tmp_path).train_set[0]
+    assert item["pitch"].tolist() == [300, 900]
+    assert item["labels"].tolist() == [0, 1]
+    assert torch.equal(item["mixture"], -item["sources"].sum(0))
+    assert np.allclose(item["sources"][1, 0], 0.5 * tone(900, 0.2), atol=1e-6)
+
+
 def test_types_of_options_are_checked(manifest: Path, tmp_path: Path) -> None:
     for step, option, value, message in (
         ("cast", "speakers", ["two", 3], "speakers: .*two"),
@@ -193,52 +267,3 @@ def test_impossible_sizes_are_named(manifest: Path) -> None:
         SeparationData(data, batch_size=0)
     with pytest.raises(UsageError, match="workers is -1; it must be 0 or more"):
         SeparationData(data, workers=-1)
-
-
-def test_windows_of_talking_faces(tmp_path: Path) -> None:
-    manifest = make_corpus(tmp_path, ("ada", "bob", "cyd"), seconds=3.0, lips=True)
-    for file in tmp_path.glob("*.npz"):
-        _with_sound(file, 3.0)
-    data = TalkingData(str(tmp_path), str(manifest), held_out=["cyd"], batch_size=2, epoch_items=4, workers=0)
-    data.setup("fit")
-    batches = list(data.train_dataloader())
-    assert len(batches) == 2
-    assert batches[0]["lips"].shape == (2, 50, 96, 96)
-    assert batches[0]["audio"].shape == batches[0]["shifted"].shape == (2, 32_000)
-    assert torch.equal(data.train_set[7]["audio"], data.train_set[7]["audio"])
-    plain = data.dev_set[0]
-    numbers = plain["lips"][:, 0, 0].mul(255).round()
-    assert (numbers.diff() == 1).all()
-    # The sound of picture k is k / 100 in these files.
-    assert torch.allclose(plain["audio"][320::640] * 100, numbers, atol=0.02)
-    assert not torch.equal(plain["audio"], plain["shifted"])
-    with pytest.raises(InputError, match="no clip of more than 62 pictures of zed"):
-        TalkingData(str(tmp_path), held_out=["zed"], workers=0).setup("fit")
-    bare = make_corpus(tmp_path / "bare", ("ada",))
-    with pytest.raises(InputError, match=r"manifest.tsv: no row has lips.*preprocessing.extract_lips"):
-        TalkingData(str(bare)).setup("fit")
-
-
-def test_windows_of_several_corpora_are_drawn_by_their_weights(tmp_path: Path) -> None:
-    folders = [tmp_path / "few", tmp_path / "many"]
-    for folder, speakers in zip(folders, (("ada", "bob"), ("cyd", "dan")), strict=True):
-        make_corpus(folder, speakers, seconds=3.0, lips=True)
-        for file in folder.glob("*.npz"):
-            _with_sound(file, 3.0)
-    paths = [str(folder) for folder in folders]
-    data = TalkingData(paths, held_out=["bob"], weights=[3.0, 1.0], workers=0)
-    data.setup("fit")
-    # One speaker of the first corpus is left, and has its whole weight.
-    assert [group[0][0] for group in data.train_set.groups] == ["ada", "cyd", "dan"]
-    assert data.train_set.chances == pytest.approx([3 / 4, 1 / 8, 1 / 8])
-    assert {group[0][0] for group in data.dev_set.groups} == {"bob"}
-    with pytest.raises(UsageError, match=r"weights is \[1.0\]; it must be one number above 0 for each of 2 corpora"):
-        TalkingData(paths, weights=[1.0]).setup("fit")
-
-
-def _with_sound(file: Path, seconds: float) -> None:
-    import numpy as np
-
-    with np.load(file) as old:
-        arrays = {**old, "audio": np.repeat(np.arange(1, 25 * seconds + 1) * 327.68, 640).astype(np.int16)}
-    np.savez(file, **arrays)

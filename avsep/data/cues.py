@@ -36,7 +36,7 @@ class Lips(Cue):
     """Lips of the first sources: `lips` (shown, pictures, 96, 96).
 
     shown: number of faces; sources beyond are of people out of the picture. silent: probability that the person of a
-    face is taken out of the mixture, absent: that a face is not to be seen (black) while its person goes on in the
+    face is taken out of the mixture, absent: that a face is not visible (black) while its person goes on in the
     mixture. The target of both is zero. still: probability that a face stands still while its person is silent, as a
     listener's does; else the mouth goes on moving without a sound. changes: what happens to the pictures.
     """

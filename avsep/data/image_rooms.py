@@ -93,7 +93,7 @@ class ImageRooms(Bank):
             try:
                 absorption, _ = pra.inverse_sabine(t60, size)
             except ValueError:
-                continue  # No wall swallows enough for so short a T60 in so large a room: draw again.
+                continue  # No wall absorbs enough for so short a T60 in so large a room: draw again.
             return size, float(absorption), t60
         raise UsageError(f"ImageRooms: no room of these sizes has a T60 of {self.t60[0]} to {self.t60[1]} s; raise t60")
 
@@ -119,7 +119,7 @@ def lengthen(response: np.ndarray, cut: int, taps: int, t60: float, rng: np.rand
     quarter = response[3 * len(response) // 4 :]
     if rest > 0 and len(quarter):
         fall = np.log(1000) / t60
-        # The level in the middle of the quarter, carried on to the cut.
+        # The level in the middle of the quarter, extrapolated to the cut.
         level = np.sqrt(np.mean(quarter**2)) * np.exp(-fall * len(quarter) / 2)
         out[cut:] = level * rng.standard_normal(rest) * np.exp(-fall * np.arange(rest))
     return out
