@@ -13,7 +13,7 @@ from av.video.reformatter import VideoReformatter
 
 from avsep.media.mp4 import Mp4, PersonVideo
 from avsep.media.pictures import CLOCK, pictures, shown_pictures
-from avsep.media.probe import ClipInfo
+from avsep.media.probe import ClipInfo, VideoInfo
 from avsep.media.video import grid_at_or_after, to_yuv420p
 from avsep.signals import Person
 
@@ -38,7 +38,8 @@ def encode_pictures(
 
     progress is called with the time of each picture. Returns whether there was a picture, and so any file.
     """
-    convert = _Planes(clip)
+    assert clip.video is not None
+    convert = _Planes(clip.video)
     streams: list[_Stream] = []
     with ExitStack() as files:
         for seconds, frame in shown_pictures(clip, pictures(clip, warn)):
@@ -46,7 +47,7 @@ def encode_pictures(
             if not streams:
                 begin = min(seconds, 0.0)
                 groups = [[job] for job in jobs] if mark else [jobs]
-                streams += [_Stream(clip, group, planes, convert.colours, begin, files) for group in groups]
+                streams += [_Stream(clip.video, group, planes, convert.colours, begin, files) for group in groups]
                 # A player shows nothing before the first picture; starting with it keeps both streams at 0.
                 seconds = begin
             for stream in streams:
@@ -60,10 +61,9 @@ def encode_pictures(
 class _Planes:
     """Turns decoded frames into upright Y, U, V planes of even size."""
 
-    def __init__(self, clip: ClipInfo) -> None:
-        assert clip.video is not None
-        self.turns = clip.video.rotation // 90
-        width, height = clip.video.width, clip.video.height
+    def __init__(self, video: VideoInfo) -> None:
+        self.turns = video.rotation // 90
+        width, height = video.width, video.height
         self.stored = (height, width) if self.turns % 2 else (width, height)
         self.colours: dict[str, int] = {}
         self._reformatter = VideoReformatter()
@@ -81,7 +81,7 @@ class _Stream:
 
     def __init__(
         self,
-        clip: ClipInfo,
+        video: VideoInfo,
         jobs: Sequence[PersonVideo],
         planes: list[np.ndarray],
         colours: dict[str, int],
@@ -89,18 +89,17 @@ class _Stream:
         files: ExitStack,
     ) -> None:
         def encoder(container: Any) -> Any:
-            assert clip.video is not None
-            stream = container.add_stream("libx264", rate=Fraction(clip.video.fps).limit_denominator(1001))
+            stream = container.add_stream("libx264", rate=Fraction(video.fps).limit_denominator(1001))
             stream.height, stream.width = planes[0].shape
             stream.pix_fmt = "yuv420p"
             stream.codec_context.time_base = Fraction(1, CLOCK)
-            stream.codec_context.sample_aspect_ratio = clip.video.pixel_aspect
+            stream.codec_context.sample_aspect_ratio = video.pixel_aspect
             for name, value in colours.items():
                 setattr(stream.codec_context, name, value)
             stream.options = {"crf": _CRF, "preset": _PRESET}
             return stream
 
-        self._person, self._begin = jobs[0].person, begin
+        self._person, self._begin, self._lasting = jobs[0].person, begin, round(CLOCK / video.fps)
         self._first = files.enter_context(Mp4(jobs[0], -begin, encoder))
         copies = [
             files.enter_context(Mp4(job, -begin, lambda c: c.add_stream_from_template(self._first.pictures)))
@@ -122,6 +121,7 @@ class _Stream:
 
     def _write(self, picture: Any) -> None:
         for packet in self._first.encode(picture):
+            packet.duration = packet.duration or self._lasting  # without it players leave the last picture out
             for file in self._all:
                 file.add(packet)
 
