@@ -90,7 +90,8 @@ def test_what_browsers_do_not_play_is_encoded(tmp_path: Path, name: str, codec: 
 )
 @pytest.mark.parametrize("name", ["a.mkv", "a.mp4"])
 def test_spans_that_begin_with_a_key_frame_are_copied(tmp_path: Path, name: str, span: dict, copied: bool) -> None:
-    check(media(tmp_path / name, key_every=20, max_b_frames=0), tmp_path, copied=copied, **span)
+    path = media(tmp_path / name, key_every=20, max_b_frames=0, sound_codec="flac")
+    check(path, tmp_path, copied=copied, **span)
 
 
 def test_a_span_ends_with_what_its_pictures_are_decoded_from(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_the_first_picture_s_stamp(tmp_path: Path) -> None:
 
 def test_a_picture_may_be_held_as_long_as_there_is_sound(tmp_path: Path) -> None:
     times = np.array([0.0, 0.04, 15.0, 15.04, 22.0, 40.0, 40.04])
-    path = write_media(tmp_path / "a.mkv", sound=tone(16, 8_000), sample_rate=8_000, times=times)
+    path = write_media(tmp_path / "a.mkv", sound=tone(16, 8_000), sample_rate=8_000, sound_codec="flac", times=times)
     warnings: list[str] = []
     found = list(read_video(probe(path), warnings.append))
     shown = {chunk.first + i: picture_number(luma) for chunk in found for i, luma in enumerate(chunk.luma)}
