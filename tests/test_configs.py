@@ -14,7 +14,7 @@ pytest.importorskip("lightning")
 pytest.importorskip("jsonargparse")
 
 from avsep.training.cli import FitCLI
-from avsep.training.configuration import check_file
+from avsep.training.configuration import check_configuration
 from preprocessing import make_smoke
 
 ROOT = Path(__file__).parents[1]
@@ -100,7 +100,7 @@ def test_a_model_without_weights_is_the_bundled_one_of_its_name(config, cli):
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda p: p.stem)
 def test_keys_are_those_of_the_classes(config):
-    check_file(config)
+    check_configuration([config])
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda p: p.stem)

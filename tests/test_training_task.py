@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 
 pytest.importorskip("lightning")
 pytest.importorskip("jsonargparse")
@@ -99,6 +101,14 @@ def test_freezing_what_is_not_there_or_everything():
 
 
 # ---- one loop for all tasks ----
+
+
+def test_the_objective_of_the_documentation_is_read(tmp_path):
+    text = (Path(__file__).parents[1] / "docs" / "training.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    objective = yaml.safe_load(block)["objective"]
+    cli = train(tmp_path, **NESTED, model__init_args__objective=objective, trainer__fast_dev_run=1)
+    assert [type(part).__name__ for part in cli.model.objective.objectives] == ["OnEstimates", "OnMasks"]
 
 
 def test_synchrony_trains_as_with_its_own_loop(tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,8 +14,8 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
-from avsep.errors import UsageError
-from avsep.training.configuration import check_file
+from avsep.errors import AvsepError, UsageError
+from avsep.training.configuration import check_configuration
 from avsep.training.resume import ResumeCheckpoint, StepSeed, check_checkpoint, find_checkpoint
 from avsep.training.samples import ValidationSamples
 
@@ -35,7 +34,7 @@ class Parser(LightningArgumentParser):
     """One message instead of usage lines and an exit."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        raise UsageError(plain(message)) from ex
+        raise UsageError(message if ex is None else first_cause(ex)) from ex
 
 
 class SaveConfig(SaveConfigCallback):
@@ -55,8 +54,7 @@ class FitCLI(LightningCLI):
 
     def __init__(self, arguments: Sequence[str], callbacks: Sequence[Callback] = ()) -> None:
         files = config_files(arguments)
-        for file in files:
-            check_file(file)
+        check_configuration(files, arguments)
         self.name = files[-1].stem if files else "fit"
         self.extra = list(callbacks)
         try:
@@ -76,7 +74,7 @@ class FitCLI(LightningCLI):
                 args=list(arguments),
             )
         except (MisconfigurationException, ValueError, TypeError) as error:
-            raise UsageError(f"the configuration cannot be built: {plain(str(error))}") from error
+            raise UsageError(f"the configuration cannot be built: {first_cause(error)}") from error
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument("--ckpt_path", type=str | None, default=None, help="go on from this file, or 'last'")
@@ -175,17 +173,14 @@ def config_files(arguments: Sequence[str]) -> list[Path]:
     return files
 
 
-def plain(message: str) -> str:
-    """What jsonargparse says of a value, in one line and without the types it also tried."""
-    lines = [line.strip() for line in message.strip().splitlines()] or ["no reason given"]
-    if "Errors:" in lines:
-        key = re.match(r'Parser key "[^"]*":', lines[0])
-        tried = [line[2:] for line in lines[lines.index("Errors:") :] if line.startswith("- ")]
-        told = [line for line in tried if "NoneType" not in line] or tried
-        given = [line for line in lines if re.match(r"Given value: [^{\[]*$", line) and "(" not in line]
-        lines = [*([key.group()] if key and given else []), "; ".join(told), *given]
-    text = re.sub(r"[Ee]xpected an? <class '(?:\w+\.)*(\w+)'>", r"expected \1", " ".join(lines))
-    return re.sub(r'Parser key "([^"]*)": *', r"\1: ", text).replace(" Given value:", ", not").rstrip(".")
+def first_cause(error: BaseException) -> str:
+    """What is wrong, in one line: jsonargparse wraps it into errors about what it was for.
+
+    Of a value that fits none of several types, it names as the cause why it does not fit the first.
+    """
+    while error.__cause__ is not None and not isinstance(error, AvsepError):
+        error = error.__cause__
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
 def quiet_lightning() -> None:
