@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -88,13 +88,12 @@ class Separator:
         from avsep.output.workspace import result_folder, workspace
 
         clip = probe(path, audio_stream=options.audio_stream, start=options.start, end=options.end)
-        with ExitStack() as stack:
-            folder, kept = None, list[str]()
-            if output is not None:
-                target = result_folder(output, clip.path)
-                place = workspace(target, options.overwrite, inputs=[clip.path], say=kept.append)
-                folder = stack.enter_context(place)
-            sha256 = stack.enter_context(unchanged(clip))
+        kept: list[str] = []
+        place: AbstractContextManager[Path | None] = nullcontext()
+        if output is not None:
+            target = result_folder(output, clip.path)
+            place = workspace(target, options.overwrite, inputs=[clip.path], say=kept.append)
+        with place as folder, unchanged(clip) as sha256:
             scene = Scene(clip, [], self.models, options, self.model, folder, progress or no_progress, sha256=sha256)
             scene.warnings += kept
             yield scene
