@@ -53,6 +53,7 @@ def run(tmp_path: Path) -> list[str]:
     return [save_run(tmp_path, name, Synchrony(LIP, VOICE), data | {"held_out": [name]}) for name in ("ada", "bob")]
 
 
+@pytest.mark.slow
 def test_several_trainings_become_one_file(run, tmp_path, capsys):
     lineage = tmp_path / "lineage.json"
     lineage.write_text(json.dumps({"licence": "MIT", "lineage": {"data": "noise"}, "values": {"slope": 7.0}}))

@@ -122,6 +122,7 @@ def test_streams_that_cannot_be_are_named(shards: Path, tmp_path: Path) -> None:
         list(StreamedMixtures(str(tmp_path), recipe))
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_and_bad_rows_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     manifest = make_corpus(tmp_path / "corpus", ("ada", "bob"), seconds=0.3)
     (tmp_path / "corpus" / "ada0.wav").write_bytes(b"no sound")

@@ -50,6 +50,7 @@ def test_libsndfile_still_stops_in_the_file(jumpy: Path) -> None:
     assert whole_seconds(jumpy) is None
 
 
+@pytest.mark.slow
 def test_the_whole_is_read(jumpy: Path) -> None:
     with SoundReader(jumpy) as file:
         assert (file.sample_rate, file.channels) == (48_000, 1)
@@ -216,6 +217,7 @@ def test_evaluation(jumpy: Path) -> None:
     assert trial.mixture.shape[-1] / 48_000 == pytest.approx(SECONDS, abs=0.02)
 
 
+@pytest.mark.slow
 def test_every_real_sound_is_read(shared: Path) -> None:
     """One in ten of these stops libsndfile."""
     files = sorted((shared / "sounds").rglob("*.opus"))

@@ -108,6 +108,7 @@ def test_an_audio_file_loads_no_synchrony_network(separator, two_voices, tmp_pat
     assert [path.stem for path in fresh.models._loaded] == ["audio-2spk"]
 
 
+@pytest.mark.slow
 def test_the_same_clip_gives_the_same_tracks(separator, demo, tmp_path):
     folder, _ = demo
     again = separator.separate(CLIP, tmp_path, Options(video=False))
@@ -117,6 +118,7 @@ def test_the_same_clip_gives_the_same_tracks(separator, demo, tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_a_span_is_the_same_stretch(separator, tmp_path):
     manifest = separator.separate(CLIP, tmp_path, Options(start=2.0, end=6.0, video=False))
     assert manifest["input"]["duration_seconds"] == pytest.approx(4.0, abs=0.001)
@@ -143,6 +145,7 @@ def test_sound_alone_gives_two_tracks_without_faces(separator, two_voices, tmp_p
     check_sum(tmp_path / "out" / "call", manifest, two_voices)
 
 
+@pytest.mark.slow
 def test_the_library_replaces_only_what_avsep_wrote(separator, two_voices, tmp_path):
     out = tmp_path / "out"
     separator.separate(two_voices, out, Options(speakers=1))
@@ -247,6 +250,7 @@ def test_pictures_without_a_face_fall_back_to_sound(separator, tmp_path):
     assert manifest["input"]["video"] is not None
 
 
+@pytest.mark.slow
 def test_the_fused_way_works_behind_the_same_interface(two_voices, tmp_path):
     separator = Separator("av-target", device="cpu")
     manifest = separator.separate(CLIP, tmp_path / "out", Options(video=False))

@@ -272,6 +272,7 @@ def test_a_tree_without_clips_is_the_wrong_layout_too(tmp_path: Path, run: Run) 
     assert "found 00001.mp4" in message
 
 
+@pytest.mark.slow
 def test_workers_give_the_same_as_one_process(tmp_path: Path) -> None:
     clips = [
         Clip(f"s1/{n}", write_video(tmp_path / f"{n}.mp4", frequency=300 + 100 * n), "s1", "train") for n in range(3)
