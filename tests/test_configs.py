@@ -104,7 +104,7 @@ def test_keys_are_those_of_the_classes(config):
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda p: p.stem)
-def test_one_step(config, smoke, tmp_path):
+def test_one_step(config, smoke, tmp_path, one_thread):
     file = tmp_path / config.name
     sizes = SMALL_DATA if config.stem.endswith("_smoke") else SMALL_DATA | SMALL_MODEL
     file.write_text(yaml.safe_dump(small(yaml.safe_load(config.read_text()), smoke, sizes), sort_keys=False))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,8 @@ import torch
 from torch import Tensor
 
 from avsep.dsp.resample import resample
-from avsep.losses import NegativeSiSnr, PermutationInvariant
-from avsep.models.base import Output, SeparationModel
+from avsep.losses import NegativeSiSnr, Objective, PermutationInvariant
+from avsep.models.base import SeparationModel
 
 DEMO = Path(__file__).parents[1] / "avsep" / "assets" / "demo"
 
@@ -39,10 +38,9 @@ def in_a_room(sources: np.ndarray, microphones: int, sample_rate: int = 16_000) 
     return room.simulate(return_premix=True)[..., : sources.shape[1]].astype(np.float32)
 
 
-def two_mixtures(sample_rate: int = 8000, seconds: float = 1.0) -> tuple[Tensor, Tensor]:
-    """mixture (2, 1, time) and sources (2, 2, time)."""
-    sources = torch.from_numpy(np.stack([voices(start, seconds, sample_rate) for start in (3.5, 4.5)]))
-    return sources.sum(1, keepdim=True), sources
+def two_mixtures(seconds: float, sample_rate: int = 8000) -> Tensor:
+    """The sources of two mixtures in which both speak, (2, 2, time)."""
+    return torch.from_numpy(np.stack([voices(start, seconds, sample_rate) for start in (3.5, 4.5)]))
 
 
 def si_sdr(estimates: Tensor, sources: Tensor) -> Tensor:
@@ -53,18 +51,19 @@ def si_sdr(estimates: Tensor, sources: Tensor) -> Tensor:
 def steps_to(
     goal: float,
     model: SeparationModel,
-    loss: Callable[[Output], Tensor],
-    mixture: Tensor,
+    objective: Objective,
     sources: Tensor,
     learning_rate: float = 1e-2,
     most: int = 600,
 ) -> int:
-    """Train until all mixtures of a batch are separated by more than `goal` dB (SI-SDR), as in use; the steps it took.
-    Fails after `most` of them."""
+    """Train with one batch, sources (batch, n, time), until all of its mixtures are separated, as in use, to more than
+    `goal` dB (SI-SDR); the steps it took. Fails after `most` of them."""
+    mixture = sources.sum(1, keepdim=True)
+    batch = {"mixture": mixture, "sources": sources.unsqueeze(2)}
     optimizer = torch.optim.Adam(model.parameters(), learning_rate)
     for step in range(1, most + 1):
         optimizer.zero_grad()
-        loss(model.train()(mixture)).mean().backward()
+        objective(model.train()(mixture), batch).mean().backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
         if step % 20 == 0:
