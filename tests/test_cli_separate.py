@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -49,22 +48,12 @@ def files_below(folder: Path) -> list[str]:
 # Help
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["separate", "--help"], ["faces", "--help"]])
-def test_help_is_instant(arguments: list[str]) -> None:
-    def seconds() -> float:
-        start = time.perf_counter()
-        done = subprocess.run([sys.executable, "-m", "avsep", *arguments], capture_output=True, text=True, check=True)
-        assert "usage: avsep" in done.stdout
-        return time.perf_counter() - start
-
-    assert min(seconds() for _ in range(5)) < 0.4
-
-
-def test_help_and_usage_errors_import_nothing_heavy() -> None:
+def test_help_is_instant_it_and_usage_errors_import_nothing_heavy() -> None:
     program = f"""
 import sys
 from avsep.cli.main import main
-assert main(["separate", "--help"]) == 0
+for command in (["--help"], ["separate", "--help"], ["faces", "--help"], ["models", "--help"], ["evaluate", "--help"]):
+    assert main(command) == 0, command
 assert main(["separate"]) == 2
 print([m for m in {HEAVY} if m in sys.modules])
 """
