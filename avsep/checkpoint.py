@@ -5,7 +5,6 @@ The header's metadata holds one JSON text under "avsep": format, name, class_pat
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avsep.errors import OutputError, WeightsError
+from avsep.models.build import ALLOWED_MODULES, build_model, one_line, renamed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,33 +22,12 @@ if TYPE_CHECKING:
     from avsep.models.base import Model
 
 FORMAT = 1
-ALLOWED_MODULES = "avsep.models."
 BUNDLED = resources.files("avsep") / "assets" / "weights"
 SHOWN = 3
 """Keys that a message names before it says how many more there are."""
-MOST_DEPTH, MOST_NODES = 8, 64
-"""Parts within parts, and parts in all, that a description may name."""
-MOST_NUMBERS, MOST_TENSORS = 2_000_000_000, 100_000
-"""What a model that is not read from a file may make while it is built."""
 LARGEST = 30_000.0
 """Weights beyond this are no result of a training: products of a few of them overflow. The bundled ones stay below
 100."""
-
-
-@dataclass(frozen=True)
-class Moved:
-    """What became of a class that files of earlier versions name. tensors: beginnings of names, old -> new."""
-
-    class_path: str
-    tensors: Mapping[str, str] = field(default_factory=dict)
-
-
-MOVED = {
-    "avsep.models.audio_only.AudioOnly": Moved("avsep.models.conv_tasnet.ConvTasNet"),
-    "avsep.models.audio_visual.AudioVisual": Moved(
-        "avsep.models.av_conv_tasnet.AVConvTasNet", {"lip_encoder.": "cue_encoder."}
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -131,7 +110,7 @@ def written_whole(path: Path) -> Iterator[Path]:
         partial.chmod(mode)  # safetensors makes files that nobody else may read
         partial.replace(path)
     except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or _one_line(error)
+        reason = getattr(error, "strerror", None) or one_line(error)
         raise OutputError(f"cannot write {path}: {reason}. Nothing was written") from error
     finally:
         partial.unlink(missing_ok=True)
@@ -204,89 +183,13 @@ def load_model(name_or_path: str | Path, device: str = "cpu") -> tuple[Model, Ca
         # Building makes each tensor, and fills some of them from another one.
         room = 3 * sum(tensor.numel() for tensor in weights.values()) + 10_000_000
         model = build_model(card.class_path, card.init_args, room)
-        load_weights(model, _renamed(weights, card.class_path), "the file")
+        load_weights(model, renamed(weights, card.class_path), "the file")
     except Exception as error:
         raise WeightsError(
             f"the weights in {path} do not fit their own description ({card.class_path}): {error} The file is damaged."
         ) from error
     check_values(model, str(path))
     return model.eval().to(device), card
-
-
-def build_model(class_path: str, init_args: Mapping[str, Any], most_numbers: int = MOST_NUMBERS) -> Model:
-    """A model of avsep.models from its class path and arguments, with fresh weights.
-
-    Arguments may hold parts as {"class_path": ..., "init_args": ...}. Nothing but a subclass of `Part` under
-    avsep.models is ever called, the model itself being a `Model`. Raises WeightsError for everything else, for
-    arguments that the class does not take, for descriptions that are nested too deeply, and before tensors of more than
-    `most_numbers` numbers in all are made.
-    """
-    from avsep.models.base import Model
-    from avsep.models.limits import Limited
-
-    with Limited(most_numbers, MOST_TENSORS):
-        model = _Builder().build(class_path, init_args, 0)
-    if not isinstance(model, Model):
-        raise WeightsError(f"class {class_path!r} is a part of models of avsep, not a model.")
-    return model
-
-
-class _Builder:
-    """Builds the parts that a description names, and counts them."""
-
-    def __init__(self) -> None:
-        self.nodes = 0
-
-    def build(self, class_path: str, init_args: Mapping[str, Any], depth: int) -> Any:
-        self.nodes += 1
-        if depth > MOST_DEPTH or self.nodes > MOST_NODES:
-            raise WeightsError(
-                f"the description of the model has more than {MOST_NODES} parts, or parts {MOST_DEPTH} levels deep."
-            )
-        found = _part_class(class_path)
-        arguments = {key: self.value(value, depth + 1) for key, value in dict(init_args).items()}
-        try:
-            return found(**arguments)
-        except (TypeError, ValueError, RuntimeError, KeyError, OverflowError, MemoryError) as error:
-            reason = _one_line(error).removeprefix(f"{found.__name__}.__init__() ")
-            raise WeightsError(f"{found.__name__} cannot be built with its init_args: {reason}.") from error
-
-    def value(self, value: Any, depth: int) -> Any:
-        if isinstance(value, Mapping):
-            if "class_path" in value:
-                return self.build(value["class_path"], value.get("init_args") or {}, depth)
-            return {key: self.value(item, depth) for key, item in value.items()}
-        if isinstance(value, list):
-            return [self.value(item, depth) for item in value]
-        return value
-
-
-def _part_class(class_path: Any) -> type:
-    """The class, which is a part of models; WeightsError for anything else."""
-    from avsep.models.base import Part
-
-    path = MOVED[class_path].class_path if class_path in MOVED else str(class_path)
-    module, _, name = path.rpartition(".")
-    found = None
-    if path.startswith(ALLOWED_MODULES):
-        try:
-            found = getattr(importlib.import_module(module), name, None)
-        except ImportError:
-            found = None
-    if not (isinstance(found, type) and issubclass(found, Part) and found.__module__.startswith(ALLOWED_MODULES)):
-        raise WeightsError(f"class {class_path!r} is not a model of avsep (a class under {ALLOWED_MODULES[:-1]}).")
-    return found
-
-
-def _renamed(weights: Mapping[str, Tensor], class_path: str) -> dict[str, Tensor]:
-    """The tensors under the names they have today."""
-    moved = MOVED[class_path].tensors if class_path in MOVED else {}
-
-    def name(key: str) -> str:
-        old = next((begin for begin in moved if key.startswith(begin)), "")
-        return moved[old] + key.removeprefix(old) if old else key
-
-    return {name(key): tensor for key, tensor in weights.items()}
 
 
 def load_weights(model: Model, weights: Mapping[str, Tensor], source: str) -> None:
@@ -335,10 +238,6 @@ def check_values(model: Model, source: str) -> None:
 def _some(entries: list[str]) -> str:
     more = len(entries) - SHOWN
     return ", ".join(entries[:SHOWN]) + (f" and {more} more" if more > 0 else "")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".")
 
 
 def _names() -> list[str]:

@@ -21,9 +21,9 @@ from tiny_training import CUES, write_config
 
 import avsep.losses
 import avsep.models
-from avsep.checkpoint import build_model
 from avsep.losses import DeepClustering, MaskLoss, Objective
 from avsep.models.base import SeparationModel
+from avsep.models.build import build_model
 from avsep.training.cli import FitCLI
 
 CONFIGS = Path(__file__).parents[1] / "configs"

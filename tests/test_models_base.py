@@ -8,11 +8,11 @@ import pickle
 import pytest
 import torch
 
-from avsep import checkpoint
-from avsep.checkpoint import build_model
 from avsep.errors import WeightsError
+from avsep.models import build
 from avsep.models.av_conv_tasnet import AVConvTasNet
 from avsep.models.base import Contract, SeparationModel
+from avsep.models.build import build_model
 from avsep.models.conv_tasnet import ConvTasNet
 from avsep.models.masking import MaskingModel
 from avsep.models.parts.decoder import Decoder
@@ -107,7 +107,7 @@ def test_a_description_may_name_nothing_but_parts_of_models():
 
 
 def test_a_description_that_is_too_deep_or_too_large_is_refused_before_it_is_built(monkeypatch):
-    monkeypatch.setattr(checkpoint, "MOST_TENSORS", 1000)
+    monkeypatch.setattr(build, "MOST_TENSORS", 1000)
     deep: dict = {}
     for _ in range(12):
         deep = node("avsep.models.masking.MaskingModel", encoder=deep)

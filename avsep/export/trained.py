@@ -12,9 +12,10 @@ import torch
 import yaml
 from torch import Tensor
 
-from avsep.checkpoint import build_model, load_weights
+from avsep.checkpoint import load_weights
 from avsep.errors import WeightsError
 from avsep.models.base import Model
+from avsep.models.build import build_model
 
 CONFIG = "config.yaml"
 """The name under which LightningCLI saves the configuration of a run."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from avsep.checkpoint import ALLOWED_MODULES, build_model
 from avsep.errors import UsageError, WeightsError
 from avsep.export.trained import Trained, model_node, read_yaml
+from avsep.models.build import ALLOWED_MODULES, build_model
 
 
 def read_untrained(config: Path) -> Trained:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import torch
 
 import avsep.models
-from avsep.checkpoint import MOVED, Card
+from avsep.checkpoint import Card
 from avsep.models.base import Contract, Model, SeparationModel
+from avsep.models.build import MOVED
 
 
 @dataclass(frozen=True)
