@@ -52,6 +52,12 @@ def classes(package: Any, base: type) -> list[type]:
 LOSSES, MODELS = classes(avsep.losses, nn.Module), classes(avsep.models, SeparationModel)
 
 
+def required(kind: type) -> list[str]:
+    """Names of the arguments that a class cannot be built without."""
+    parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]
+    return [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+
+
 def smoke_node(kind: type) -> dict[str, Any]:
     """The part of configs/*_smoke.yaml that trains a model of this class."""
     path = f"{kind.__module__}.{kind.__qualname__}"
@@ -64,9 +70,8 @@ def smoke_node(kind: type) -> dict[str, Any]:
 
 def objective_node(kind: type) -> dict[str, Any]:
     """What a configuration says to train with this loss."""
-    needed = [p.name for p in list(inspect.signature(kind.__init__).parameters.values())[1:] if p.default is p.empty]
     arguments = ARGUMENTS.get(kind.__name__, {})
-    if missing := [name for name in needed if name not in arguments]:
+    if missing := [name for name in required(kind) if name not in arguments]:
         pytest.fail(f"{kind.__name__} needs {', '.join(missing)}; add tiny ones to ARGUMENTS in {Path(__file__).name}")
     node = {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": arguments}
     for base, wrapper in ((MaskLoss, "OnMasks"), (DeepClustering, "OnEmbeddings")):
@@ -122,9 +127,8 @@ def test_every_loss_takes_a_step(kind, tmp_path):
 
 @pytest.mark.parametrize("kind", MODELS, ids=lambda kind: kind.__name__)
 def test_every_model_takes_a_step(kind, tmp_path):
-    needed = [p for p in inspect.signature(kind).parameters.values() if p.default is p.empty]
-    if not needed and not list(kind().parameters()):
-        return  # nothing to learn
+    if not required(kind) and not list(kind().parameters()):
+        return  # nothing to train
     task = smoke_node(kind)
     contract = build_model(**task["init_args"]["model"]).contract
     if unknown := [cue for cue in contract.cues if cue not in CUES]:
