@@ -13,6 +13,7 @@ from avsep.checkpoint import load_model
 from avsep.errors import UsageError, WeightsError
 from avsep.export.trained import find_config, read_trained
 from avsep.export.weights import read_about
+from avsep.models.av_conv_tasnet import AVConvTasNet
 from avsep.models.conv_tasnet import ConvTasNet
 
 SMALL = {"filters": 16, "bottleneck": 8, "hidden": 12, "blocks": 2, "repeats": 2}
@@ -146,6 +147,18 @@ def test_a_checkpoint_that_names_its_model_needs_no_configuration(run: Path, mod
     assert (trained.config, trained.config_path) == ({}, None)
     torch.save(checkpoint_of(model) | {"avsep_model": own | {"class_path": "os.system"}}, run)
     fails(cli("export", run), str(run), "'os.system' is not a model")
+
+
+def test_a_checkpoint_from_before_a_class_moved_is_exported(run: Path) -> None:
+    lip = {"channels": 4, "widths": [2, 2, 2, 2], "temporal_channels": 4, "temporal_blocks": 1}
+    fused = AVConvTasNet(filters=8, bottleneck=4, hidden=4, blocks=1, repeats=2, lip=lip)
+    own = {"class_path": "avsep.models.audio_visual.AudioVisual", "init_args": fused.init_args}
+    old = checkpoint_of(fused) | {"avsep_model": own}
+    old["state_dict"] = {key.replace("cue_encoder.", "lip_encoder."): v for key, v in old["state_dict"].items()}
+    torch.save(old, run)
+    trained = read_trained(run).model
+    assert type(trained) is AVConvTasNet
+    assert all(torch.equal(a, b) for a, b in zip(trained.parameters(), fused.parameters(), strict=True))
 
 
 def test_no_configuration(run: Path, cli) -> None:

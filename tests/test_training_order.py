@@ -86,3 +86,10 @@ def test_validation_shares_every_item_once():
     shares = [list(RankShare(7, rank, 3)) for rank in range(3)]
     assert sorted(n for share in shares for n in share) == list(range(7))
     assert [b.tolist() for b in validation_loader(Numbers(), 2, trainer=trainer(rank=1, world=3))] == [[1, 4]]
+
+
+def test_validation_with_fewer_items_than_processes_is_refused():
+    """A process without a batch would leave the others waiting."""
+    assert len(validation_loader(Numbers(), 1, trainer=trainer(rank=6, world=7))) == 1
+    with pytest.raises(UsageError, match="validation has 7 items for 8 processes"):
+        validation_loader(Numbers(), 1, trainer=trainer(world=8))

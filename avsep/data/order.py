@@ -102,7 +102,11 @@ def validation_loader(
 ) -> DataLoader:
     """Every item of a data set that has a length, in order, shared out over the ranks of `trainer`."""
     rank, world = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
-    share = RankShare(len(dataset), rank, world)  # type: ignore[arg-type]
+    items = len(dataset)  # type: ignore[arg-type]
+    if items < world:
+        # A process without a batch would not come to where the others wait for it.
+        raise UsageError(f"validation has {items} items for {world} processes; give at least one for each")
+    share = RankShare(items, rank, world)
     return DataLoader(dataset, batch_size, sampler=share, **_loading(workers, trainer), **options)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from avsep.checkpoint import load_weights
 from avsep.errors import WeightsError
 from avsep.models.base import Model
-from avsep.models.build import build_model
+from avsep.models.build import build_model, renamed
 
 CONFIG = "config.yaml"
 """The name under which LightningCLI saves the configuration of a run."""
@@ -79,7 +79,7 @@ def read_trained(checkpoint: Path, config: Path | None = None, *, average: bool 
     except WeightsError as error:
         raise WeightsError(f"{said_by}: {error}") from error
     try:
-        load_weights(model, state, "the checkpoint")
+        load_weights(model, renamed(state, class_path), "the checkpoint")
     except WeightsError as error:
         raise WeightsError(
             f"{checkpoint} was not trained with {said_by}: {error} Give the YAML it was trained with as --config."
