@@ -124,6 +124,7 @@ def test_compiled_models_learn_the_same(tmp_path):
         torch.testing.assert_close(states[1][key], value, atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_compiled_weights_keep_their_names(tmp_path, monkeypatch):
     # Traced but not compiled: that would take minutes.
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))

@@ -114,6 +114,7 @@ def test_without_pyroomacoustics(monkeypatch):
         AuxIVA(**SMALL)(noise(1, 2, 2000))
 
 
+@pytest.mark.slow
 def test_a_file_of_four_microphones_on_the_command_line(cli, room, tmp_path):
     mixture = room.sum(0)
     soundfile.write(tmp_path / "meeting.wav", mixture.T, 16_000, subtype="FLOAT")

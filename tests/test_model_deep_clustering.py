@@ -86,6 +86,7 @@ def test_what_cannot_be_built_is_named():
         DeepClustering(**TINY, sources=0)
 
 
+@pytest.mark.slow
 def test_it_learns_a_batch():
     model = DeepClustering(layers=2, hidden=64, dims=20, dropout=0.0, window=512, hop=128, sample_rate=8000)
     steps_to(12, model, OnEmbeddings(), two_mixtures(seconds=1.0), 3e-3)
@@ -99,6 +100,7 @@ def noises(rng: np.random.Generator) -> torch.Tensor:
     return torch.from_numpy((made * on).astype(np.float32))
 
 
+@pytest.mark.slow
 def test_trained_with_two_sources_and_used_with_three(tmp_path):
     rng = np.random.default_rng(0)
     model = DeepClustering(**TINY | {"hidden": 32, "dims": 20})
