@@ -89,6 +89,16 @@ def test_a_model_without_weights(cli) -> None:
     assert "AuxIVA has no weights; ONNX is written of networks" in err
 
 
+def test_a_network_that_gives_no_estimates(tmp_path: Path) -> None:
+    from avsep.export.onnx import export_onnx
+    from avsep.models.deep_clustering import DeepClustering
+
+    model = DeepClustering(layers=1, hidden=4, dims=3)
+    with pytest.raises(WeightsError, match="DeepClustering separates by more than its network; ONNX is written of"):
+        export_onnx(model, tmp_path / "x.onnx", card_of(model))
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_unknown_cue_is_named(tmp_path: Path) -> None:
     from avsep.export.onnx import export_onnx
 

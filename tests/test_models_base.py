@@ -10,11 +10,14 @@ import torch
 
 from avsep.errors import WeightsError
 from avsep.models import build
+from avsep.models.auxiva import AuxIVA
 from avsep.models.av_conv_tasnet import AVConvTasNet
 from avsep.models.base import Contract, SeparationModel
 from avsep.models.build import build_model
 from avsep.models.conv_tasnet import ConvTasNet
+from avsep.models.deep_clustering import DeepClustering
 from avsep.models.masking import MaskingModel
+from avsep.models.mulcat import MulCatDPRNN
 from avsep.models.parts.decoder import Decoder
 from avsep.models.parts.encoder import Encoder
 from avsep.models.refined import Refined
@@ -35,6 +38,9 @@ MODELS = {
     "lips": lambda: AVConvTasNet(**SMALL, lip=LIP),
     "parts": of_parts,
     "required arguments": lambda: Synchrony(LIP, VOICE),
+    "no weights": lambda: AuxIVA(sources=2),
+    "clusters": lambda: DeepClustering(layers=1, hidden=4, dims=3),
+    "chunks": lambda: MulCatDPRNN(filters=8, bottleneck=8, hidden=4, chunk=10, blocks=2),
     "models in models": lambda: Refined(ConvTasNet(**SMALL), Synchrony(LIP, VOICE), **SMALL),
 }
 

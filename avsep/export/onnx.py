@@ -53,6 +53,11 @@ def export_onnx(model: Model, out: Path, card: Card) -> float:
         )
     if not model.state_dict():
         raise WeightsError(f"{type(model).__name__} has no weights; ONNX is written of networks.")
+    if type(model).separate is not SeparationModel.separate:
+        raise WeightsError(
+            f"{type(model).__name__} separates by more than its network; ONNX is written of models whose network gives "
+            "the estimates."
+        )
     model = model.eval().cpu()
     with written_whole(out) as partial:
         with _quiet():

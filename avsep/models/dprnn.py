@@ -112,8 +112,8 @@ def chunked(x: Tensor, size: int) -> Tensor:
     """(batch, frames, channels) -> (batch, chunks, size, channels), each chunk half a chunk behind the one before; what
     is added at the ends is zero, so that every frame is in two chunks."""
     hop = size // 2
-    padded = functional.pad(x, (0, 0, hop, hop + -x.shape[1] % hop))
-    return padded.unfold(1, size, hop).transpose(2, 3)
+    halves = functional.pad(x, (0, 0, hop, hop + -x.shape[1] % hop)).unflatten(1, (-1, hop))
+    return torch.cat([halves[:, :-1], halves[:, 1:]], dim=2)
 
 
 def overlap_added(chunks: Tensor, frames: int) -> Tensor:

@@ -1,0 +1,110 @@
+"""Models of one file each, from a weights file through the commands: evaluated on a list and a folder, separating."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from two_talkers import voices
+
+from avsep.checkpoint import load_model, save_model
+from avsep.data.lists import MixtureSpec, Part, write_list
+from avsep.inference.sliding import SlidingSeparator
+from avsep.models.auxiva import AuxIVA
+from avsep.models.base import SeparationModel
+from avsep.models.deep_clustering import DeepClustering
+from avsep.models.dprnn import DPRNN
+from avsep.models.mulcat import MulCatDPRNN
+
+SECONDS = 1.5
+SMALL = {"filters": 16, "bottleneck": 8, "hidden": 8, "chunk": 20, "blocks": 2, "sample_rate": 8000}
+FAST = ("--metrics", "si_sdr,snr", "--no-pictures", "--json")
+
+MODELS = {
+    "auxiva": lambda: AuxIVA(window=1024, hop=256, iterations=5),
+    "clusters": lambda: DeepClustering(layers=1, hidden=8, dims=4, window=256, hop=64, sample_rate=8000),
+    "dprnn": lambda: DPRNN(**SMALL, kernel=16, stride=8),
+    "mulcat": lambda: MulCatDPRNN(**SMALL),
+}
+
+
+@pytest.fixture(params=MODELS)
+def model(request, one_thread) -> SeparationModel:
+    torch.manual_seed(0)
+    return MODELS[request.param]().eval()
+
+
+@pytest.fixture
+def weights(model: SeparationModel, tmp_path: Path) -> Path:
+    save_model(tmp_path / "mine.safetensors", model, "mine", "MIT", {"data": "none"}, half=False)
+    return tmp_path / "mine.safetensors"
+
+
+def heard(model: SeparationModel) -> np.ndarray:
+    """What as many microphones as the model takes get of two talkers: (sources, channels, time)."""
+    sources = voices(3.5, SECONDS)
+    channels = model.contract.channels[0]
+    return np.stack([np.stack([np.roll(s, 3 * n * c) for c in range(channels)]) for n, s in enumerate(sources)])
+
+
+def test_a_saved_model_comes_back(model, weights):
+    again, card = load_model(weights)
+    mixture = torch.from_numpy(heard(model).sum(0))[None]
+    with torch.no_grad():
+        expected, found = model.separate(mixture).estimates, again.separate(mixture).estimates
+    assert torch.equal(found, expected)
+    assert (card.class_path, card.parameters) == (model.class_path, model.parameter_count)
+    assert again.contract == model.contract
+
+
+@pytest.mark.parametrize(
+    ("name", "passes", "refined"),
+    [("auxiva", 1, False), ("clusters", 2, False), ("dprnn", 2, True), ("mulcat", 2, True)],
+)
+def test_passes_and_refinement_follow_from_the_contract(name, passes, refined):
+    engine = SlidingSeparator(MODELS[name]())
+    assert (engine.passes_made, engine.refines) == (passes, refined)
+
+
+def test_a_folder_is_evaluated(cli, model, weights, tmp_path):
+    sources = heard(model)
+    (tmp_path / "ref" / "a").mkdir(parents=True)
+    for number, source in enumerate(sources):
+        soundfile.write(tmp_path / f"ref/a/s{number}.wav", source.T, 16_000, subtype="FLOAT")
+    code, out, err = cli("evaluate", "ref", "--model", weights, *FAST)
+    assert code == 0, err
+    summary = json.loads(out)
+    assert summary["estimates"]["shifts"] == SlidingSeparator(model).passes_made
+    assert np.isfinite(summary["systems"]["estimate"]["si_sdr"]["mean"])
+
+
+def test_a_list_is_evaluated(cli, model, weights, tmp_path):
+    parts = []
+    for number, source in enumerate(voices(3.5, SECONDS)):
+        soundfile.write(tmp_path / f"{number}.wav", source, 16_000, subtype="FLOAT")
+        parts.append(Part(tmp_path / f"{number}.wav", None, f"talker{number}", "voice", 0.0, 1.0))
+    write_list(tmp_path / "list.tsv", [MixtureSpec("m", SECONDS, tuple(parts))])
+    code, out, err = cli("evaluate", "list.tsv", "--model", weights, *FAST)
+    if model.contract.channels[0] > 1:
+        assert code == 2
+        assert "the sound has 1 channel, and the model takes 2 to 16" in err
+    else:
+        assert code == 0, err
+        assert np.isfinite(json.loads(out)["systems"]["estimate"]["si_sdr"]["mean"])
+
+
+def test_a_clip_is_separated(cli, model, weights, tmp_path):
+    mixture = heard(model).sum(0)
+    soundfile.write(tmp_path / "talk.wav", mixture.T, 16_000, subtype="FLOAT")
+    code, out, err = cli("separate", "talk.wav", "--model", weights, "--speakers", "2", "--json")
+    assert code == 0, err
+    (manifest,) = json.loads(out)
+    assert (manifest["model"], len(manifest["tracks"])) == ("mine", 2)
+    assert manifest["mode"] == ("multichannel" if model.contract.channels[1] > 1 else "audio-only")
+    files = [*(track["audio"] for track in manifest["tracks"]), manifest["residual"]]
+    read = [soundfile.read(tmp_path / "separated/talk" / file, dtype="float32", always_2d=True)[0].T for file in files]
+    np.testing.assert_allclose(sum(read), mixture, atol=1e-5)
