@@ -3,6 +3,9 @@
 One clock for a clip: 0 s is the first audio sample that is separated. Pictures are
 resampled to a fixed grid on that clock, grid number k standing for k / FRAME_RATE seconds; numbers
 below zero are pictures from before the sound starts.
+
+An image of the video is called a picture here, on that grid or as decoded: a frame is what an encoder or an STFT makes
+of sound, and both stand in the same sentences.
 """
 
 from __future__ import annotations
