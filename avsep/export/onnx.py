@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -121,7 +122,7 @@ def _write(model: SeparationModel, path: Path, card: Card) -> None:
         document = program.model_proto
     except Exception as error:
         cause = error.__cause__ or error  # the exporter wraps what the model could not do into a page of advice
-        first = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
+        first = shorten(next(iter(str(cause).strip().splitlines()), type(cause).__name__), 200)
         raise WeightsError(f"{card.name} ({type(model).__name__}) cannot be written as ONNX: {first}") from error
     for node in document.graph.node:  # each carries the lines of code it comes from, with paths of this machine
         node.doc_string = ""
