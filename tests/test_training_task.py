@@ -22,6 +22,7 @@ from torch.utils.data import default_collate
 from avsep.errors import TrainingError, UsageError
 from avsep.export.trained import read_trained
 from avsep.losses import MaskMse, OnMasks
+from avsep.models.auxiva import AuxIVA
 from avsep.models.conv_tasnet import ConvTasNet
 from avsep.models.masking import MaskingModel
 from avsep.models.synchrony import Synchrony
@@ -98,6 +99,11 @@ def test_freezing_what_is_not_there_or_everything():
         SeparationTask(model, freeze=["lips"])
     with pytest.raises(UsageError, match="freeze leaves nothing to train; name fewer modules"):
         SeparationTask(model, freeze=["encoder", "separator", "decoder"]).configure_optimizers()
+
+
+def test_a_model_without_weights_is_not_trained():
+    with pytest.raises(UsageError, match="AuxIVA has no weights, so there is nothing to train; use it as it is"):
+        SeparationTask(AuxIVA()).configure_optimizers()
 
 
 # ---- one loop for all tasks ----

@@ -120,6 +120,11 @@ class Task(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         trained = [p for p in self.parameters() if p.requires_grad]
+        if not trained and not list(self.parameters()):
+            raise UsageError(
+                f"{type(self.model).__name__} has no weights, so there is nothing to train; use it as it is (avsep "
+                "models --all lists models with weights)"
+            )
         if not trained:
             raise UsageError("freeze leaves nothing to train; name fewer modules")
         optimizer = self.optimizer.build(trained, self.learning_rate, self.weight_decay)
