@@ -124,7 +124,7 @@ def test_json_has_the_whole_contract(cli):
     code, out, _ = cli("models", "--all", "--json")
     rows = {row["name"]: row for row in json.loads(out)}
     assert code == 0
-    assert rows["AuxIVA"]["contract"]["channels"] == [2, 16]
+    assert rows["AuxIVA"]["contract"]["channels"] == [2, 8]
     assert rows["AuxIVA"]["weights"] == ["auxiva"]
     assert rows["Refined"]["contract"] is None
 
