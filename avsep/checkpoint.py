@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from avsep.errors import OutputError, WeightsError
 from avsep.models.build import ALLOWED_MODULES, build_model, one_line, renamed
+from avsep.storage.files import written_whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -89,31 +90,25 @@ def save_model(
             small = value.to(torch.float16)
             value = small if half and small.isfinite().all() else value.float()
         tensors[key] = value.contiguous()
-    with written_whole(path) as partial:
+    with model_file(path) as partial:
         save_file(tensors, partial, metadata={"avsep": text})
     return read_card(path)
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` to write to; renamed when the block succeeds, removed when it does not.
-
-    Raises OutputError where that fails.
-    """
+def model_file(path: Path) -> Iterator[Path]:
+    """`written_whole` for the file of a model. Raises OutputError where that fails."""
     from safetensors import SafetensorError
 
-    partial = path.with_name(path.name + ".partial")
     try:
-        partial.touch()
-        mode = partial.stat().st_mode
-        yield partial
-        partial.chmod(mode)  # safetensors makes files that nobody else may read
-        partial.replace(path)
+        with written_whole(path) as partial:
+            partial.touch()
+            mode = partial.stat().st_mode
+            yield partial
+            partial.chmod(mode)  # safetensors makes files that nobody else may read
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or one_line(error)
         raise OutputError(f"cannot write {path}: {reason}. Nothing was written") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def list_weights() -> list[Card]:

@@ -58,7 +58,7 @@ class Separator:
         from avsep.output.write import write_result
 
         # The model comes first: a wrong one is told before any clip is decoded.
-        contract = self.models.separation(self.model or DEFAULT_MODEL).contract
+        contract = self.models.separation(self.model or default_models(options.speakers)[0]).contract
         with self._scene(path, output, options, progress) as scene:
             scene.people = find_people(scene)
             return write_result(scene, self._mode(scene, contract)(scene))

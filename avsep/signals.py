@@ -10,6 +10,7 @@ of sound, and both stand in the same sentences.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
     from avsep.storage.spool import Spool
 
 SAMPLE_RATE = 16_000
-"""Rate every model works at, in Hz."""
+"""Rate at which voices are separated, detected and matched to lips, in Hz; a model of another rate is given its own."""
 
 FRAME_RATE = 25
 """Rate of the picture grid, in frames per second: that of the lip models of the literature."""
 
 HOP = SAMPLE_RATE // FRAME_RATE
-"""Samples of a model's sound that one picture of the grid stands for."""
+"""Samples at SAMPLE_RATE that one picture of the grid stands for."""
 
 LIP_SIZE = 96
 """Side of a mouth crop in pixels."""
@@ -37,6 +38,17 @@ DECISION_FRAMES = 10
 
 ProgressHook = Callable[[str, float, float], None]
 """Called as hook(step, completed_seconds, total_seconds) of media; total may be an estimate."""
+
+
+def pictures_in(length: int, sample_rate: int = SAMPLE_RATE) -> int:
+    """How many pictures of the grid cover `length` samples."""
+    return -(-length * FRAME_RATE // sample_rate)
+
+
+def pictures_of(start_seconds: float, stop_seconds: float) -> tuple[int, int]:
+    """Grid numbers of the first picture of a stretch of time and of the one behind its last."""
+    # Times come from sample numbers: on the grid but for rounding.
+    return int(start_seconds * FRAME_RATE + 1e-6), math.ceil(stop_seconds * FRAME_RATE - 1e-6)
 
 
 def no_progress(step: str, completed: float, total: float) -> None:

@@ -10,8 +10,9 @@ import torch
 from data_factory import write_lips
 
 from avsep.data.lists import FixedMixtures, MixtureSpec, Part, read_list, render, write_list
-from avsep.data.sound import pictures_in, read_lips, read_repeated, read_sound
+from avsep.data.sound import read_lips, read_repeated, read_sound
 from avsep.errors import InputError
+from avsep.signals import pictures_in
 
 
 def write_noise(path: Path, seconds: float, rate: int = 16_000, channels: int = 1, seed: int = 0) -> np.ndarray:

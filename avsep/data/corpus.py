@@ -12,9 +12,9 @@ from scipy.signal import resample_poly
 
 from avsep.data.item import NO_LABEL
 from avsep.data.manifest import read_manifest
-from avsep.data.sound import pictures_in, read_channels, read_lips
+from avsep.data.sound import read_channels, read_lips
 from avsep.errors import InputError, UsageError
-from avsep.signals import FRAME_RATE, LIP_SIZE, SAMPLE_RATE
+from avsep.signals import FRAME_RATE, LIP_SIZE, SAMPLE_RATE, pictures_in
 
 
 class Clip(NamedTuple):

@@ -17,10 +17,10 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from avsep.data.item import Item, make_item
-from avsep.data.sound import pictures_in, read_channels, read_lips, read_repeated
+from avsep.data.sound import read_channels, read_lips, read_repeated
 from avsep.data.sound_file import sound_seconds
 from avsep.errors import InputError
-from avsep.signals import FRAME_RATE, SAMPLE_RATE
+from avsep.signals import FRAME_RATE, SAMPLE_RATE, pictures_in
 from avsep.storage.files import path_from, write_lines
 
 COLUMNS = ("mixture", "seconds", "role", "speaker", "audio", "lips", "start_seconds", "gain")

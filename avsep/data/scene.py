@@ -13,8 +13,8 @@ from avsep.data.draft import Draft
 from avsep.data.filters import Filter, Speed
 from avsep.data.levels import Levels, Loudness
 from avsep.data.rooms import Rooms, apply_room
-from avsep.data.sound import pictures_in
 from avsep.errors import UsageError
+from avsep.signals import pictures_in
 
 
 class Scene:

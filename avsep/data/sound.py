@@ -111,8 +111,3 @@ def read_talking(path: Path) -> tuple[np.ndarray, np.ndarray]:
     with np.load(path) as data:
         first = int(data["first"])
         return data["lips"][max(0, -first) :], data["audio"][max(0, first) * HOP :].astype(np.float32) / 32768
-
-
-def pictures_in(length: int, sample_rate: int = SAMPLE_RATE) -> int:
-    """How many pictures of the grid cover `length` samples."""
-    return -(-length * FRAME_RATE // sample_rate)

@@ -17,7 +17,7 @@ from avsep.evaluation.folders import list_folder
 from avsep.evaluation.trial import Trial
 from avsep.inference.models import ModelStore
 from avsep.inference.sliding import SlidingSeparator
-from avsep.signals import FRAME_RATE
+from avsep.signals import pictures_of
 from avsep.storage.recording import Recording
 
 PLAIN_SECONDS, PLAIN_OVERLAP = 60.0, 4.0
@@ -50,7 +50,7 @@ class LipsInMemory:
         return len(self.lips)
 
     def read(self, start_seconds: float, stop_seconds: float) -> tuple[list[int], Mapping[str, np.ndarray]]:
-        first, last = int(start_seconds * FRAME_RATE + 1e-6), int(np.ceil(stop_seconds * FRAME_RATE - 1e-6))
+        first, last = pictures_of(start_seconds, stop_seconds)
         return list(range(self.sources)), {"lips": self.lips[:, first:last]}
 
 

@@ -17,13 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from avsep.checkpoint import Card, written_whole
+from avsep.checkpoint import Card, model_file
 from avsep.errors import WeightsError
 from avsep.models.base import Model, SeparationModel
 from avsep.signals import FRAME_RATE, LIP_SIZE
-
-PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-"""What the extra `export` brings."""
 
 TOLERANCE = 1e-4
 """Largest difference to torch that is let through: full scale is 1, louder estimates are scaled to it."""
@@ -60,7 +57,7 @@ def export_onnx(model: Model, out: Path, card: Card) -> float:
             "the estimates."
         )
     model = model.eval().cpu()
-    with written_whole(out) as partial:
+    with model_file(out) as partial:
         with _quiet():
             _write(model, partial, card)
         difference = float(np.max(list(_differences(model, partial))))  # NaN if one is, unlike max()

@@ -16,7 +16,7 @@ from avsep.errors import UsageError, WeightsError
 from avsep.inference.cycle_spin import cycle_spin
 from avsep.inference.stitch import segments, stitch
 from avsep.models.base import Contract, SeparationModel
-from avsep.signals import ProgressHook, no_progress
+from avsep.signals import Audio, ProgressHook, no_progress
 from avsep.storage.recording import Estimates, Recording
 
 CUES_AT_ONCE = 4
@@ -143,10 +143,9 @@ def with_channels(mixture: Recording, contract: Contract, folder: Path | None = 
     if fewest <= mixture.channels <= most:
         return mixture
     if most > 1 and not (mixture.channels == 1 and contract.kind == "stem"):
-        counts = str(most) if fewest == most else f"{fewest} to {most}"
         raise UsageError(
             f"the sound has {mixture.channels} channel{'s' if mixture.channels > 1 else ''}, and the model takes "
-            f"{counts}. Give a recording with that many, or another model (avsep models lists them)"
+            f"{contract.channel_counts}. Give a recording with that many, or another model (avsep models lists them)"
         )
     adapted = Recording(folder, fewest, mixture.sample_rate)
     for block in mixture.blocks():
@@ -181,11 +180,13 @@ def _collected(joined: Iterator[np.ndarray], given: Recording, mixture: Recordin
     assert made is not None, "segments cover every signal, even an empty one"
     if given.sample_rate == mixture.sample_rate:
         return made
-    back = [at_sample_rate(source, mixture.sample_rate, folder) for source in made.sources]
-    estimates = Estimates(folder, made.channels, mixture.sample_rate)
-    for start in range(0, len(mixture), mixture.sample_rate):
-        stop = min(start + mixture.sample_rate, len(mixture))
-        read = [source.read(start, stop) for source in back]
-        # A last fraction of a sample may be lost on the way there and back.
-        estimates.append(np.stack([np.pad(x, ((0, 0), (0, stop - start - x.shape[1]))) for x in read]))
+    count, channels, rate = made.count, made.channels, given.sample_rate
+    # All sources as channels of one sound.
+    blocks = (Audio(made.read(at, at + rate).reshape(count * channels, -1), rate) for at in range(0, len(made), rate))
+    estimates = Estimates(folder, channels, mixture.sample_rate)
+    for block in resampled_blocks(blocks, mixture.sample_rate):
+        missing = len(mixture) - len(estimates)
+        estimates.append(block.reshape(count, channels, -1)[..., :missing])
+    # A last fraction of a sample may be lost on the way there and back.
+    estimates.append(np.zeros((count, channels, len(mixture) - len(estimates)), np.float32))
     return estimates

@@ -11,7 +11,7 @@ from scipy.special import expit, softmax
 
 from avsep.faces.mouth import speaking_odds
 from avsep.models.synchrony import Synchrony
-from avsep.signals import DECISION_FRAMES, FRAME_RATE, HOP, FaceTrack, Person, ProgressHook, no_progress
+from avsep.signals import DECISION_FRAMES, FRAME_RATE, HOP, FaceTrack, Person, ProgressHook, no_progress, pictures_in
 from avsep.storage.recording import Estimates
 
 CHUNK = 10 * FRAME_RATE
@@ -53,7 +53,7 @@ class Scores:
 @torch.inference_mode()
 def embed_voices(model: Synchrony, sources: Estimates, device: str) -> np.ndarray:
     """(pictures, sources, channels) float16 of sources at SAMPLE_RATE."""
-    pictures = -(-len(sources) // HOP)
+    pictures = pictures_in(len(sources))
     out = []
     for first in range(0, pictures, CHUNK):
         lo, hi = max(0, first - CONTEXT), min(pictures, first + CHUNK + CONTEXT)

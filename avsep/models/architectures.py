@@ -13,7 +13,7 @@ import torch
 import avsep.models
 from avsep.checkpoint import Card
 from avsep.models.base import Contract, Model, SeparationModel
-from avsep.models.build import MOVED
+from avsep.models.build import today
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def describe(found: type[Model], cards: Sequence[Card] = ()) -> Architecture:
     model = _built(found)
     contract = model.contract if isinstance(model, SeparationModel) else None
     parameters = None if model is None else model.parameter_count
-    weights = tuple(card.name for card in cards if _now(card.class_path) == path)
+    weights = tuple(card.name for card in cards if today(card.class_path).class_path == path)
     return Architecture(found.__name__, path, found.paper, found.year, _separates(found), parameters, contract, weights)
 
 
@@ -77,8 +77,3 @@ def _built(found: type[Model]) -> Model | None:
     except (NotImplementedError, RuntimeError):
         # One that looks at its own numbers while it is built: those of "meta" are not there.
         return found(**found.paper_args)
-
-
-def _now(class_path: str) -> str:
-    """The path of a class today that a file of an earlier version names."""
-    return MOVED[class_path].class_path if class_path in MOVED else class_path

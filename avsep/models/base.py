@@ -54,6 +54,12 @@ class Contract:
         if self.order == "cue" and not self.cues:
             raise ValueError("order is 'cue', but there are no cues; name them, or take order 'any'")
 
+    @property
+    def channel_counts(self) -> str:
+        """Its numbers of channels in words."""
+        fewest, most = self.channels
+        return str(most) if fewest == most else f"{fewest} to {most}"
+
 
 @dataclass
 class Output:
@@ -162,7 +168,7 @@ class SeparationModel(Model):
         """ValueError unless the mixture is (batch, channels, time) with as many channels as the contract allows."""
         fewest, most = self.contract.channels
         if mixture.dim() != 3 or not fewest <= mixture.shape[1] <= most:
-            counts = str(fewest) if fewest == most else f"{fewest} to {most}"
+            counts = self.contract.channel_counts
             raise ValueError(f"mixture {tuple(mixture.shape)}; expected (batch, channels, time) with {counts} channels")
 
 

@@ -37,6 +37,11 @@ MOVED = {
 }
 
 
+def today(class_path: str) -> Moved:
+    """Where a class is that a file names; the class itself if it never moved."""
+    return MOVED.get(class_path, Moved(str(class_path)))
+
+
 def build_model(class_path: str, init_args: Mapping[str, Any], most_numbers: int = MOST_NUMBERS) -> Model:
     """A model of avsep.models from its class path and arguments, with fresh weights.
 
@@ -89,7 +94,7 @@ def _part_class(class_path: Any) -> type:
     """The class, which is a part of models; WeightsError for anything else."""
     from avsep.models.base import Part
 
-    path = MOVED[class_path].class_path if class_path in MOVED else str(class_path)
+    path = today(class_path).class_path
     module, _, name = path.rpartition(".")
     found = None
     if path.startswith(ALLOWED_MODULES):
@@ -104,7 +109,7 @@ def _part_class(class_path: Any) -> type:
 
 def renamed(weights: Mapping[str, Tensor], class_path: str) -> dict[str, Tensor]:
     """The tensors under the names they have today."""
-    moved = MOVED[class_path].tensors if class_path in MOVED else {}
+    moved = today(class_path).tensors
 
     def name(key: str) -> str:
         old = next((begin for begin in moved if key.startswith(begin)), "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from avsep.modes.voices import separate_with_fitting_model, voice_tracks
+from avsep.modes.voices import is_by_sound, separate_with_fitting_model, voice_tracks
 from avsep.signals import Tracks
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ class BySound:
     """Any scene, with a model that separates voices of one channel without cues."""
 
     def misfit(self, scene: Scene, contract: Contract) -> str | None:
-        return "" if contract.cues or contract.kind != "voice" or contract.channels[0] > 1 else None
+        return None if is_by_sound(contract) else ""
 
     def __call__(self, scene: Scene) -> Tracks:
         return voice_tracks(scene, separate_with_fitting_model(scene, scene.options.speakers), "audio-only")

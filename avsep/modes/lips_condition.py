@@ -10,7 +10,7 @@ import numpy as np
 from avsep.matching.synchrony import trust
 from avsep.modes.people import lip_matcher, person_tracks
 from avsep.modes.voices import DEFAULT_MODEL, separate_voices
-from avsep.signals import FRAME_RATE, LIP_SIZE, Person, Tracks
+from avsep.signals import LIP_SIZE, Person, Tracks, pictures_of
 from avsep.speech.activity import activity, gate, speech_and_level, too_little
 
 if TYPE_CHECKING:
@@ -59,8 +59,7 @@ class LipCues:
 
     def read(self, start_seconds: float, stop_seconds: float) -> tuple[list[int], Mapping[str, np.ndarray]]:
         """Who is in the picture in that stretch, and lips (people, pictures, 96, 96) in 0..1."""
-        first = int(start_seconds * FRAME_RATE + 1e-6)
-        last = int(np.ceil(stop_seconds * FRAME_RATE - 1e-6))
+        first, last = pictures_of(start_seconds, stop_seconds)
         shown = [(first - late, last - late) for late in self.offsets]
         present = [i for i, person in enumerate(self.people) if _is_visible(person, *shown[i])]
         crops = [person_lips(self.people[i], *shown[i]) for i in present]

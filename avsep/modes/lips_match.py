@@ -9,9 +9,9 @@ import numpy as np
 from avsep.matching.assignment import assign
 from avsep.matching.synchrony import trust
 from avsep.modes.people import lip_matcher, person_tracks
-from avsep.modes.voices import separate_with_fitting_model
+from avsep.modes.voices import is_by_sound, separate_with_fitting_model
 from avsep.signals import Tracks
-from avsep.speech.activity import gate, too_little
+from avsep.speech.activity import gate, speech_of_tracks, too_little
 
 if TYPE_CHECKING:
     from avsep.models.base import Contract
@@ -22,7 +22,7 @@ class LipsMatch:
     """A scene with people, and a model that separates voices of one channel without cues."""
 
     def misfit(self, scene: Scene, contract: Contract) -> str | None:
-        if contract.cues or contract.kind != "voice" or contract.channels[0] > 1:
+        if not is_by_sound(contract):
             return ""
         return None if scene.people else "it needs faces, and the clip shows none"
 
@@ -35,7 +35,7 @@ class LipsMatch:
             found = assign(match.odds(scores), voices.active, voices.speech.shape[1])
             confidence = np.full(len(found.gains), np.nan)
             confidence[: len(people)] = trust(scores.correlation, found.owned * voices.active[:, None])
-        speech = np.einsum("pst,st->pt", found.gains, voices.speech).clip(0, 1)
+        speech = speech_of_tracks(found.gains, voices.speech)
         silent = too_little(speech)
         gains = np.where(silent[:, None, None], 0, found.gains * gate(voices.speech)).astype(np.float32)
         speech[silent] = 0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avsep.signals import FRAME_RATE, Track, TrackKind, Tracks
+from avsep.signals import Track, TrackKind, Tracks, pictures_in
 
 if TYPE_CHECKING:
     from avsep.models.base import Contract
@@ -26,7 +26,7 @@ class Universal:
         # What lies above the model's band is shared out when the tracks are written.
         rate = min(scene.clip.audio.sample_rate, contract.sample_rate)
         sources = scene.separate(model, scene.mixture(rate, mono=contract.channels[1] == 1))
-        pictures = -(-len(sources) * FRAME_RATE // sources.sample_rate)
+        pictures = pictures_in(len(sources), sources.sample_rate)
         gains = np.eye(sources.count, dtype=np.float32)[:, :, None].repeat(pictures, 2)
         names = contract.names or (None,) * sources.count
         kind: TrackKind = "stem" if contract.kind == "stem" else "sound"

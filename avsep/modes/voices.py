@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from avsep.errors import UsageError
 from avsep.modes.base import Scene
 from avsep.signals import Track, Tracks
-from avsep.speech.activity import FAR_BELOW, activity, count_voices, speech_and_level, too_little, voices_at_once
+from avsep.speech.activity import (
+    FAR_BELOW,
+    activity,
+    count_voices,
+    speech_and_level,
+    speech_of_tracks,
+    too_little,
+    voices_at_once,
+)
 from avsep.storage.recording import Estimates, Recording
+
+if TYPE_CHECKING:
+    from avsep.models.base import Contract
 
 DEFAULT_MODEL = "audio-2spk"
 MANY_MODEL = "audio-3spk"
@@ -25,6 +37,11 @@ def default_models(voices: int | None) -> list[str]:
     if voices is None:
         return [MANY_MODEL, DEFAULT_MODEL]
     return [MANY_MODEL if voices > 2 else DEFAULT_MODEL]
+
+
+def is_by_sound(contract: Contract) -> bool:
+    """Whether a model separates voices of one channel without cues."""
+    return not contract.cues and contract.kind == "voice" and contract.channels[0] == 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +98,6 @@ def voice_tracks(scene: Scene, voices: Voices, mode: str) -> Tracks:
     if count:
         # With fewer voices than sources, what the model split off goes back to the last voice.
         gains[count - 1, order[count:]] = 1
-    speech = np.einsum("pst,st->pt", gains, voices.speech).clip(0, 1)
+    speech = speech_of_tracks(gains, voices.speech)
     tracks = [Track(f"speaker_{n:02d}", "voice", speech=speech[n]) for n in range(count)]
     return Tracks(mode, voices.model, voices.sources, gains, tracks, warnings)

@@ -8,6 +8,7 @@ only then the rest of `old` is removed, its manifest last. At every moment `old`
 from __future__ import annotations
 
 import fcntl
+import glob
 import os
 import shutil
 import tempfile
@@ -70,7 +71,7 @@ def _remove_own(old: Path, kind: Kind) -> None:
 
 def settle_stale(target: Path, kind: Kind, say: Callable[[str], None]) -> None:
     """End what processes that are gone had begun: their partial results are removed, what they set aside comes back."""
-    for folder in target.parent.glob(f"{_glob_escape(_prefix(target))}*"):
+    for folder in target.parent.glob(f"{glob.escape(_prefix(target))}*"):
         if not folder.is_dir() or folder.is_symlink():
             continue
         lock = _lock(folder)
@@ -125,7 +126,3 @@ def _lock(folder: Path) -> int | None:
         pass
     os.close(lock)
     return None
-
-
-def _glob_escape(text: str) -> str:
-    return "".join(f"[{c}]" if c in "*?[" else c for c in text)

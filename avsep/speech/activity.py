@@ -43,6 +43,12 @@ def speech_and_level(sources: Estimates, progress: ProgressHook = no_progress) -
     return np.concatenate([empty, *speech], axis=1), np.concatenate([empty, *level], axis=1)
 
 
+def speech_of_tracks(gains: np.ndarray, speech: np.ndarray) -> np.ndarray:
+    """Probability of speech of tracks that are sums of sources: gains (tracks, sources, pictures) and the sources'
+    (sources, pictures) -> (tracks, pictures) in 0..1."""
+    return np.einsum("pst,st->pt", gains, speech).clip(0, 1)
+
+
 def per_decision(x: np.ndarray) -> np.ndarray:
     """Mean over the pictures of a decision: (..., pictures) -> (..., decisions)."""
     pictures = x.shape[-1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from avsep.signals import HOP, SAMPLE_RATE
+from avsep.signals import HOP, SAMPLE_RATE, pictures_in
 
 CHUNK = 512
 
@@ -25,7 +25,7 @@ class SpeechDetector:
         Levels are brought to that of normal speech first: a separated voice may be soft.
         """
         time = signals.shape[1]
-        pictures = -(-time // HOP)
+        pictures = pictures_in(time)
         if not time:
             return np.zeros((len(signals), 0), np.float32)
         level = np.sqrt(np.mean(signals**2, axis=1, keepdims=True))

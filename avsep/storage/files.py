@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 
-def write_whole(file: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a file under a hidden name and give it its own name at the end: all or nothing."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+@contextmanager
+def written_whole(file: Path) -> Iterator[Path]:
+    """A hidden name beside a file to write to; it becomes the file when the block succeeds, and is gone else."""
     # The suffix stays: writers choose the format by it.
     partial = file.with_name(f".{os.getpid()}.partial.{file.name}")
     try:
-        write(partial)
+        yield partial
         partial.replace(file)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_whole(file: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a file, and make the folder it lies in: all or nothing."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(file) as partial:
+        write(partial)
 
 
 def write_lines(file: Path, lines: Sequence[str]) -> None:
