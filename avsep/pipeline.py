@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from avsep.errors import UsageError
 from avsep.inference.models import ModelStore, resolve_device
 from avsep.modes import MODES, Mode
 from avsep.modes.base import Options, Scene
 from avsep.modes.voices import DEFAULT_MODEL, default_models
-from avsep.signals import Person, ProgressHook, no_progress
+from avsep.signals import ProgressHook, no_progress
+
+if TYPE_CHECKING:
+    from avsep.models.base import Contract
 
 __all__ = ["DEFAULT_MODEL", "Options", "Separator", "default_models", "resolve_device"]
 
@@ -60,7 +63,9 @@ class Separator:
         # The model comes first: a wrong one is told before any clip is decoded.
         contract = self.models.separation(self.model or default_models(options.speakers)[0]).contract
         with self._scene(path, output, options, progress) as scene:
-            scene.people = find_people(scene)
+            # A clip that cannot fit whoever is in it is told before the faces are searched.
+            self._mode(scene, contract)
+            find_people(scene)
             return write_result(scene, self._mode(scene, contract)(scene))
 
     def faces(
@@ -75,7 +80,7 @@ class Separator:
         from avsep.output.write import write_people
 
         with self._scene(path, output, options, progress) as scene:
-            scene.people = find_people(scene)
+            find_people(scene)
             return write_people(scene)
 
     @contextmanager
@@ -94,11 +99,20 @@ class Separator:
             target = result_folder(output, clip.path)
             place = workspace(target, options.overwrite, inputs=[clip.path], say=kept.append)
         with place as folder, unchanged(clip) as sha256:
-            scene = Scene(clip, [], self.models, options, self.model, folder, progress or no_progress, sha256=sha256)
-            scene.warnings += kept
-            yield scene
+            yield Scene(
+                clip,
+                [],
+                self.models,
+                options,
+                self.model,
+                folder,
+                searched=False,
+                progress=progress or no_progress,
+                warnings=kept,
+                sha256=sha256,
+            )
 
-    def _mode(self, scene: Scene, contract: Any) -> Mode:
+    def _mode(self, scene: Scene, contract: Contract) -> Mode:
         reasons = []
         for mode in self.modes:
             reason = mode.misfit(scene, contract)
@@ -113,10 +127,11 @@ class Separator:
         )
 
 
-def find_people(scene: Scene) -> list[Person]:
+def find_people(scene: Scene) -> None:
     """Decode the pictures, find and follow the faces, tell the people apart."""
+    scene.searched = True
     if scene.clip.video is None:
-        return []
+        return
     from avsep.embeddings.face import load_face_embedder
     from avsep.faces import find_faces
     from avsep.faces.identify import identify
@@ -136,4 +151,4 @@ def find_people(scene: Scene) -> list[Person]:
         embedder, warning = load_face_embedder(device) if len(found.tracks) > 1 else (None, None)
         if warning:
             scene.warnings.append(warning)
-        return identify(found.tracks, embedder, found.cuts)
+        scene.people = identify(found.tracks, embedder, found.cuts)

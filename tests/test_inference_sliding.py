@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -34,6 +36,13 @@ def run(model, mixture: np.ndarray, rate: int = 16_000, cues=None, **options) ->
 def test_a_signal_of_any_length_comes_back_whole(seconds):
     x = tones(seconds, 16_000)
     found = run(Gains([0.75, 0.25], **ORDERED), x, segment_seconds=2.0, overlap_seconds=0.5)
+    np.testing.assert_allclose(found, np.stack([0.75 * x, 0.25 * x]), atol=1e-6)
+
+
+@pytest.mark.parametrize(("segment", "overlap"), [(0.5, 0.0), (1.5, 2.0), (0.01, 2.0)])
+def test_segments_of_any_length_and_overlap_join(segment, overlap):
+    x = tones(3.3, 16_000)
+    found = run(Gains([0.75, 0.25], **ORDERED), x, segment_seconds=segment, overlap_seconds=overlap)
     np.testing.assert_allclose(found, np.stack([0.75 * x, 0.25 * x]), atol=1e-6)
 
 
@@ -90,6 +99,12 @@ def test_mono_music_is_stereo_for_stems():
     np.testing.assert_array_equal(given.read(0, 1600), np.concatenate([x, x]))
 
 
+def test_stems_of_mono_music_are_mono():
+    x = tones(1, 44_100)
+    found = run(Gains([0.75, 0.25], channels=(2, 2), sample_rate=44_100, **ORDERED), x, 44_100)
+    np.testing.assert_allclose(found, np.stack([0.75 * x, 0.25 * x]), atol=1e-6)
+
+
 class Levels:
     """A level for each of `levels`, of which those in `absent` are not there before a second."""
 
@@ -123,6 +138,20 @@ def test_who_has_no_cue_is_silent():
     nobody = run(PerCue(), x[:, :16_000], cues=Levels([1.0], absent=(0,)))
     assert nobody.shape == (1, 1, 16_000)
     assert not nobody.any()
+
+
+@pytest.mark.parametrize("kept", [1, 2])
+def test_who_has_no_cue_is_silent_in_every_channel_that_the_model_gives(kept):
+    class Several(PerCue):
+        contract = dataclasses.replace(PerCue.contract, channels=(2, 2))
+
+        def forward(self, mixture, **cues):
+            return super().forward(mixture[:, :kept], **cues)
+
+    x = tones(4.0, 16_000, channels=2)
+    found = run(Several(), x, cues=Levels([0.5], absent=(0,)), segment_seconds=2.0, overlap_seconds=0.5)
+    assert not found[..., : int(1.5 * 16_000)].any()
+    np.testing.assert_allclose(found[0, :, 32_000:], 0.5 * x[:kept, 32_000:], atol=1e-6)
 
 
 def test_a_model_without_its_cue_is_refused():
@@ -173,6 +202,24 @@ def test_a_model_that_tells_the_number_of_sources_loses_none():
     np.testing.assert_allclose(found[0], (x + before) / 2, atol=1e-5)
     np.testing.assert_allclose(found[1, :, 32_000:], ((x - before) / 2)[:, 32_000:], atol=1e-5)
     assert not found[1, :, :24_000].any()
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+def test_a_model_that_finds_nothing_gives_no_estimates(rate):
+    found = run(Gains([], sources=None), tones(3.3, rate), rate, segment_seconds=1.0, overlap_seconds=0.5, passes=2)
+    assert found.shape == (0, 1, int(3.3 * rate))
+
+
+def test_a_pass_with_another_number_of_sources_is_left_out():
+    class Unsteady(Gains):
+        def forward(self, mixture, **cues):
+            self.given.append((mixture, cues))
+            return Output(super().forward(mixture).estimates[:, : 1 + len(self.given) % 2])
+
+    x = tones(1, 16_000)
+    model = Unsteady([0.75, 0.25], sources=None)
+    np.testing.assert_allclose(run(model, x, passes=3), np.stack([0.75 * x]), atol=1e-6)
+    assert len(model.given) == 6
 
 
 def test_separate_not_forward_is_what_is_used():

@@ -10,7 +10,11 @@ import torch
 from avsep.checkpoint import load_model
 from avsep.evaluation.metrics import si_sdr
 from avsep.inference.streaming import StreamingSeparator
+from avsep.models.av_conv_tasnet import AVConvTasNet
 from avsep.models.conv_tasnet import ConvTasNet
+from avsep.models.masking import MaskingModel
+from avsep.models.parts.stft import StftDecoder, StftEncoder
+from avsep.models.separators.conv_tasnet import TemporalConvNet
 
 DEMO = Path(__file__).parents[1] / "avsep" / "assets" / "demo"
 
@@ -88,6 +92,15 @@ def test_streams_of_one_model_do_not_meet():
 def test_a_model_that_needs_the_future_is_refused(options):
     with pytest.raises(ValueError, match=r"needs a model with causal=True and norm='cLN'; this one has"):
         StreamingSeparator(ConvTasNet(**(CAUSAL | options)))
+
+
+def test_a_model_with_a_cue_or_a_spectrum_is_refused():
+    size = {"bottleneck": 8, "hidden": 8, "skip": 0, "blocks": 1, "repeats": 2, "norm": "cLN", "causal": True}
+    tcn = TemporalConvNet(filters=17, kernel=3, sources=2, **size)
+    spectrum = MaskingModel(StftEncoder(window=32, stride=16), tcn, StftDecoder(window=32, stride=16))
+    for model in (spectrum, AVConvTasNet(filters=8, **size)):
+        with pytest.raises(ValueError, match="needs a model without cues and with the learnt encoder and decoder"):
+            StreamingSeparator(model)
 
 
 def test_the_bundled_causal_weights_separate_a_stream_as_the_whole_sound():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from avsep.errors import OutputError
 from avsep.media import encode
 from avsep.media.decode import probe
 from avsep.media.encode import WavWriter, write_jpeg
+from avsep.media.mp4 import playable_gain
 
 
 def test_wav_keeps_every_bit(tmp_path: Path) -> None:
@@ -28,6 +30,14 @@ def test_wav_keeps_every_bit(tmp_path: Path) -> None:
     assert np.array_equal(samples.T, sound)
     with pytest.raises(ValueError, match=r"\(6, time\), got shape \(2, 5\)"):
         WavWriter(tmp_path / "b.wav", 8_000, 6).write(np.zeros((2, 5), np.float32))
+
+
+def test_a_wav_may_have_any_name(tmp_path: Path) -> None:
+    path = tmp_path / "caf\udce9.wav"
+    with WavWriter(path, 16_000, 1) as writer:
+        writer.write(np.ones((1, 3), np.float32))
+    assert playable_gain([path]) == 1.0
+    assert soundfile.info(os.fsencode(path)).frames == 3
 
 
 def test_wav_without_samples(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import avsep.modes.voices as voices_module
 from avsep.checkpoint import Card
 from avsep.errors import UsageError
 from avsep.matching.synchrony import Scores
-from avsep.media.probe import AudioInfo, ClipInfo
+from avsep.media.probe import AudioInfo, ClipInfo, VideoInfo
 from avsep.models.base import Contract, Output
 from avsep.modes import MODES
 from avsep.modes.array import Array
@@ -124,6 +125,29 @@ def test_a_scene_that_no_mode_fits_says_why(contract, channels, message):
         Separator(device="cpu")._mode(scene(Store(), channels=channels), contract)
 
 
+@pytest.mark.parametrize(
+    ("contract", "pictures", "message"),
+    [
+        (ARRAY, True, "it takes 2 to 8 channels, and the clip has 1"),
+        (dataclasses.replace(SOUNDS, channels=(4, 4)), True, "it takes 4 channels, and the clip has 1"),
+        (LIPS, False, "it needs faces, and the clip shows none"),
+    ],
+)
+def test_a_clip_that_cannot_fit_is_refused_before_faces_are_searched(contract, pictures, message):
+    made = scene(Store())
+    made.searched = False
+    made.clip = dataclasses.replace(made.clip, video=VideoInfo(0, 64, 64, 25.0, 0, 0.0) if pictures else None)
+    with pytest.raises(UsageError, match=message):
+        Separator(device="cpu")._mode(made, contract)
+
+
+def test_before_faces_are_searched_a_clip_with_pictures_may_have_some():
+    made = scene(Store())
+    made.searched = False
+    made.clip = dataclasses.replace(made.clip, video=VideoInfo(0, 64, 64, 25.0, 0, 0.0))
+    assert type(Separator(device="cpu")._mode(made, LIPS)) is LipsCondition
+
+
 def test_a_mode_of_ones_own_is_asked_first():
     class Everything:
         def misfit(self, scene, contract):
@@ -195,6 +219,27 @@ def test_an_array_goes_to_its_model_with_all_channels(speech):
     assert (tracks.mode, tracks.model, len(tracks.tracks)) == ("multichannel", "array", 2)
     assert tracks.sources.channels == 4
     assert store.models["array"].given[0][0].shape[1] == 4
+
+
+def test_more_voices_than_an_array_has_sources_are_refused(speech):
+    speech(0.9, 0.8)
+    store = Store(array=Gains([0.7, 0.3], channels=(2, 8)))
+    with pytest.raises(UsageError, match=r"--speakers is 3; model 'array' separates up to 2 voices here. Give 1 to 2"):
+        Array()(scene(store, model="array", channels=4, speakers=3))
+
+
+def test_a_model_that_finds_no_voice_gives_no_track():
+    made = scene(Store(none=Gains([], sources=None)), model="none")
+    tracks = BySound()(made)
+    assert (tracks.tracks, tracks.gains.shape) == ([], (0, 0, 100))
+    assert "nobody speaks" in tracks.warnings[0]
+
+
+def test_people_without_any_voice_have_silent_tracks(monkeypatch):
+    monkeypatch.setattr(lips_match, "lip_matcher", lambda scene: Lips(2, []))
+    tracks = LipsMatch()(scene(Store(none=Gains([], sources=None)), people=[person(), person()], model="none"))
+    assert [t.kind for t in tracks.tracks] == ["person"] * 2
+    assert tracks.gains.shape == (2, 0, 100)
 
 
 def test_sounds_are_tracks_with_labels_and_no_speech():

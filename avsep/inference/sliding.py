@@ -47,7 +47,7 @@ class SlidingSeparator:
 
     passes: of cycle spinning; by default `PASSES` for models with frames and a fixed number of sources in any order,
     else 1. refine: whether estimates are fitted to the mixture, by default as the contract says. segment_seconds: by
-    default the contract's.
+    default the contract's. overlap_seconds: what two segments share, at most half of one.
     """
 
     model: SeparationModel
@@ -85,16 +85,19 @@ class SlidingSeparator:
             raise UsageError(f"the model needs {', '.join(contract.cues)} besides the mixture, and there is none")
         given = with_channels(mixture, contract, folder)
         at_rate = at_sample_rate(given, contract.sample_rate, folder)
-        reorder = contract.order == "any"
-        joined = stitch(self._pieces(at_rate, cues, progress), reorder)
+        joined = stitch(self._pieces(at_rate, cues, progress), contract.order == "any")
+        if given.channels > mixture.channels:
+            # Of copies of one channel the mean is one channel again.
+            joined = (block.mean(axis=1, keepdims=True) for block in joined)
         return _collected(joined, at_rate, mixture, folder)
 
     def _pieces(
         self, mixture: Recording, cues: Cues | None, progress: ProgressHook
     ) -> Iterator[tuple[int, np.ndarray]]:
         contract, rate = self.model.contract, mixture.sample_rate
-        length = round((self.segment_seconds or contract.segment_seconds) * rate)
-        for start, stop in segments(len(mixture), length, round(self.overlap_seconds * rate)):
+        length = max(1, round((self.segment_seconds or contract.segment_seconds) * rate))
+        overlap = min(round(self.overlap_seconds * rate), length // 2)
+        for start, stop in segments(len(mixture), length, overlap):
             samples = mixture.read(start, stop)
             estimates = self._segment(samples, start / rate, stop / rate, cues)
             if not np.isfinite(estimates).all():
@@ -113,6 +116,8 @@ class SlidingSeparator:
         if contract.order != "cue":
             return self._spun(samples, found)
         # Who has no cue in the whole segment is silent in it.
+        if not present:
+            return np.zeros((cues.sources, self._channels(samples, found), samples.shape[-1]), np.float32)
         estimates: np.ndarray | None = None
         for first in range(0, len(present), CUES_AT_ONCE):
             group = slice(first, first + CUES_AT_ONCE)
@@ -120,7 +125,16 @@ class SlidingSeparator:
             if estimates is None:
                 estimates = np.zeros((cues.sources, *made.shape[1:]), np.float32)
             estimates[present[group]] = made
-        return np.zeros((cues.sources, 1, samples.shape[-1]), np.float32) if estimates is None else estimates
+        assert estimates is not None
+        return estimates
+
+    def _channels(self, samples: np.ndarray, cues: Mapping[str, np.ndarray]) -> int:
+        """Channels of the estimates for a segment without anybody's cue: of several the model may keep all or one."""
+        if len(samples) == 1:
+            return 1
+        return self._spun(
+            samples, {name: np.zeros((1, *cue.shape[1:]), cue.dtype) for name, cue in cues.items()}
+        ).shape[1]
 
     def _spun(self, samples: np.ndarray, cues: Mapping[str, np.ndarray]) -> np.ndarray:
         """(channels, time) and cues (sources, ...) -> (sources, channels, time), the mean of all passes."""
@@ -142,7 +156,7 @@ def with_channels(mixture: Recording, contract: Contract, folder: Path | None = 
     fewest, most = contract.channels
     if fewest <= mixture.channels <= most:
         return mixture
-    if most > 1 and not (mixture.channels == 1 and contract.kind == "stem"):
+    if not contract.takes(mixture.channels):
         raise UsageError(
             f"the sound has {mixture.channels} channel{'s' if mixture.channels > 1 else ''}, and the model takes "
             f"{contract.channel_counts}. Give a recording with that many, or another model (avsep models lists them)"
@@ -182,7 +196,8 @@ def _collected(joined: Iterator[np.ndarray], given: Recording, mixture: Recordin
         return made
     count, channels, rate = made.count, made.channels, given.sample_rate
     # All sources as channels of one sound.
-    blocks = (Audio(made.read(at, at + rate).reshape(count * channels, -1), rate) for at in range(0, len(made), rate))
+    starts = range(0, len(made), rate) if count else ()
+    blocks = (Audio(made.read(at, at + rate).reshape(count * channels, -1), rate) for at in starts)
     estimates = Estimates(folder, channels, mixture.sample_rate)
     for block in resampled_blocks(blocks, mixture.sample_rate):
         missing = len(mixture) - len(estimates)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -26,7 +27,7 @@ def segments(total: int, length: int, overlap: int) -> list[tuple[int, int]]:
 def source_order(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """Which source of `after` goes on with each source of `before`, by correlation over the stretch they share:
     (sources, ..., time) each, of one shape -> (sources,) indices."""
-    before, after = before.reshape(len(before), -1), after.reshape(len(after), -1)
+    before, after = (x.reshape(len(x), math.prod(x.shape[1:])) for x in (before, after))
     norm = np.linalg.norm(before, axis=1)[:, None] * np.linalg.norm(after, axis=1)[None] + 1e-9
     return linear_sum_assignment(-(before @ after.T) / norm)[1]
 
@@ -44,14 +45,15 @@ def stitch(pieces: Iterable[tuple[int, np.ndarray]], reorder: bool) -> Iterator[
         if held is None:
             held, held_start = piece, start
             continue
-        shared = held_start + held.shape[-1] - start
+        alone = start - held_start
+        shared = held.shape[-1] - alone
         count = max(len(held), len(piece))
         held, piece = _with_sources(held, count), _with_sources(piece, count)
-        tail = held[..., -shared:]
+        tail = held[..., alone:]
         if reorder:
             piece = piece[source_order(tail, piece[..., :shared])]
         rise = np.sin(np.linspace(0, np.pi / 2, shared, dtype=np.float32)) ** 2
-        yield held[..., :-shared]
+        yield held[..., :alone]
         held = np.concatenate([tail * (1 - rise) + piece[..., :shared] * rise, piece[..., shared:]], axis=-1)
         held_start = start
     if held is not None:

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avsep.models.masking import MaskingModel
+from avsep.models.parts.decoder import Decoder
+from avsep.models.parts.encoder import Encoder
 from avsep.models.parts.layers import CumulativeLayerNorm, DepthwiseConv
 
 
@@ -29,6 +31,11 @@ class StreamingSeparator:
     """
 
     def __init__(self, model: MaskingModel, batch: int = 1) -> None:
+        if model.contract.cues or not isinstance(model.encoder, Encoder) or not isinstance(model.decoder, Decoder):
+            raise ValueError(
+                "streaming needs a model without cues and with the learnt encoder and decoder of Conv-TasNet; this one "
+                f"has cues {model.contract.cues}, {type(model.encoder).__name__} and {type(model.decoder).__name__}"
+            )
         norm, causal = (model.separator.init_args.get(name) for name in ("norm", "causal"))
         if not causal or norm != "cLN":
             raise ValueError(

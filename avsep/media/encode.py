@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import TracebackType
 
@@ -57,7 +58,12 @@ class WavWriter:
     def _open(self, path: Path, container: str) -> soundfile.SoundFile:
         try:
             return soundfile.SoundFile(
-                path, "w", samplerate=self.sample_rate, channels=self.channels, format=container, subtype="FLOAT"
+                os.fsencode(path),  # a str may hold bytes that soundfile cannot encode
+                "w",
+                samplerate=self.sample_rate,
+                channels=self.channels,
+                format=container,
+                subtype="FLOAT",
             )
         except (OSError, soundfile.SoundFileError) as error:
             raise self._error(error) from error
@@ -73,7 +79,7 @@ class WavWriter:
         self.close()
         copy_path = self.path.with_name(f"{self.path.name}.rf64")
         copy = self._open(copy_path, "RF64")
-        with soundfile.SoundFile(self.path) as small:
+        with soundfile.SoundFile(os.fsencode(self.path)) as small:
             for block in small.blocks(_COPY_FRAMES, dtype="float32", always_2d=True):
                 self._append(copy, block)
         copy_path.replace(self.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -121,7 +122,7 @@ def playable_gain(wavs: Sequence[Path]) -> float:
 
 
 def _peak(wav: Path) -> float:
-    with soundfile.SoundFile(wav) as file:
+    with soundfile.SoundFile(os.fsencode(wav)) as file:
         return max((float(np.abs(block).max()) for block in file.blocks(_READ_FRAMES, dtype="float32")), default=0.0)
 
 
@@ -129,7 +130,7 @@ class _Sound:
     """A wav file as AAC-ready frames, after `lead_seconds` of silence."""
 
     def __init__(self, path: Path, lead_seconds: float, gain: float) -> None:
-        self._file = soundfile.SoundFile(path)
+        self._file = soundfile.SoundFile(os.fsencode(path))
         source, channels = self._file.samplerate, self._file.channels
         self.rate = source if source in _AAC_RATES else 48_000
         self.layout = "mono" if channels == 1 else "stereo"

@@ -60,6 +60,11 @@ class Contract:
         fewest, most = self.channels
         return str(most) if fewest == most else f"{fewest} to {most}"
 
+    def takes(self, channels: int) -> bool:
+        """Whether a sound of so many channels can be given: as it is, as its mean, or copied where stems are wanted."""
+        fewest, most = self.channels
+        return most == 1 or fewest <= channels <= most or (channels == 1 and self.kind == "stem")
+
 
 @dataclass
 class Output:

@@ -21,13 +21,9 @@ class Array:
     """A scene with several channels, and a model of several microphones without cues."""
 
     def misfit(self, scene: Scene, contract: Contract) -> str | None:
-        fewest, most = contract.channels
-        if most == 1 or contract.cues or contract.kind != "voice":
+        if contract.channels[1] == 1 or contract.cues or contract.kind != "voice":
             return ""
-        channels = scene.clip.audio.channels
-        if not fewest <= channels <= most:
-            return f"it takes {fewest} to {most} channels, and the clip has {channels}"
-        return None
+        return scene.channel_misfit(contract)
 
     def __call__(self, scene: Scene) -> Tracks:
         assert scene.model is not None

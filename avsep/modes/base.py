@@ -47,8 +47,8 @@ class Scene:
     """A clip with the people in it, and what a mode works with.
 
     model: name or path of the model that was asked for, None for the bundled ones. folder: for files that are gone
-    with the run. warnings: for the manifest. passes: of cycle spinning that the last separation made. picture_log: what
-    decoding the pictures told. sha256: of the clip's file.
+    with the run. searched: whether people were searched yet. warnings: for the manifest. passes: of cycle spinning that
+    the last separation made. picture_log: what decoding the pictures told. sha256: of the clip's file.
     """
 
     clip: ClipInfo
@@ -57,6 +57,7 @@ class Scene:
     options: Options = field(default_factory=Options)
     model: str | None = None
     folder: Path | None = None
+    searched: bool = True
     progress: ProgressHook = no_progress
     watch: Stopwatch = field(default_factory=Stopwatch)
     warnings: list[str] = field(default_factory=list)
@@ -67,6 +68,18 @@ class Scene:
 
     def __post_init__(self) -> None:
         self._loading = self.models.seconds
+
+    @property
+    def may_have_faces(self) -> bool:
+        """Whether it has people; before they were searched, whether it has pictures."""
+        return bool(self.people) if self.searched else self.clip.video is not None
+
+    def channel_misfit(self, contract: Contract) -> str | None:
+        """Why the clip's channels do not fit a model; None where they do."""
+        channels = self.clip.audio.channels
+        if contract.takes(channels):
+            return None
+        return f"it takes {contract.channel_counts} channels, and the clip has {channels}"
 
     @property
     def seconds_taken(self) -> float:

@@ -24,7 +24,7 @@ class LipsCondition:
     def misfit(self, scene: Scene, contract: Contract) -> str | None:
         if contract.cues != ("lips",):
             return ""
-        return None if scene.people else "it needs faces, and the clip shows none"
+        return None if scene.may_have_faces else "it needs faces, and the clip shows none"
 
     def __call__(self, scene: Scene) -> Tracks:
         assert scene.model is not None

@@ -24,7 +24,7 @@ class LipsMatch:
     def misfit(self, scene: Scene, contract: Contract) -> str | None:
         if not is_by_sound(contract):
             return ""
-        return None if scene.people else "it needs faces, and the clip shows none"
+        return None if scene.may_have_faces else "it needs faces, and the clip shows none"
 
     def __call__(self, scene: Scene) -> Tracks:
         people = scene.people

@@ -17,7 +17,7 @@ class Universal:
     """Any scene, with a model whose estimates are sounds or stems."""
 
     def misfit(self, scene: Scene, contract: Contract) -> str | None:
-        return "" if contract.kind == "voice" or contract.cues else None
+        return "" if contract.kind == "voice" or contract.cues else scene.channel_misfit(contract)
 
     def __call__(self, scene: Scene) -> Tracks:
         assert scene.model is not None

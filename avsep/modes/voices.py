@@ -70,27 +70,37 @@ def separate_with_fitting_model(scene: Scene, wanted: int | None, most: float = 
     """
     for name in [scene.model] if scene.model else default_models(wanted):
         sources = scene.models.separation(name).contract.sources
-        if wanted is not None and sources is not None and wanted > sources:
-            raise UsageError(
-                f"--speakers is {wanted}; model {scene.models.card(name).name!r} separates up to {sources} voices. "
-                f"Give 1 to {sources}, or another model (avsep models lists them)."
-            )
+        if sources is not None:
+            check_wanted(wanted, scene.models.card(name).name, sources)
         voices = separate_voices(scene, name, scene.mixture())
         if min(voices_at_once(voices.active), most) != 2:
             break
     return voices
 
 
+def check_wanted(wanted: int | None, model: str, sources: int) -> None:
+    """UsageError where more voices are wanted than a model separates."""
+    if wanted is not None and wanted > sources:
+        raise UsageError(
+            f"--speakers is {wanted}; model {model!r} separates up to {sources} voices here. "
+            f"Give 1 to {sources}, or another model (avsep models lists them)."
+        )
+
+
 def voice_tracks(scene: Scene, voices: Voices, mode: str) -> Tracks:
-    """A track for each voice, the most active first; none where nobody speaks."""
+    """A track for each voice, the most active first; none where nobody speaks.
+
+    Raises UsageError where more are wanted than there are sources.
+    """
     wanted = scene.options.speakers
     sources, pictures = voices.speech.shape
+    check_wanted(wanted, voices.model, sources)
     warnings = []
     if wanted is None and too_little(voices.speech).all():
         count = 0
         warnings.append("nobody speaks, so there is no track: all of the sound is in the residual")
     else:
-        count = min(wanted or count_voices(voices.active), sources)
+        count = wanted or count_voices(voices.active)
     order = np.argsort(-voices.active.sum(axis=0), kind="stable")
     gains = np.zeros((count, sources, pictures), np.float32)
     for track in range(count):

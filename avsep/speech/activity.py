@@ -36,7 +36,7 @@ def speech_and_level(sources: Estimates, progress: ProgressHook = no_progress) -
         x = sources.mono(start, start + CHUNK)
         speech.append(detector.probability(x))
         padded = np.pad(x, ((0, 0), (0, -x.shape[1] % HOP)))
-        power = (padded.reshape(len(x), -1, HOP) ** 2).mean(axis=2)
+        power = (padded.reshape(len(x), padded.shape[1] // HOP, HOP) ** 2).mean(axis=2)
         level.append(10 * np.log10(power + 1e-10))
         progress("speech", min(start + CHUNK, len(sources)) / SAMPLE_RATE, len(sources) / SAMPLE_RATE)
     empty = np.zeros((sources.count, 0), np.float32)
@@ -64,6 +64,8 @@ def activity(speech: np.ndarray, level: np.ndarray, far_below: float = FAR_BELOW
     A source far below the louder one (in dB) is its leak, one far below the loudest speech of the clip is none.
     """
     loud = per_decision(10 ** (level / 10))
+    if not len(loud):
+        return loud.T
     top = np.maximum(loud.max(axis=0, keepdims=True), np.percentile(loud, 95) * 1e-2 + 1e-12)
     above = (10 * np.log10(loud / top + 1e-12) + far_below) / 10
     return (per_decision(speech) * above.clip(0, 1)).T
@@ -88,7 +90,7 @@ def too_little(speech: np.ndarray) -> np.ndarray:
 def count_voices(active: np.ndarray) -> int:
     """Voices in (decisions, sources) activity: one where the second source is but seldom a voice of its own."""
     seconds = np.sort((active > 0.4).sum(axis=0))[::-1]
-    if seconds[0] == 0:
+    if not seconds.any():
         return len(seconds)
     return int((seconds > 0.15 * seconds[0]).sum())
 

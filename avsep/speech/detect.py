@@ -26,8 +26,8 @@ class SpeechDetector:
         """
         time = signals.shape[1]
         pictures = pictures_in(time)
-        if not time:
-            return np.zeros((len(signals), 0), np.float32)
+        if not signals.size:
+            return np.zeros((len(signals), pictures), np.float32)
         level = np.sqrt(np.mean(signals**2, axis=1, keepdims=True))
         audible = level > 1e-5
         scaled = np.where(audible, signals * np.minimum(0.05 / np.maximum(level, 1e-9), 30), 0)
