@@ -26,6 +26,8 @@ FORMAT = 1
 BUNDLED = resources.files("avsep") / "assets" / "weights"
 SHOWN = 3
 """Keys that a message names before it says how many more there are."""
+LONGEST, DEEPEST = 1_000_000, 50
+"""Characters and levels of a header: what Python makes of a longer one takes much memory, of a deeper one its stack."""
 LARGEST = 30_000.0
 """Weights beyond this are no result of a training: products of a few of them overflow. The bundled ones stay below
 100."""
@@ -77,7 +79,8 @@ def save_model(
     card = Card(name, model.class_path, model.init_args, model.parameter_count, licence, lineage, scores or {})
     try:
         text = json.dumps({k: v for k, v in asdict(card).items() if k != "path"}, sort_keys=True, allow_nan=False)
-    except (TypeError, ValueError) as error:
+        _header(text)
+    except (TypeError, ValueError, RecursionError) as error:
         raise WeightsError(
             f"the header of {path} would hold more than plain types ({error}). The model's arguments, lineage and "
             "scores may hold text, finite numbers, true/false, null, lists and mappings with text as keys only."
@@ -144,11 +147,10 @@ def read_card(path: Path) -> Card:
             f"{path} cannot be read as safetensors ({error}). It is damaged or of another kind: get it again."
         ) from error
     try:
-        header = json.loads(metadata["avsep"])
-        card = Card(**(header | {"path": str(path)}))
-    except (KeyError, TypeError, ValueError) as error:
+        card = Card(**(_header(metadata["avsep"]) | {"path": str(path)}))
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise WeightsError(
-            f"{path} is a safetensors file, but not one of avsep's (no avsep header). "
+            f"{path} is a safetensors file, but not one of avsep's (no avsep header that can be read). "
             "Use a bundled name or a file written by avsep."
         ) from error
     if card.format != FORMAT:
@@ -165,6 +167,21 @@ def read_card(path: Path) -> Card:
             "Do not use this file unless you trust where it comes from."
         )
     return card
+
+
+def _header(text: str) -> Any:
+    """What a header holds. Raises ValueError or RecursionError for no JSON, or one too long or nested too deeply."""
+    if len(text) > LONGEST:
+        raise ValueError(f"it has {len(text):,} characters; at most {LONGEST:,} are allowed")
+    header = json.loads(text)
+    if _levels(header) > DEEPEST:
+        raise ValueError(f"it is nested more than {DEEPEST} levels deep")
+    return header
+
+
+def _levels(value: Any) -> int:
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if items is None else 1 + max(map(_levels, items), default=0)
 
 
 def load_model(name_or_path: str | Path, device: str = "cpu") -> tuple[Model, Card]:

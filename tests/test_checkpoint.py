@@ -1,5 +1,6 @@
 """Weights files describe themselves, load without running their code, and refuse what they are not."""
 
+import functools
 import json
 import re
 
@@ -9,6 +10,7 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
+from avsep import checkpoint
 from avsep.checkpoint import find_weights, list_weights, load_model, load_weights, read_card, save_model
 from avsep.errors import OutputError, WeightsError
 from avsep.models.av_conv_tasnet import AVConvTasNet
@@ -96,6 +98,35 @@ def test_nothing_but_models_of_ours_is_called(tmp_path, class_path):
 def test_a_header_of_other_types(tmp_path, change, part):
     with pytest.raises(WeightsError, match=part):
         read_card(header(tmp_path, **change))
+
+
+@pytest.mark.parametrize("levels", [60, 5000])
+def test_a_header_that_is_nested_too_deeply(tmp_path, levels):
+    path = header(tmp_path, lineage={"a": "deep"})
+    with safe_open(path, framework="np") as file:
+        text = file.metadata()["avsep"].replace('"deep"', "[" * levels + "]" * levels)
+    save_file({"a": np.zeros(1, np.float32)}, path, metadata={"avsep": text})
+    with pytest.raises(WeightsError, match="not one of avsep's"):
+        read_card(path)
+
+
+def test_a_header_that_is_too_long(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "LONGEST", 1000)
+    with pytest.raises(WeightsError, match="not one of avsep's"):
+        read_card(header(tmp_path, licence="x" * 1000))
+
+
+@pytest.mark.parametrize(
+    ("lineage", "message"),
+    [
+        ({"a": "x" * 1_000_001}, r"characters; at most 1,000,000 are allowed"),
+        ({"a": functools.reduce(lambda inner, _: [inner], range(60), [])}, "50 levels deep"),
+    ],
+)
+def test_a_header_that_could_not_be_read_again_is_not_written(tmp_path, lineage, message):
+    with pytest.raises(WeightsError, match=message):
+        save_model(tmp_path / "x.safetensors", ConvTasNet(**SMALL), "x", "MIT", lineage)
+    assert not list(tmp_path.iterdir())
 
 
 def test_differences_are_named_by_key_and_shape():

@@ -82,7 +82,7 @@ def test_size_of_the_paper():
 def test_what_cannot_be_built_is_named():
     with pytest.raises(ValueError, match="masks is 'hard'; it must be one of binary, soft"):
         DeepClustering(**TINY, masks="hard")
-    with pytest.raises(ValueError, match="sources is 0; it must be 1 or more"):
+    with pytest.raises(ValueError, match="sources is 0; it must be a whole number from 1 to 64"):
         DeepClustering(**TINY, sources=0)
 
 

@@ -84,7 +84,7 @@ def test_the_contract_follows_from_the_parts():
         ({"order": "named", "names": ("a",)}, "needs a name for"),
         ({"names": ("a", "b")}, "needs a name for"),
         ({"order": "cue"}, "there are no cues"),
-        ({"sample_rate": 0}, "sample_rate 0"),
+        ({"sample_rate": 0}, "sample_rate is 0"),
     ],
 )
 def test_a_contract_that_contradicts_itself_is_refused(arguments, message):

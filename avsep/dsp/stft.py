@@ -15,6 +15,12 @@ def full_precision(x: Tensor) -> Tensor:
     return x if x.dtype in (torch.float64, torch.complex64, torch.complex128) else x.float()
 
 
+def check_window(window: int, hop: int) -> None:
+    """ValueError for sizes that `stft` does not take."""
+    if window % 2 or not 0 < hop <= window // 2:
+        raise ValueError(f"window {window} and hop {hop}, expected an even window and a hop of 1 to half of it")
+
+
 def stft(x: Tensor, window: int = WINDOW, hop: int = HOP) -> Tensor:
     """(..., time) -> complex (..., window // 2 + 1, frames), frames = 1 + ceil(time / hop).
 
@@ -22,8 +28,7 @@ def stft(x: Tensor, window: int = WINDOW, hop: int = HOP) -> Tensor:
     least one sample will do. Linear, no scaling. window must be even and hop at most half of it, which the inverse
     needs; ValueError otherwise.
     """
-    if window % 2 or not 0 < hop <= window // 2:
-        raise ValueError(f"window {window} and hop {hop}, expected an even window and a hop of 1 to half of it")
+    check_window(window, hop)
     time = x.shape[-1]
     flat = functional.pad(full_precision(x).reshape(-1, time), (0, -time % hop))
     shape = torch.hann_window(window, dtype=flat.dtype, device=flat.device)

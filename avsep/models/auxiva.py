@@ -13,6 +13,7 @@ from torch import Tensor
 from avsep.dsp.stft import istft, stft
 from avsep.errors import UsageError
 from avsep.models.base import Contract, Output, SeparationModel
+from avsep.models.limits import check_spectra, check_whole
 from avsep.signals import SAMPLE_RATE
 
 FLOOR = 1e-4
@@ -49,6 +50,8 @@ class AuxIVA(SeparationModel):
         sample_rate: int = SAMPLE_RATE,
     ) -> None:
         super().__init__()
+        check_spectra(window, hop)
+        check_whole(1, 1000, iterations=iterations)
         if sources is not None and not 1 <= sources <= most_channels:
             raise ValueError(f"sources is {sources}; it must be 1 to most_channels = {most_channels}, or None")
         self.window, self.hop, self.iterations = window, hop, iterations

@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Literal, Self, get_args
 
 from torch import Tensor, nn
 
+from avsep.models.limits import check_whole
+
 Order = Literal["any", "cue", "named"]
 Kind = Literal["voice", "sound", "stem"]
 
@@ -17,12 +19,12 @@ Kind = Literal["voice", "sound", "stem"]
 class Contract:
     """What a separation model takes and gives. Everything around models goes by this, never by a model's class.
 
-    sample_rate: in Hz. channels: fewest and most microphones. cues: names of what it needs besides the mixture
-    ("lips", "face", "enrolment", "geometry"). sources: estimates it gives; None where there are as many as cues, or
-    where the model tells. order: of the estimates: "any", "cue" (estimate i belongs to cue i) or "named" (estimate i
-    is `names[i]`). kind: what its estimates are. refine: whether they gain from `ratio_mask_refinement` against the
-    mixture. stride: samples after which its frames lie on the signal as before; 1 where it has no frames.
-    segment_seconds: the length it works best on at a time, where a signal is longer.
+    sample_rate: in Hz, 1000 to 384000. channels: fewest and most microphones, 1 to 128. cues: names of what it needs
+    besides the mixture ("lips", "face", "enrolment", "geometry"). sources: estimates it gives, up to 64; None where
+    there are as many as cues, or where the model tells. order: of the estimates: "any", "cue" (estimate i belongs to
+    cue i) or "named" (estimate i is `names[i]`). kind: what its estimates are. refine: whether they gain from
+    `ratio_mask_refinement` against the mixture. stride: samples after which its frames lie on the signal as before; 1
+    where it has no frames. segment_seconds: the length it works best on at a time, where a signal is longer.
     """
 
     sample_rate: int
@@ -37,12 +39,17 @@ class Contract:
     segment_seconds: float = 10.0
 
     def __post_init__(self) -> None:
+        check_whole(1000, 384_000, sample_rate=self.sample_rate)
+        check_whole(1, self.sample_rate, stride=self.stride)
+        if self.sources is not None:
+            check_whole(1, 64, sources=self.sources)
         fewest, most = self.channels
-        if self.sample_rate < 1 or not 1 <= fewest <= most or self.stride < 1 or self.segment_seconds <= 0:
-            raise ValueError(
-                f"sample_rate {self.sample_rate}, channels {self.channels}, stride {self.stride}, segment_seconds "
-                f"{self.segment_seconds}; all must be above 0, and channels the fewest and the most"
-            )
+        for count in self.channels:
+            check_whole(1, 128, channels=count)
+        if fewest > most:
+            raise ValueError(f"channels are {self.channels}; they must be the fewest and the most")
+        if not 0 < self.segment_seconds <= 3600:
+            raise ValueError(f"segment_seconds is {self.segment_seconds}; it must be above 0 and at most 3600")
         for name, value, allowed in (("order", self.order, get_args(Order)), ("kind", self.kind, get_args(Kind))):
             if value not in allowed:
                 raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")

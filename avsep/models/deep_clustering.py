@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from avsep.dsp.stft import HOP, WINDOW, istft, stft
 from avsep.models.base import Contract, Output, SeparationModel
+from avsep.models.limits import MOST_SIZE, check_spectra, check_whole
 from avsep.signals import SAMPLE_RATE
 
 Masks = Literal["binary", "soft"]
@@ -60,6 +61,10 @@ class DeepClustering(SeparationModel):
         super().__init__()
         if masks not in get_args(Masks):
             raise ValueError(f"masks is {masks!r}; it must be one of {', '.join(get_args(Masks))}")
+        if not 0 <= threshold_db <= 200:
+            raise ValueError(f"threshold_db is {threshold_db}; it must be 0 to 200")
+        check_spectra(window, hop)
+        check_whole(1, MOST_SIZE, layers=layers, hidden=hidden, dims=dims)
         self.window, self.hop, self.dims = window, hop, dims
         self.masks, self.sharpness, self.threshold_db = masks, sharpness, threshold_db
         freq = window // 2 + 1
@@ -78,8 +83,6 @@ class DeepClustering(SeparationModel):
 
     @sources.setter
     def sources(self, sources: int) -> None:
-        if sources < 1:
-            raise ValueError(f"sources is {sources}; it must be 1 or more")
         self.contract = replace(self.contract, sources=sources)
         self.init_args["sources"] = sources
 
@@ -113,7 +116,9 @@ class DeepClustering(SeparationModel):
         centres = cluster(embeddings[audible].detach().cpu().numpy(), self.sources)
         if centres is None:
             return embeddings.new_full((self.sources, *audible.shape), 1 / self.sources)
-        distance = (embeddings.unsqueeze(0) - torch.from_numpy(centres).to(embeddings)[:, None, None]).square().sum(3)
+        # One centre at a time: all differences at once would take many times the memory of the embeddings.
+        places = torch.from_numpy(centres).to(embeddings)
+        distance = torch.stack([(embeddings - place).square().sum(2) for place in places])
         if self.masks == "soft":
             return (-self.sharpness * distance).softmax(0)
         return functional.one_hot(distance.argmin(0), self.sources).movedim(2, 0).to(embeddings)

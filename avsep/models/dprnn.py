@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from avsep.models.base import Output, Part
+from avsep.models.limits import MOST_SIZE, check_whole
 from avsep.models.masking import MaskingModel
 from avsep.models.parts.decoder import Decoder
 from avsep.models.parts.encoder import Encoder
@@ -85,7 +86,9 @@ class DualPathRNN(Part):
         super().__init__()
         if cell not in CELLS:
             raise ValueError(f"cell is {cell!r}; it must be one of {sorted(CELLS)}")
-        if chunk < 2 or chunk % 2 or blocks < 1:
+        check_whole(1, MOST_SIZE, filters=filters, bottleneck=bottleneck, hidden=hidden)
+        check_whole(2, 10_000, chunk=chunk)
+        if chunk % 2 or blocks < 1:
             raise ValueError(f"chunk {chunk} and blocks {blocks}; expected an even chunk and at least one block")
         self.filters, self.sources, self.chunk = filters, sources, chunk
         self.enter = nn.Sequential(GlobalLayerNorm(filters), PointwiseConv(filters, bottleneck))

@@ -39,6 +39,13 @@ class Refined(MaskingModel):
         fuse_after: int = 1,
         norm: str = "gLN",
     ) -> None:
+        takes = first.contract
+        if takes.cues or takes.channels[0] > 1 or takes.sample_rate != synchrony.sample_rate:
+            raise ValueError(
+                f"first takes {takes.channel_counts} channels at {takes.sample_rate} Hz"
+                f"{' and ' if takes.cues else ''}{', '.join(takes.cues)}; it must take one channel at "
+                f"{synchrony.sample_rate} Hz and no cues"
+            )
         super().__init__(
             Encoder(filters, kernel, stride),
             TemporalConvNet(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -38,6 +38,10 @@ class SynchronyEnsemble(Synchrony):
 
     def __init__(self, members: list[dict]) -> None:
         nn.Module.__init__(self)
+        if not members or not all(isinstance(m.get(kind), Mapping) for m in members for kind in ("lip", "voice")):
+            raise ValueError(
+                f"members is {members!r:.100}; it must be at least one mapping with the arguments lip and voice"
+            )
         lips = [LipEncoder(**member["lip"]) for member in members]
         channels = sum(encoder.channels for encoder in lips)
         # Of the same use as the encoder of one.

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avsep.models.base import Part
+from avsep.models.limits import MOST_SIZE, check_filters, check_whole
 
 
 class Decoder(Part):
@@ -14,6 +15,8 @@ class Decoder(Part):
 
     def __init__(self, filters: int, kernel: int, stride: int) -> None:
         super().__init__()
+        check_whole(1, MOST_SIZE, filters=filters)
+        check_filters(kernel, stride)
         self.kernel, self.stride = kernel, stride
         self.conv = nn.ConvTranspose1d(filters, 1, kernel, stride, bias=False)
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avsep.models.base import Part
+from avsep.models.limits import MOST_SIZE, check_filters, check_whole
 
 
 class Encoder(Part):
@@ -21,8 +22,8 @@ class Encoder(Part):
 
     def __init__(self, filters: int, kernel: int, stride: int) -> None:
         super().__init__()
-        if kernel % stride:
-            raise ValueError(f"encoder kernel {kernel} must be a multiple of its stride {stride}")
+        check_whole(1, MOST_SIZE, filters=filters)
+        check_filters(kernel, stride)
         self.kernel, self.stride = kernel, stride
         self.conv = nn.Conv1d(1, filters, kernel, stride, bias=False)
 

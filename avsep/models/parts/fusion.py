@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from avsep.models.base import Part
+from avsep.models.limits import MOST_SIZE, check_whole
 from avsep.models.parts.layers import PointwiseConv
 
 
@@ -20,6 +21,7 @@ class ConcatFusion(Part):
 
     def __init__(self, audio_channels: int, video_channels: int) -> None:
         super().__init__()
+        check_whole(1, MOST_SIZE, audio_channels=audio_channels, video_channels=video_channels)
         self.project = PointwiseConv(audio_channels + video_channels, audio_channels)
         with torch.no_grad():
             self.project.weight[:, :audio_channels] = torch.eye(audio_channels)

@@ -137,7 +137,7 @@ class DepthwiseConv(nn.Module):
         if kernel % 2 == 0 and not causal:
             raise ValueError(f"kernel {kernel} must be odd unless the convolution is causal")
         past = (kernel - 1) * dilation // (1 if causal else 2)
-        self.offsets = tuple(tap * dilation - past for tap in range(kernel))
+        self.offsets = range(-past, kernel * dilation - past, dilation)
         self.weight = nn.Parameter(torch.empty(kernel, channels).uniform_(-1, 1) / kernel**0.5)
         self.bias = nn.Parameter(torch.zeros(channels))
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
 from avsep.models.base import Part
+from avsep.models.limits import MOST_SIZE, check_whole
 
 MEAN, DEVIATION = 0.421, 0.165
 """Gray level statistics of mouth crops in 0..1, as the literature uses them."""
@@ -42,9 +43,8 @@ class LipEncoder(Part):
     """Mouth crops to one embedding a picture.
 
     channels: size of the embedding. widths: of the four ResNet stages ((64, 128, 256, 512) is ResNet-18).
-    temporal_channels
-    and temporal_blocks: of the blocks over time. crop: centre part of the crop that is looked at, in pixels.
-    size: side it is scaled to. motion: add, as a second input channel, the picture minus its mean over about
+    temporal_channels and temporal_blocks: of the blocks over time. crop: centre part of the crop that is looked at, in
+    pixels. size: side it is scaled to. motion: add, as a second input channel, the picture minus its mean over about
     two seconds, which takes away the person and leaves the movement.
     """
 
@@ -59,6 +59,15 @@ class LipEncoder(Part):
         motion: bool = False,
     ) -> None:
         super().__init__()
+        if not widths:
+            raise ValueError(f"widths is {widths}; it must have at least one width")
+        for width in widths:
+            check_whole(1, MOST_SIZE, width=width)
+        check_whole(1, MOST_SIZE, channels=channels, temporal_channels=temporal_channels)
+        check_whole(0, 1000, temporal_blocks=temporal_blocks)
+        check_whole(1, 256, crop=crop, size=size)
+        if not isinstance(motion, bool):
+            raise ValueError(f"motion is {motion!r}; it must be true or false")
         self.channels, self.crop, self.size, self.motion = channels, crop, size, motion
         self.stem = nn.Sequential(
             nn.Conv3d(1 + motion, widths[0], (5, 7, 7), (1, 2, 2), (2, 3, 3), bias=False),

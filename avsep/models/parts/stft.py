@@ -6,6 +6,7 @@ from torch import Tensor
 
 from avsep.dsp.stft import HOP, WINDOW, istft, stft
 from avsep.models.base import Part
+from avsep.models.limits import check_spectra
 
 
 class StftEncoder(Part):
@@ -16,6 +17,9 @@ class StftEncoder(Part):
 
     def __init__(self, window: int = WINDOW, stride: int = HOP, power: float = 0.3) -> None:
         super().__init__()
+        check_spectra(window, stride)
+        if not 0 < power <= 2:
+            raise ValueError(f"power is {power}; it must be above 0 and at most 2")
         self.window, self.stride, self.power = window, stride, power
         self.filters = window // 2 + 1
 
@@ -35,6 +39,7 @@ class StftDecoder(Part):
 
     def __init__(self, window: int = WINDOW, stride: int = HOP) -> None:
         super().__init__()
+        check_spectra(window, stride)
         self.window, self.stride = window, stride
 
     def forward(self, bins: Tensor, time: int) -> Tensor:

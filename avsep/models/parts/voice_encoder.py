@@ -7,6 +7,7 @@ import torchaudio
 from torch import Tensor, nn
 
 from avsep.models.base import Part
+from avsep.models.limits import MOST_SIZE, check_whole
 from avsep.models.parts.lip_encoder import TemporalBlock
 from avsep.signals import FRAME_RATE, SAMPLE_RATE
 
@@ -20,6 +21,9 @@ class VoiceEncoder(Part):
 
     def __init__(self, channels: int = 128, width: int = 128, temporal_blocks: int = 3, mels: int = 40) -> None:
         super().__init__()
+        check_whole(1, MOST_SIZE, channels=channels, width=width)
+        check_whole(0, 1000, temporal_blocks=temporal_blocks)
+        check_whole(1, 256, mels=mels)
         self.mel = torchaudio.transforms.MelSpectrogram(
             SAMPLE_RATE, n_fft=512, win_length=WINDOW, hop_length=HOP, f_min=60, f_max=7600, n_mels=mels, center=False
         )

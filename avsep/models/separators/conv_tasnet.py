@@ -9,6 +9,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from avsep.models.base import Part, copy_fitting
+from avsep.models.limits import MOST_SIZE, check_whole
 from avsep.models.parts.layers import NORMS, DepthwiseConv, PointwiseConv, PReLU
 
 
@@ -86,6 +87,11 @@ class TemporalConvNet(Part):
         super().__init__()
         if norm not in NORMS:
             raise ValueError(f"norm is {norm!r}; it must be one of {sorted(NORMS)}")
+        check_whole(1, MOST_SIZE, filters=filters, bottleneck=bottleneck, hidden=hidden)
+        check_whole(0, MOST_SIZE, skip=skip)
+        check_whole(1, 16, blocks=blocks)
+        # The last block then reaches over at most 2^16 frames.
+        check_whole(1, 2 ** (17 - blocks), kernel=kernel)
         if not 0 <= fuse_after < repeats:
             raise ValueError(f"fuse_after is {fuse_after}; it must be 0 to repeats - 1 = {repeats - 1}")
         self.filters, self.sources, self.has_skip = filters, sources, skip > 0
