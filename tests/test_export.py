@@ -145,6 +145,9 @@ def test_a_checkpoint_that_names_its_model_needs_no_configuration(run: Path, mod
     trained = read_trained(run)
     assert torch.equal(trained.model.encoder.conv.weight, model.encoder.conv.weight)
     assert (trained.config, trained.config_path) == ({}, None)
+    for damaged in ([], {"class_path": own["class_path"]}):
+        torch.save(checkpoint_of(model) | {"avsep_model": damaged}, run)
+        fails(cli("export", run), str(run), "--config")
     torch.save(checkpoint_of(model) | {"avsep_model": own | {"class_path": "os.system"}}, run)
     fails(cli("export", run), str(run), "'os.system' is not a model")
 

@@ -59,6 +59,8 @@ def read_trained(checkpoint: Path, config: Path | None = None, *, average: bool 
     saved = _load(checkpoint)
     state, averaged = _state(saved, checkpoint, average)
     own = saved.get(HEADER)
+    if not (isinstance(own, Mapping) and own.keys() >= {"class_path", "init_args"}):
+        own = None
     source: Path | None
     try:
         source = config or find_config(checkpoint)
