@@ -17,6 +17,9 @@ import soundfile
 from media_factory import damage, tone, write_media
 from safetensors.numpy import save_file
 
+from avsep.cli import models
+from avsep.cli.main import main
+
 ROOT = Path(__file__).parents[1]
 DEMO_CLIP = ROOT / "avsep" / "assets" / "demo" / "demo.mp4"
 
@@ -262,6 +265,26 @@ def test_audio_stream_that_is_not_there(cli, good: Path, tmp_path: Path) -> None
 
 
 # Interruptions
+
+
+def test_a_signal_that_a_library_swallows_comes_again(monkeypatch, capsys) -> None:
+    caught = []
+
+    def swallow_and_go_on(args, terminal) -> int:
+        for _ in range(2):
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(10)
+            except BaseException as error:
+                caught.append(type(error).__name__)
+        time.sleep(10)
+        return 0
+
+    monkeypatch.setattr(models, "run", swallow_and_go_on)
+    assert main(["models"]) == 143
+    assert caught == ["_Terminated"] * 2
+    assert "terminated" in capsys.readouterr().err
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import sys
 import threading
 import traceback
 import warnings
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -23,6 +24,8 @@ from avsep.errors import AvsepError
 from avsep.version import __version__
 
 INTERRUPTED = 130
+AGAIN_SECONDS = 0.2
+"""After which a signal to end counts as swallowed by what it interrupted."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -59,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             terminal.error("interrupted. Nothing half-written is left")
             return INTERRUPTED
         except _Terminated as end:
+            signal.setitimer(signal.ITIMER_REAL, 0)
             terminal.error("terminated. Nothing half-written is left")
             return 128 + end.number
         except Exception as error:
@@ -81,21 +85,37 @@ class _Terminated(BaseException):
 
 @contextmanager
 def _terminate_like_an_exception() -> Iterator[None]:
-    """Let SIGTERM and a closed terminal unwind the stack, so that partial output is removed as on Ctrl-C."""
+    """Let SIGTERM and a closed terminal unwind the stack, so that partial output is removed as on Ctrl-C.
+
+    What is raised may end in a finaliser or in a library that catches everything. It is raised again until it arrives.
+    """
+    raised: weakref.ref[_Terminated] | None = None
+    ending = 0
 
     def terminate(number: int, frame: FrameType | None) -> None:
-        raise _Terminated(number)
+        nonlocal raised, ending
+        ending = number if number in ends else ending
+        if raised is not None and raised() is not None:
+            return  # still on its way
+        error = _Terminated(ending)
+        raised = weakref.ref(error)
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS, AGAIN_SECONDS)
+        try:
+            raise error
+        finally:
+            del error  # its traceback holds this frame, and would keep it alive
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     ends = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
-    for number in ends:  # one that is ignored stays so: nohup
+    for number in [*ends, signal.SIGALRM]:  # one that is ignored stays so: nohup
         signal.signal(number, terminate)
     try:
         yield
     finally:
-        for number in ends:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number in [*ends, signal.SIGALRM]:
             signal.signal(number, signal.SIG_DFL)
 
 
