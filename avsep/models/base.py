@@ -176,6 +176,10 @@ class SeparationModel(Model):
         """For use, with estimates: where that is more than `forward` (clustering, recursion, beamforming)."""
         return self(mixture, **cues)
 
+    def compiled_modules(self) -> list[nn.Module]:
+        """What torch.compile is to fuse in training: all of it, unless parts of it would only be slower."""
+        return [self]
+
     def check(self, mixture: Tensor) -> None:
         """ValueError unless the mixture is (batch, channels, time) with as many channels as the contract allows."""
         fewest, most = self.contract.channels

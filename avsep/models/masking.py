@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from avsep.models.base import Contract, Kind, Output, Part, SeparationModel
 from avsep.signals import SAMPLE_RATE
@@ -58,6 +58,10 @@ class MaskingModel(SeparationModel):
             refine=not steered,
             stride=self.encoder.stride,
         )
+
+    def compiled_modules(self) -> list[nn.Module]:
+        """Without the transform of a spectrum: inductor makes no code for complex numbers."""
+        return [self] if self.encoder.transform is None else [self.separator]
 
     def forward(self, mixture: Tensor, **cues: Tensor) -> Output:
         """mixture (batch, 1, time), the cue (batch, sources, ...) -> estimates (batch, sources, 1, time)."""

@@ -53,6 +53,9 @@ class SeparationTask(Task):
         # Validation goes by what the model does in use.
         self.separates_otherwise = type(model).separate is not SeparationModel.separate
 
+    def compiled_modules(self) -> list[nn.Module]:
+        return self.model.compiled_modules()
+
     def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         mixture, cues = self.inputs(batch)
         output = self.model(mixture, **cues)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from avsep.dsp.stft import HOP, WINDOW, istft, stft
+from avsep.dsp.stft import HOP, WINDOW, full_precision, istft, stft
 from avsep.models.base import Part
 from avsep.models.limits import check_spectra
 
@@ -32,6 +33,36 @@ class StftEncoder(Part):
         bins = self.transform(mixture[:, 0]).mT
         # The root's slope at 0 is infinite.
         return bins.abs().clamp_min(1e-8) ** self.power, bins
+
+
+class CompressedStftEncoder(Part):
+    """Compressed complex bins for the separator, complex bins for its masks; window and stride as of `StftEncoder`.
+
+    The signal is brought to a deviation of 1 first. A bin S of magnitude m gives three features: Re S and Im S times
+    m^(power - 1), which is a magnitude of m^power with its phase, and ln(m) / 2.
+    """
+
+    def __init__(self, window: int = WINDOW, stride: int = HOP, power: float = 0.3) -> None:
+        super().__init__()
+        check_spectra(window, stride)
+        if not 0 < power <= 2:
+            raise ValueError(f"power is {power}; it must be above 0 and at most 2")
+        self.window, self.stride, self.power = window, stride, power
+        self.freq = window // 2 + 1
+
+    def transform(self, waveform: Tensor) -> Tensor:
+        """(..., time) -> complex (..., freq, frames)."""
+        return stft(waveform, self.window, self.stride)
+
+    def forward(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, 1, time) -> features (batch, frames, 3 * freq), complex bins (batch, frames, freq)."""
+        x = full_precision(mixture[:, 0])
+        bins = self.transform(x).mT
+        level = x.square().mean(-1).sqrt().clamp_min(1e-5)[:, None, None]
+        scaled = bins / level
+        magnitude = scaled.abs().clamp_min(1e-3)
+        scaled = scaled * magnitude ** (self.power - 1)
+        return torch.cat([scaled.real, scaled.imag, magnitude.log() / 2], dim=2), bins
 
 
 class StftDecoder(Part):

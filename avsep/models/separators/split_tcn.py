@@ -1,0 +1,110 @@
+"""A temporal convolutional network whose streams part early: one for the mixture, then one for each source.
+
+The first stack of blocks sees the mixture alone. A 1x1 convolution then gives each source a stream of its own, and a
+second stack with the same weights for all of them separates: each stream is refined beside the others, from which
+it takes what they have (`Exchange`). Streams that share weights and look at each other are what SepReformer does with
+transformers (Shin et al., 2024); here they are the convolutional blocks of Conv-TasNet (Luo and Mesgarani, 2019), over
+the bins of an STFT. Masks are complex, a gate times a turn: sigmoid(g) (1 + r + ji).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from avsep.models.base import Part
+from avsep.models.limits import MOST_SIZE, check_whole
+from avsep.models.parts.layers import NORMS, PointwiseConv, PReLU
+from avsep.models.separators.conv_tasnet import ConvBlock
+
+
+class Exchange(nn.Module):
+    """What the other streams have is added to each: x + PReLU(W norm(x) + V mean of the others' norm(x))."""
+
+    def __init__(self, channels: int, norm: str) -> None:
+        super().__init__()
+        self.norm = NORMS[norm](channels)
+        self.own, self.others = PointwiseConv(channels, channels), PointwiseConv(channels, channels)
+        self.act = PReLU()
+
+    def forward(self, x: Tensor, sources: int) -> Tensor:
+        """(batch * sources, frames, channels) -> the same shape."""
+        normal = self.norm(x)
+        streams = normal.unflatten(0, (-1, sources))
+        others = ((streams.sum(1, keepdim=True) - streams) / max(1, sources - 1)).flatten(0, 1)
+        return x + self.act(self.own(normal) + self.others(others))
+
+
+class Stack(nn.Module):
+    """Blocks with dilations 1, 2, 4, ..., and before every `every`th of them an exchange between the streams."""
+
+    def __init__(
+        self, channels: int, hidden: int, kernel: int, blocks: int, norm: str, causal: bool, every: int = 0
+    ) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(ConvBlock(channels, hidden, 0, kernel, 2**n, norm, causal) for n in range(blocks))
+        places = range(0, blocks, every) if every else ()
+        self.exchanges = nn.ModuleDict({str(n): Exchange(channels, norm) for n in places})
+
+    def forward(self, x: Tensor, sources: int = 1) -> Tensor:
+        """(batch * sources, frames, channels) -> the same shape."""
+        for number, block in enumerate(self.blocks):
+            if str(number) in self.exchanges:
+                x = self.exchanges[str(number)](x, sources)
+            x, _ = block(x)
+        return x
+
+
+class SplitTCN(Part):
+    """Features of a spectrum to complex masks.
+
+    features: channels that come in a frame; freq: bins of a mask; channels and hidden: B and H of Conv-TasNet; kernel,
+    blocks: P and X, of each of the two stacks; rounds: how often the second is run through, with the same weights.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        freq: int,
+        channels: int,
+        hidden: int,
+        kernel: int,
+        blocks: int,
+        sources: int,
+        rounds: int = 1,
+        exchange_every: int = 4,
+        norm: str = "gLN",
+        causal: bool = False,
+        front: Part | None = None,
+    ) -> None:
+        super().__init__()
+        check_whole(1, MOST_SIZE, features=features, freq=freq, channels=channels, hidden=hidden)
+        check_whole(1, 16, blocks=blocks, exchange_every=exchange_every, rounds=rounds)
+        check_whole(1, 2 ** (17 - blocks), kernel=kernel)
+        self.sources, self.freq, self.rounds = sources, freq, rounds
+        self.front = front
+        self.enter = nn.Sequential(PointwiseConv(features, channels), NORMS[norm](channels))
+        self.mixed = Stack(channels, hidden, kernel, blocks, norm, causal)
+        self.split = nn.Sequential(PReLU(), PointwiseConv(channels, sources * channels))
+        self.parted = Stack(channels, hidden, kernel, blocks, norm, causal, exchange_every)
+        self.to_masks = nn.Sequential(NORMS[norm](channels), PReLU(), PointwiseConv(channels, 3 * freq))
+        with torch.no_grad():
+            # Without a turn at first: gates alone are learnt sooner.
+            self.to_masks[2].weight[freq:] = 0
+            self.to_masks[2].bias[freq:] = 0
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(batch, frames, features) -> complex masks (batch, sources, frames, freq)."""
+        parts = self.parts(features).float().unflatten(2, (3, self.freq)).unflatten(0, (-1, self.sources))
+        gate, real, imag = parts.unbind(3)
+        return torch.sigmoid(gate) * torch.complex(1 + real, imag)
+
+    def parts(self, features: Tensor) -> Tensor:
+        """The three parts of the masks, g, r and i: (batch * sources, frames, 3 * freq)."""
+        if self.front is not None:
+            features = self.front(features).transpose(1, 2).flatten(2)
+        x = self.split(self.mixed(self.enter(features)))
+        x = x.unflatten(2, (self.sources, -1)).transpose(1, 2).flatten(0, 1)
+        for _ in range(self.rounds):
+            x = self.parted(x, self.sources)
+        return self.to_masks(x)
