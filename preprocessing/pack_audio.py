@@ -1,12 +1,16 @@
 """Packs the sounds of a manifest into one array a split, so that training reads them without decoding.
 
     python -m preprocessing.pack_audio MANIFEST OUT_FOLDER
+    python -m preprocessing.pack_audio MANIFEST OUT_FOLDER --film 4
 
 MANIFEST is a manifest.tsv of any module of this folder. It may also be a folder: then its manifest.tsv (or a table with
 the columns path, speaker and split) is followed, and without one every sound below it becomes split `train`, its
 folder's name standing for the speaker. OUT_FOLDER gets SPLIT.npy (int16 at the models' rate, mono, all files end to
 end), SPLIT.tsv (speaker, start, length in samples, id) and skipped.tsv (name, reason). A run that was stopped goes on
 where it was; splits that are there are left alone unless --overwrite is given.
+
+With --film N every file is there as it is and N times as film sound: with noise of its own, compressed, gated, clipped,
+with hum, coded at 16 to 96 kb/s, each with a chance (FILM). Coding while training would cost more than small models do.
 """
 
 from __future__ import annotations
@@ -17,9 +21,11 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from avsep.data.effects import BitRateCodec, Clipping, Compression, Hum, NoiseFloor, NoiseGate, apply_effects
 from avsep.data.manifest import SPLITS
 from avsep.data.sound_file import SoundReader
 from avsep.dsp.resample import resample
@@ -27,10 +33,28 @@ from avsep.errors import InputError
 from avsep.signals import SAMPLE_RATE
 from avsep.storage.files import write_lines, write_whole
 from preprocessing.corpus import Sound, add_folders, find_sounds, wrong_layout
-from preprocessing.jobs import command, run_jobs
+from preprocessing.jobs import add_count, command, run_jobs
 from preprocessing.speech_folder import listed
 
 PARTS = ".parts"
+
+FILM = (
+    NoiseFloor(),
+    Compression(p=0.4),
+    NoiseGate(),
+    Hum(p=0.05),
+    Clipping(p=0.06, below_peak_db=(1.0, 8.0)),
+    BitRateCodec(),
+)
+"""What may happen to a file on its way into a film, in this order."""
+
+
+class Job(NamedTuple):
+    """One array to make of one file. film: number of the variant, 0 for the file as it is."""
+
+    number: int
+    row: Sound
+    film: int
 
 
 def list_files(source: Path) -> list[Sound]:
@@ -56,35 +80,44 @@ def read_mono(path: Path) -> np.ndarray:
     return np.clip(np.round(mono * 32768.0), -32768, 32767).astype(np.int16)
 
 
-def decode(numbered: tuple[int, Sound], parts: Path) -> tuple[Sound, Path, int]:
-    """Decode one file, unless an earlier run did: the row, where its samples are and how many."""
-    number, row = numbered
-    part = parts / f"{number:07d}.npy"
+def film_sound(samples: np.ndarray, seed: tuple[int, ...]) -> np.ndarray:
+    """(time,) int16 -> the same as film sound, what is beyond full scale scaled down to it."""
+    rng = np.random.default_rng(seed)
+    x = apply_effects(samples[None].astype(np.float32) / 32768, FILM, rng, SAMPLE_RATE)[0]
+    x = x / max(1.0, float(np.abs(x).max(initial=0)))
+    return np.round(x * 32767.0).astype(np.int16)
+
+
+def decode(job: Job, parts: Path) -> tuple[Sound, Path, int]:
+    """Make one array, unless an earlier run did: the row, where its samples are and how many."""
+    part = parts / f"{job.number:07d}.npy"
     if not part.is_file():
-        samples = read_mono(row.file)
+        samples = read_mono(job.row.file)
+        if job.film:
+            samples = film_sound(samples, (job.number, job.film))
         write_whole(part, lambda partial: np.save(partial, samples))
-    return row, part, len(np.load(part, mmap_mode="r"))
+    return job.row, part, len(np.load(part, mmap_mode="r"))
 
 
-def pack(source: Path, out: Path, *, overwrite: bool = False, workers: int = 1) -> int:
-    """Write the arrays and lists of every split of `source` that is not there; returns how many files they hold."""
+def pack(source: Path, out: Path, *, overwrite: bool = False, workers: int = 1, film: int = 0) -> int:
+    """Write the arrays and lists of every split of `source` that is not there; returns how many arrays they hold.
+    film: variants of each file as film sound."""
     rows = list_files(source)
     splits = sorted({row.split for row in rows})
     there = [s for s in splits if (out / f"{s}.npy").is_file() and (out / f"{s}.tsv").is_file() and not overwrite]
     for split in there:
         print(f"{out / split}.npy is there already; --overwrite packs it again", file=sys.stderr)
-    jobs = [(number, row) for number, row in enumerate(rows) if row.split not in there]
+    made = [(row if not n else row._replace(id=f"{row.id}~{n}"), n) for row in rows for n in range(film + 1)]
+    jobs = [Job(number, row, n) for number, (row, n) in enumerate(made) if row.split not in there]
     if not jobs:
-        return len(rows)
+        return len(made)
     parts = out / PARTS
     # Parts of another list of files would be taken for this one's.
     names = "\n".join(f"{row.file.resolve()}\t{row.file.stat().st_size if row.file.is_file() else 0}" for row in rows)
     if parts.is_dir() and (parts / "files.txt").read_text(encoding="utf-8") != names + "\n":
         _remove(parts)
     write_lines(parts / "files.txt", names.split("\n"))
-    done = run_jobs(
-        jobs, functools.partial(decode, parts=parts), out, name=lambda numbered: numbered[1].id, workers=workers
-    )
+    done = run_jobs(jobs, functools.partial(decode, parts=parts), out, name=lambda job: job.row.id, workers=workers)
     for split in splits:
         pieces = [piece for piece in done if piece[0].split == split]
         if pieces and split not in there:
@@ -120,10 +153,11 @@ def _remove(parts: Path) -> None:
 def _configure(parser: argparse.ArgumentParser) -> None:
     add_folders(parser, "MANIFEST")
     parser.add_argument("--overwrite", action="store_true", help="pack again what is there already")
+    add_count(parser, "--film", "N variants of each file as film sound", 0)
 
 
 def _run(options: argparse.Namespace) -> int:
-    return pack(options.source, options.out, overwrite=options.overwrite, workers=options.workers)
+    return pack(options.source, options.out, overwrite=options.overwrite, workers=options.workers, film=options.film)
 
 
 main = command(__doc__ or "", "pack_audio", _configure, _run)

@@ -16,7 +16,8 @@ from data_factory import make_corpus, speech
 
 from avsep.data.activity import Pauses, TargetCases
 from avsep.data.cues import Lips
-from avsep.data.degradation import Babble, Clipping, Codec, Noise
+from avsep.data.degradation import Babble, Noise
+from avsep.data.effects import Clipping, Codec
 from avsep.data.filters import BandLimit, Equaliser, Speed
 from avsep.data.image_rooms import ImageRooms
 from avsep.data.lip_augment import Crop, Flip, SpanDropout, SyncJitter

@@ -58,6 +58,17 @@ def test_recordings_of_several_channels_keep_them(tmp_path: Path) -> None:
 # ---- sound events ----
 
 
+@pytest.mark.parametrize(("alike", "low", "high"), [(0.0, 0.3, 0.6), (0.5, 0.6, 0.85), (1.0, 1.0, 1.0)])
+def test_speakers_may_be_of_one_corpus(tmp_path: Path, alike: float, low: float, high: float) -> None:
+    lists = [str(make_corpus(tmp_path / name, seconds=0.1)) for name in ("one", "other")]
+    cast = prepared(Speakers(lists, alike=alike))
+    rng = np.random.default_rng(0)
+    drawn = [[source.name for source in cast.draw(rng)] for _ in range(200)]
+    assert all(len(set(names)) == 2 for names in drawn)
+    assert low <= np.mean([len({name.split("/")[0] for name in names}) == 1 for names in drawn]) <= high
+    assert {name for names in drawn for name in names} == set(cast.names)
+
+
 def test_events_are_of_several_classes_and_have_a_beginning_and_an_end(sounds: str) -> None:
     data = Mixtures(Recipe(SoundEvents(sounds, (1, 3)), 1.0))
     counts, begins = set(), set()

@@ -15,7 +15,8 @@ from data_golden import FILE, ITEMS, make_cases, summarise
 from avsep.data.activity import Pauses, TargetCases
 from avsep.data.casts import Speakers
 from avsep.data.cues import Enrolment, Geometry, Lips
-from avsep.data.degradation import Babble, Clipping, Codec, Noise
+from avsep.data.degradation import Babble, Noise
+from avsep.data.effects import Clipping, Codec
 from avsep.data.filters import BandLimit, Equaliser, Speed
 from avsep.data.image_rooms import ImageRooms
 from avsep.data.item import Item

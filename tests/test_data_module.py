@@ -60,8 +60,8 @@ def config(manifest: Path, folder: Path) -> dict:
         "degradation": [
             node("degradation.Noise", sounds=str(manifest), p=0.5, below_db=[0, 20]),
             node("degradation.Babble", talkers=[1, 2]),
-            node("degradation.Clipping"),
-            node("degradation.Codec", formats=["vorbis", "mp3"]),
+            node("effects.Clipping"),
+            node("effects.Codec", formats=["vorbis", "mp3"]),
         ],
     }
     train = node("mixtures.Mixtures", recipe=recipe)

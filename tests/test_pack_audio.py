@@ -46,6 +46,25 @@ def test_arrays_hold_the_sounds_end_to_end(tmp_path: Path) -> None:
     assert Corpus(out, "train").names == ["anna", "bert"]
 
 
+def test_film_variants_are_utterances_of_the_same_speaker(tmp_path: Path) -> None:
+    source, out = listed(tmp_path / "in"), tmp_path / "out"
+    assert main([str(source), str(out), "--film", "2", *ONE]) == 0
+    table = [line.split("\t") for line in (out / "train.tsv").read_text().splitlines()[1:]]
+    assert [(row[0], row[3]) for row in table] == [
+        *(("anna", name) for name in ("a.wav", "a.wav~1", "a.wav~2")),
+        *(("bert", name) for name in ("b.wav", "b.wav~1", "b.wav~2")),
+    ]
+    train = np.load(out / "train.npy").astype(float)
+    plain, *film = (train[8000 * n : 8000 * (n + 1)] for n in range(3))
+    assert np.array_equal(plain, soundfile.read(source / "a.wav", dtype="int16")[0])
+    for variant in film:
+        assert not np.array_equal(variant, plain)
+        assert np.corrcoef(variant, plain)[0, 1] > 0.5, "shifted, or another sound"
+    # The same whenever it is made.
+    main([str(source), str(out), "--film", "2", "--overwrite", *ONE])
+    assert np.array_equal(np.load(out / "train.npy"), train)
+
+
 def test_our_manifest_and_folders_without_one(tmp_path: Path) -> None:
     source = listed(tmp_path / "in")
     rows = [Utterance("x/c", source / "c.flac", None, None, "cleo", "test", 0.4)]

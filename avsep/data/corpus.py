@@ -40,12 +40,14 @@ class SourcePool(Generic[Utterance]):
     """What a mixture draws from: speakers or classes (`names`, in alphabetical order), and stretches of their
     utterances.
 
-    chances: of each name to be drawn first, summing to 1; None where all have the same. channels: of the sound drawn.
+    chances: of each name to be drawn first, summing to 1; None where all have the same. origins: the number of the
+    corpus that each name is from; None where there is one. channels: of the sound drawn.
     """
 
     entries: dict[str, list[Utterance]]
     names: list[str]
     chances: np.ndarray | None = None
+    origins: np.ndarray | None = None
     sample_rate: int
     channels: int = 1
 
@@ -61,9 +63,14 @@ class SourcePool(Generic[Utterance]):
         """(pictures, 96, 96) uint8 from the time of sample `offset` on."""
         raise NotImplementedError
 
-    def draw_names(self, rng: np.random.Generator, count: int) -> list[str]:
-        """Different names."""
+    def draw_names(self, rng: np.random.Generator, count: int, alike: bool = False) -> list[str]:
+        """Different names; alike: all from the corpus of the first, where it has as many."""
         numbers = rng.choice(len(self.names), count, replace=False, p=self.chances)
+        if alike and self.origins is not None:
+            same = np.flatnonzero(self.origins == self.origins[numbers[0]])
+            if len(same) >= count:
+                others = same[same != numbers[0]]
+                numbers[1:] = rng.choice(others, count - 1, replace=False)
         return [self.names[number] for number in numbers]
 
     def draw_entry(self, rng: np.random.Generator, name: str, without: Utterance | None = None) -> Utterance:
@@ -173,16 +180,17 @@ class Corpus(SourcePool[Entry]):
         if channels > 1 and any(entry.start is not None for entries in self.entries.values() for entry in entries):
             raise InputError(f"{where}: packed sound has 1 channel, but channels is {channels}. Give the manifest")
         self._numbers = {name: number for number, name in enumerate(self.names)}
+        self.origins = np.array([int(name.split("/")[0]) if len(paths) > 1 else 0 for name in self.names])
         if weights is not None:
             self.chances = self._chances(paths, weights)
 
     def _chances(self, paths: Sequence[str | Path], weights: Sequence[float]) -> np.ndarray:
+        assert self.origins is not None
         if len(weights) != len(paths) or min(weights) <= 0:
             raise UsageError(
                 f"weights is {list(weights)}; it must be one number above 0 for each of {len(paths)} corpora"
             )
-        origin = np.array([int(name.split("/")[0]) if len(paths) > 1 else 0 for name in self.names])
-        chances = np.array(weights, float)[origin] / np.bincount(origin)[origin]
+        chances = np.array(weights, float)[self.origins] / np.bincount(self.origins)[self.origins]
         return chances / chances.sum()
 
     def label(self, name: str) -> int:

@@ -1,23 +1,20 @@
-"""What happens to the mixture alone: the targets stay as they were.
+"""What happens to the mixture alone: the targets stay as they were. Noise and voices in the background are here, what
+is done to its samples in avsep.data.effects.
 
 p is the probability that a change happens at all; ranges are (lowest, highest), drawn evenly.
 """
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
-import soundfile as sf
 
 from avsep.data.casts import Cast
 from avsep.data.corpus import Corpus
 from avsep.data.draft import Draft
 from avsep.data.levels import scale_to
 from avsep.data.ranges import Range, check
-from avsep.errors import UsageError
 
 
 class Degradation:
@@ -90,59 +87,3 @@ class Babble(Degradation):
             sound = pool.draw(rng, others[number], draft.length).sound
             crowd += sound * scale_to(sound, 0.0, draft.length)
         return mixture + draft.background(crowd, rng.uniform(*self.below_db), rng)
-
-
-@dataclass(frozen=True)
-class Clipping(Degradation):
-    """Cuts the peaks: what is louder than the limit, a number of dB under the peak, becomes the limit."""
-
-    p: float = 0.05
-    below_peak_db: Range = (1.0, 10.0)
-
-    def __post_init__(self) -> None:
-        check(self, (0.0, 200.0), "below_peak_db")
-
-    def __call__(self, mixture: np.ndarray, rng: np.random.Generator, draft: Draft) -> np.ndarray:
-        if rng.random() >= self.p:
-            return mixture
-        limit = np.abs(mixture).max() * np.float32(10 ** (-rng.uniform(*self.below_peak_db) / 20))
-        return np.clip(mixture, -limit, limit)
-
-
-CODECS = {
-    "opus": ("OGG", "OPUS"),
-    "vorbis": ("OGG", "VORBIS"),
-    "mp3": ("MP3", "MPEG_LAYER_III"),
-    "ulaw": ("WAV", "ULAW"),
-}
-
-
-@dataclass(frozen=True)
-class Codec(Degradation):
-    """Encodes and decodes the mixture in memory. compression: 0 is the best quality, 1 the smallest file."""
-
-    p: float = 0.1
-    formats: tuple[Literal["opus", "vorbis", "mp3", "ulaw"], ...] = ("opus", "vorbis", "mp3")
-    compression: Range = (0.3, 0.99)
-
-    def __post_init__(self) -> None:
-        check(self, (0.0, 1.0), "compression")
-        if not self.formats or set(self.formats) - set(CODECS):
-            raise UsageError(f"Codec: formats are {self.formats}; they must be of {', '.join(CODECS)}")
-
-    def __call__(self, mixture: np.ndarray, rng: np.random.Generator, draft: Draft) -> np.ndarray:
-        if rng.random() >= self.p:
-            return mixture
-        container, subtype = CODECS[self.formats[rng.integers(len(self.formats))]]
-        level = float(rng.uniform(*self.compression))
-        # Encoders take full scale as +-1.
-        scale = np.float32(max(1.0, float(np.abs(mixture).max())))
-        file = io.BytesIO()
-        rate, compression = draft.sample_rate, None if subtype == "ULAW" else level
-        try:
-            sf.write(file, (mixture / scale).T, rate, format=container, subtype=subtype, compression_level=compression)
-        except (sf.LibsndfileError, ValueError) as error:
-            raise UsageError(f"Codec: {subtype} cannot hold {mixture.shape} at {rate} Hz: {error}") from error
-        file.seek(0)
-        decoded, _ = sf.read(file, frames=mixture.shape[-1], dtype="float32", fill_value=0.0, always_2d=True)
-        return np.ascontiguousarray(decoded.T) * scale

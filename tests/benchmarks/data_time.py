@@ -25,7 +25,8 @@ from bench import machine
 from avsep.data.activity import Pauses
 from avsep.data.casts import Speakers
 from avsep.data.cues import Lips
-from avsep.data.degradation import Clipping, Codec, Noise
+from avsep.data.degradation import Noise
+from avsep.data.effects import Clipping, Codec
 from avsep.data.filters import BandLimit, Equaliser, Speed
 from avsep.data.image_rooms import ImageRooms
 from avsep.data.lip_augment import (

@@ -22,7 +22,8 @@ class Speakers(PoolCast):
     these speakers. weights: how often each of several corpora is drawn from, as in `Corpus`. unseen: where the speakers
     beyond those whose lips are shown come from, of the same split (default: from `voices`, and then they have lips
     too). channels: of the recordings that are kept; 1 for their mean. Labels number the speakers of `voices`, then
-    those of `unseen`.
+    those of `unseen`. alike: probability that all speakers are of one of several corpora, so that what they were
+    recorded with gives nobody away.
     """
 
     voices: str | list[str] | None = None
@@ -32,6 +33,7 @@ class Speakers(PoolCast):
     weights: list[float] | None = None
     unseen: str | list[str] | None = None
     channels: int = 1
+    alike: float = 0.0
 
     _unseen: SourcePool | None = field(default=None, init=False, repr=False)
 
@@ -73,7 +75,7 @@ class Speakers(PoolCast):
 
     def draw(self, rng: np.random.Generator) -> Sequence[Source]:
         pool, shown = self.pool, self.needs.faces
-        sources = draw_speakers(pool, self.places if self._unseen is None else shown, rng)
+        sources = draw_speakers(pool, self.places if self._unseen is None else shown, rng, self.alike)
         if self._unseen is not None:
             others = draw_speakers(self._unseen, self.places - shown, rng)
             sources += [replace(one, label=one.label + len(pool.names)) for one in others]
@@ -87,6 +89,7 @@ class Speakers(PoolCast):
         return pool, [name for name in pool.names if name not in used]
 
 
-def draw_speakers(pool: SourcePool, count: int, rng: np.random.Generator) -> list[PoolSource]:
-    """Different speakers of a pool."""
-    return [PoolSource(pool, name, pool.label(name)) for name in pool.draw_names(rng, count)]
+def draw_speakers(pool: SourcePool, count: int, rng: np.random.Generator, alike: float = 0.0) -> list[PoolSource]:
+    """Different speakers of a pool; with the probability `alike` all of one corpus."""
+    names = pool.draw_names(rng, count, alike=alike > 0 and rng.random() < alike)
+    return [PoolSource(pool, name, pool.label(name)) for name in names]

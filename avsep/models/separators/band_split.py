@@ -16,19 +16,20 @@ from avsep.models.parts.layers import GlobalLayerNorm
 
 BANDS = (4,) * 8 + (6,) * 6 + (10,) * 4 + (18,) * 4 + (38, 39)
 """Bins of each band, from the lowest: 257 in all."""
-TIME_SPAN, BAND_SPAN = 59.0, 7.0
-"""Steps that the cells of the two networks remember at first, at most."""
+TIME, BAND = (59.0, 0.5), (7.0, 1.0)
+"""Of the networks along time and along the bands, see `ResidualLSTM`: the most steps that a cell remembers at first,
+and how far its input gate is closed for it."""
 
 
 class ResidualLSTM(nn.Module):
     """x + W BiLSTM(norm(x)), along the second last axis.
 
-    The forget gates begin open for 1 to `span` steps, spread evenly over the logarithm, and the input gates closed
-    accordingly (Tallec and Ollivier, Can recurrent neural networks warp time?, 2018): with torch's defaults, which
-    forget after two steps, such networks hardly begin to learn here.
+    The forget gates begin open for 1 to `span` steps, drawn evenly, and the input gates closed by `closed` times as
+    much (Tallec and Ollivier, Can recurrent neural networks warp time?, 2018): with torch's defaults, which forget
+    after two steps, such networks hardly begin to learn.
     """
 
-    def __init__(self, channels: int, hidden: int, span: float) -> None:
+    def __init__(self, channels: int, hidden: int, span: float, closed: float) -> None:
         super().__init__()
         self.norm = GlobalLayerNorm(channels)
         self.lstm = nn.LSTM(channels, hidden, batch_first=True, bidirectional=True)
@@ -37,7 +38,7 @@ class ResidualLSTM(nn.Module):
             for direction in ("", "_reverse"):
                 forget = torch.log(torch.empty(hidden).uniform_(1.0, span))
                 bias = getattr(self.lstm, f"bias_ih_l0{direction}")
-                bias[:hidden], bias[hidden : 2 * hidden] = -forget, forget
+                bias[:hidden], bias[hidden : 2 * hidden] = -closed * forget, forget
                 getattr(self.lstm, f"bias_hh_l0{direction}").zero_()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -48,16 +49,16 @@ class ResidualLSTM(nn.Module):
 
 class BandBlocks(Part):
     """Features of a spectrum to tokens, (batch, bands, frames, channels), by `blocks` of a network along time and one
-    along the bands. hidden: cells each way."""
+    along the bands. hidden: cells each way. features: numbers in the tokens of a frame."""
 
     def __init__(self, channels: int, hidden: int, blocks: int) -> None:
         super().__init__()
         check_whole(1, MOST_SIZE, channels=channels, hidden=hidden)
         check_whole(1, 100, blocks=blocks)
-        self.channels = channels
+        self.features = len(BANDS) * channels
         self.enter = nn.ModuleList(nn.Linear(3 * bins, channels) for bins in BANDS)
-        self.along_time = nn.ModuleList(ResidualLSTM(channels, hidden, TIME_SPAN) for _ in range(blocks))
-        self.along_bands = nn.ModuleList(ResidualLSTM(channels, hidden, BAND_SPAN) for _ in range(blocks))
+        self.along_time = nn.ModuleList(ResidualLSTM(channels, hidden, *TIME) for _ in range(blocks))
+        self.along_bands = nn.ModuleList(ResidualLSTM(channels, hidden, *BAND) for _ in range(blocks))
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, frames, 3 * freq) -> (batch, bands, frames, channels)."""
@@ -68,7 +69,7 @@ class BandBlocks(Part):
         return x
 
 
-class BandSplitRNN(Part):
+class BandSplitNet(Part):
     """Features of a spectrum of 257 bins to complex masks, sigmoid(g) (1 + r + ji), for all sources at once."""
 
     def __init__(self, channels: int, hidden: int, blocks: int, sources: int) -> None:

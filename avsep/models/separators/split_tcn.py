@@ -9,6 +9,8 @@ the bins of an STFT. Masks are complex, a gate times a turn: sigmoid(g) (1 + r +
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -56,15 +58,15 @@ class Stack(nn.Module):
 
 
 class SplitTCN(Part):
-    """Features of a spectrum to complex masks.
+    """Features of a spectrum, those of `CompressedStftEncoder`, to complex masks.
 
-    features: channels that come in a frame; freq: bins of a mask; channels and hidden: B and H of Conv-TasNet; kernel,
-    blocks: P and X, of each of the two stacks; rounds: how often the second is run through, with the same weights.
+    freq: bins of a mask; channels and hidden: B and H of Conv-TasNet; kernel, blocks: P and X, of each of the two
+    stacks; rounds: how often the second is run through, with the same weights. front: what the features pass first,
+    to tokens (batch, bands, frames, channels), for instance `BandBlocks`.
     """
 
     def __init__(
         self,
-        features: int,
         freq: int,
         channels: int,
         hidden: int,
@@ -75,26 +77,31 @@ class SplitTCN(Part):
         exchange_every: int = 4,
         norm: str = "gLN",
         causal: bool = False,
-        front: Part | None = None,
+        front: Any = None,
     ) -> None:
         super().__init__()
-        check_whole(1, MOST_SIZE, features=features, freq=freq, channels=channels, hidden=hidden)
+        if norm not in NORMS:
+            raise ValueError(f"norm is {norm!r}; it must be one of {sorted(NORMS)}")
+        check_whole(1, MOST_SIZE, freq=freq, channels=channels, hidden=hidden)
+        check_whole(1, 64, sources=sources)
         check_whole(1, 16, blocks=blocks, exchange_every=exchange_every, rounds=rounds)
         check_whole(1, 2 ** (17 - blocks), kernel=kernel)
         self.sources, self.freq, self.rounds = sources, freq, rounds
         self.front = front
+        features = 3 * freq if front is None else front.features
         self.enter = nn.Sequential(PointwiseConv(features, channels), NORMS[norm](channels))
         self.mixed = Stack(channels, hidden, kernel, blocks, norm, causal)
         self.split = nn.Sequential(PReLU(), PointwiseConv(channels, sources * channels))
         self.parted = Stack(channels, hidden, kernel, blocks, norm, causal, exchange_every)
-        self.to_masks = nn.Sequential(NORMS[norm](channels), PReLU(), PointwiseConv(channels, 3 * freq))
+        last = PointwiseConv(channels, 3 * freq)
         with torch.no_grad():
             # Without a turn at first: gates alone are learnt sooner.
-            self.to_masks[2].weight[freq:] = 0
-            self.to_masks[2].bias[freq:] = 0
+            last.weight[freq:] = 0
+            last.bias[freq:] = 0
+        self.to_masks = nn.Sequential(NORMS[norm](channels), PReLU(), last)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(batch, frames, features) -> complex masks (batch, sources, frames, freq)."""
+        """(batch, frames, 3 * freq) -> complex masks (batch, sources, frames, freq)."""
         parts = self.parts(features).float().unflatten(2, (3, self.freq)).unflatten(0, (-1, self.sources))
         gate, real, imag = parts.unbind(3)
         return torch.sigmoid(gate) * torch.complex(1 + real, imag)

@@ -1,0 +1,44 @@
+"""Separation by sound alone, by streams of convolutional blocks that part early (avsep.models.separators.split_tcn)."""
+
+from __future__ import annotations
+
+from avsep.dsp.stft import HOP, WINDOW
+from avsep.models.base import Part
+from avsep.models.masking import MaskingModel
+from avsep.models.parts.stft import CompressedStftEncoder, StftDecoder
+from avsep.models.separators.split_tcn import SplitTCN
+from avsep.signals import SAMPLE_RATE
+
+
+class SplitTasNet(MaskingModel):
+    """A fixed number of estimates from one channel, in no particular order.
+
+    window and stride of the STFT in samples. channels, hidden, block_kernel, blocks: B, H, P, X of Conv-TasNet, for
+    each of the two stacks. rounds: how often the second is run through. front: what comes before it, see `SplitTCN`.
+    """
+
+    def __init__(
+        self,
+        sources: int = 2,
+        window: int = WINDOW,
+        stride: int = HOP,
+        channels: int = 192,
+        hidden: int = 384,
+        block_kernel: int = 3,
+        blocks: int = 7,
+        rounds: int = 1,
+        exchange_every: int = 4,
+        norm: str = "gLN",
+        causal: bool = False,
+        front: Part | None = None,
+        sample_rate: int = SAMPLE_RATE,
+    ) -> None:
+        freq = window // 2 + 1
+        super().__init__(
+            CompressedStftEncoder(window, stride),
+            SplitTCN(
+                freq, channels, hidden, block_kernel, blocks, sources, rounds, exchange_every, norm, causal, front
+            ),
+            StftDecoder(window, stride),
+            sample_rate=sample_rate,
+        )
