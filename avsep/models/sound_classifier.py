@@ -23,6 +23,9 @@ MEL_STRIDES = (2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 1)
 TIME_STRIDES = (2, 1, 2, 1, 1, 1, 1, 1, 1, 1, 1)
 """Of the first convolution and the ten depthwise-separable layers; a patch of 96 frames ends as 6 places in time."""
 
+SILENCE = "silence"
+"""The class of patches in which nothing sounds, where a classifier has it."""
+
 LEAST_POWER = 1e-10
 """What a mel band holds at least: -100 dB."""
 
@@ -138,8 +141,19 @@ class SoundClassifier(Model):
         return self.head(x.mean(2, keepdim=True) + x.amax(2, keepdim=True))[:, 0]
 
     def probabilities(self, waveform: Tensor) -> Tensor:
-        """(sources, time) -> (sources, classes) in 0..1: the mean over time of those of the frames."""
-        return self(waveform, every_frame=False).sigmoid().mean(1)
+        """(sources, time) -> (sources, classes) in 0..1: the mean over frames of their probabilities.
+
+        Of a classifier that knows silence, frames count by the probability that they are not silent, and silence has
+        the least of its probabilities: a short bark in a long silence is a bark.
+        """
+        p = self(waveform, every_frame=False).float().sigmoid()
+        if SILENCE not in self.names:
+            return p.mean(1)
+        silence = self.names.index(SILENCE)
+        sounding = 1 - p[..., silence : silence + 1]
+        mean = (p * sounding).sum(1) / (sounding.sum(1) + 1e-3)
+        mean[:, silence] = p[..., silence].amin(1)
+        return mean
 
     def head(self, pooled: Tensor) -> Tensor:
         """(batch, channels, frames) -> logits (batch, frames, classes)."""
