@@ -4,7 +4,7 @@ An item is a dict:
 
     waveform  (time,) float32
     clean     (time,) float32: the same before noise was added, from which one tells where the sound is silent
-    labels    text: the names of its classes, joined by ";"
+    labels    text: the names of its classes, joined by ";"; empty where it has none
     name      text
 """
 
@@ -56,7 +56,8 @@ class LabelledSounds(Dataset):
     """Item n, drawn from (seed, n): a class, all of them equally often, one of its recordings and a stretch of it,
     changed by what the options say; what is left out does not happen.
 
-    seconds: of an item; silence is around a recording that is shorter. loudness_db: level (root mean square of what
+    seconds: of an item; silence is around a recording that is shorter. p_silence: probability of an item without a
+    recording. loudness_db: level (root mean square of what
     sounds, against full scale). p_noise: probability of white noise, tinted by `filters`, `noise_below_db` under the
     sound.
     """
@@ -70,7 +71,8 @@ class LabelledSounds(Dataset):
         room: Rooms | None = None,
         loudness_db: Range = (-40.0, -15.0),
         p_noise: float = 0.5,
-        noise_below_db: Range = (10.0, 60.0),
+        noise_below_db: Range = (20.0, 60.0),
+        p_silence: float = 0.0,
         split: str = "train",
         sample_rate: int = SAMPLE_RATE,
         items: int = 1000,
@@ -78,8 +80,9 @@ class LabelledSounds(Dataset):
     ) -> None:
         self.length, self.items, self.seed, self.sample_rate = round(seconds * sample_rate), items, seed, sample_rate
         self.speed, self.filters, self.room = speed, tuple(filters or ()), room
-        self.loudness_db, self.p_noise, self.noise_below_db = loudness_db, p_noise, noise_below_db
-        check(self, (0.0, 1.0), "p_noise")
+        self.loudness_db, self.noise_below_db = loudness_db, noise_below_db
+        self.p_noise, self.p_silence = p_noise, p_silence
+        check(self, (0.0, 1.0), "p_noise", "p_silence")
         if self.length < 1:
             raise UsageError(f"LabelledSounds: seconds is {seconds}; it must be above 0")
         if room is not None:
@@ -99,11 +102,14 @@ class LabelledSounds(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Tensor | str]:
         rng = np.random.default_rng((self.seed, index))
-        choice = self._classes[self.names[rng.integers(len(self.names))]]
-        corpus, labels, entry = choice[rng.integers(len(choice))]
-        clean = self._changed(self._stretch(corpus, entry, rng), rng)
         level = rng.uniform(*self.loudness_db)
-        clean = clean * scale_to(clean, level, sounding_samples(clean))
+        if rng.random() < self.p_silence:
+            labels, clean = "", np.zeros(self.length, np.float32)
+        else:
+            choice = self._classes[self.names[rng.integers(len(self.names))]]
+            corpus, labels, entry = choice[rng.integers(len(choice))]
+            clean = self._changed(self._stretch(corpus, entry, rng), rng)
+            clean = clean * scale_to(clean, level, sounding_samples(clean))
         noisy = clean
         if rng.random() < self.p_noise:
             noise = rng.standard_normal((1, self.length), dtype=np.float32)

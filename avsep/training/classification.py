@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy, MultilabelAveragePrecision
+from torchmetrics.utilities import dim_zero_cat
 
 from avsep.data.labelled import BETWEEN
 from avsep.errors import UsageError
@@ -24,10 +25,21 @@ SILENT_POWER = 1e-7
 """-70 dB against full scale: what is below is silent, whatever the rest of the clip."""
 
 
+class MeanAveragePrecision(MultilabelAveragePrecision):
+    """Mean over the classes that occur; torchmetrics counts the others as 0."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__(classes, average="none")
+
+    def compute(self) -> Tensor:
+        occur = dim_zero_cat(self.target).sum(0) > 0
+        return super().compute()[occur].mean()
+
+
 class ClassificationTask(Task):
     """Binary cross-entropy of each class in each patch.
 
-    A batch holds waveform (batch, time), labels (a list of names joined by ";"), name, and as clean (batch, time) the
+    A batch holds waveform (batch, time), labels (a list of names joined by ";", or of nothing), name, and as clean (batch, time) the
     waveform without its noise where there is one (`avsep.data.labelled`). The labels are those of a whole clip: a patch
     that is silent in clean has none of them but "silence", if the model has that class.
 
@@ -68,7 +80,7 @@ class ClassificationTask(Task):
             {
                 "accuracy": MeanMetric(nan_strategy="ignore"),
                 "balanced_accuracy": MulticlassAccuracy(classes, average="macro", ignore_index=-1),
-                "map": MultilabelAveragePrecision(classes, average="macro"),
+                "map": MeanAveragePrecision(classes),
                 "valid_loss": MeanMetric(nan_strategy="ignore"),
             }
         )
@@ -112,7 +124,7 @@ class ClassificationTask(Task):
         waveform = batch["waveform"]
         labels = waveform.new_zeros(len(waveform), len(self.columns))
         for row, names in enumerate(batch["labels"]):
-            for name in names.split(BETWEEN):
+            for name in filter(None, names.split(BETWEEN)):
                 if name not in self.columns:
                     raise UsageError(
                         f"item {batch['name'][row]} is labelled {name!r}, and the model has no such class; it has "
