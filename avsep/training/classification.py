@@ -39,7 +39,7 @@ class MeanAveragePrecision(MultilabelAveragePrecision):
 class ClassificationTask(Task):
     """Binary cross-entropy of each class in each patch.
 
-    A batch holds waveform (batch, time), labels (a list of names joined by ";", or of nothing), name, and as clean (batch, time) the
+    A batch holds waveform (batch, time), labels (a list of names joined by ";"), name, and as clean (batch, time) the
     waveform without its noise where there is one (`avsep.data.labelled`). The labels are those of a whole clip: a patch
     that is silent in clean has none of them but "silence", if the model has that class.
 
