@@ -84,10 +84,10 @@ class SoundClassifier(Model):
         self.filters: Tensor
         self.register_buffer("filters", filters, persistent=False)
         self.input_norm = nn.BatchNorm1d(mels)
-        inputs = (1, *channels[:-1])
+        sizes = zip((1, *channels[:-1]), channels, mel_strides, time_strides, strict=True)
         self.layers = nn.ModuleList(
-            Layer(one, *rest, separable=number > 0, pooled=pooled, padded=padded)
-            for number, (one, *rest) in enumerate(zip(inputs, channels, mel_strides, time_strides, strict=True))
+            Layer(inputs, outputs, mel, time, number > 0, pooled, padded)
+            for number, (inputs, outputs, mel, time) in enumerate(sizes)
         )
         self.hidden = nn.Sequential(nn.Linear(channels[-1], hidden), nn.ReLU()) if hidden else nn.Identity()
         self.dropout = nn.Dropout(dropout)
