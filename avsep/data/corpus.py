@@ -106,9 +106,12 @@ class SourcePool(Generic[Utterance]):
         return Clip(np.concatenate(pieces, axis=-1), np.concatenate(lips) if faces else None)
 
     def draw_event(self, rng: np.random.Generator, name: str, length: int, without: Utterance | None = None) -> Clip:
+        """One recording of a class as `place` gives it."""
+        return self.place(rng, self.draw_entry(rng, name, without), length)
+
+    def place(self, rng: np.random.Generator, entry: Utterance, length: int) -> Clip:
         """One recording, silence before and after it: at a random place where it is shorter than `length` samples, a
         random stretch of it where it is longer."""
-        entry = self.draw_entry(rng, name, without)
         size = max(1, self.samples(entry))
         if size >= length:
             return Clip(self.sound(entry, int(rng.integers(size - length + 1)), length))

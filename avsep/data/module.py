@@ -11,12 +11,12 @@ from avsep.errors import UsageError
 
 
 class SeparationData(lightning.LightningDataModule):
-    """Batches of mixtures for `SeparationTask`.
+    """Batches of mixtures for `SeparationTask`, or of labelled sounds for `ClassificationTask`.
 
     train: `Mixtures`, made on the fly; `FixedMixtures` or `PublishedMixtures`, which are gone through in their order
-    again and again; or `StreamedMixtures` from shards. validation, test: any of these with a length. epoch_items: an
-    epoch over all processes. workers: processes that load. validation_batch_size: None for `batch_size`; items of
-    different lengths need 1.
+    again and again; `StreamedMixtures` from shards; or `LabelledSounds`. validation, test: any of these with a length,
+    or `LabelledClips`. epoch_items: an epoch over all processes. workers: processes that load. validation_batch_size:
+    None for `batch_size`; items of different lengths need 1.
     """
 
     def __init__(

@@ -11,6 +11,7 @@ from avsep.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
     from avsep.models.base import Model, SeparationModel
+    from avsep.models.sound_classifier import SoundClassifier
     from avsep.models.synchrony import Synchrony
 
 
@@ -59,6 +60,15 @@ class ModelStore:
         model = self._load(name)
         if not isinstance(model, Synchrony):
             raise WeightsError(f"model {self.card(name).name!r} is no synchrony network.")
+        return model
+
+    def classifier(self, name: str | Path) -> SoundClassifier:
+        """A sound classifier. Raises WeightsError for another model."""
+        from avsep.models.sound_classifier import SoundClassifier
+
+        model = self._load(name)
+        if not isinstance(model, SoundClassifier):
+            raise WeightsError(f"model {self.card(name).name!r} is no sound classifier.")
         return model
 
     def _load(self, name: str | Path) -> Model:

@@ -70,9 +70,9 @@ class Task(lightning.LightningModule):
         """The loss of each item (batch,), and numbers to log."""
         raise NotImplementedError
 
-    def measure(self, batch: Batch) -> tuple[dict[str, Tensor], Any]:
-        """Of a batch in validation: all `metrics`, one value an item, NaN where an item has none; and what callbacks
-        get as the output of the step."""
+    def measure(self, batch: Batch) -> tuple[dict[str, Any], Any]:
+        """Of a batch in validation: all `metrics`, one value an item, NaN where an item has none, or the arguments of a
+        metric that `means` has in place of a mean; and what callbacks get as the output of the step."""
         raise NotImplementedError
 
     def compiled_modules(self) -> list[nn.Module]:
@@ -109,7 +109,8 @@ class Task(lightning.LightningModule):
             values, output = self.measure(batch)
         # Every process has every mean, NaN where its items have no value: each waits for the others' at the end.
         for name, mean in self.means.items():
-            mean.update(values[name])
+            value = values[name]
+            mean.update(*(value if isinstance(value, tuple) else (value,)))
             self.log(name, mean, prog_bar=name == self.monitor)
         return output
 
