@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from avsep.models.base import Contract, Output, SeparationModel
+from avsep.models.base import Contract, Model, Output, SeparationModel
 
 
 class Gains(SeparationModel):
@@ -35,3 +35,23 @@ class PerCue(SeparationModel):
     def forward(self, mixture: Tensor, **cues: Tensor) -> Output:
         self.batches.append(cues["level"].shape[1])
         return Output(cues["level"][:, :, None, None] * mixture.unsqueeze(1))
+
+
+class BandClassifier(Model):
+    """Logits of two classes a frame of 10 ms, low and high sounds: linear in two band levels, in three layers."""
+
+    names = ("low", "high")
+    sample_rate = 16_000
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(2, 2) for _ in range(3))
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """(batch, time) -> (batch, 1 + time // 160, 2)."""
+        padded = nn.functional.pad(waveform, (1, 160 - waveform.shape[-1] % 160))
+        sides = torch.stack([padded[:, 1:] + padded[:, :-1], padded[:, 1:] - padded[:, :-1]], 2)
+        x = sides.unflatten(1, (-1, 160)).square().mean(2).add(1e-6).log()
+        for layer in self.layers:
+            x = layer(x)
+        return x

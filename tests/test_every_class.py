@@ -30,6 +30,7 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 
 MSE = {"class_path": "avsep.losses.MaskMse"}
 ARGUMENTS: dict[str, dict[str, Any]] = {
+    "GuidedEmbeddings": {"classifier": {"class_path": "stub_models.BandClassifier"}},
     "OnLogits": {"name": "class"},
     "OnMasks": {"loss": MSE},
     "WeightedSum": {"objectives": [{"class_path": "avsep.losses.OnStages"}, {"class_path": "avsep.losses.MixIT"}]},
@@ -59,9 +60,9 @@ def required(kind: type) -> list[str]:
 
 
 def smoke_node(kind: type) -> dict[str, Any]:
-    """The part of configs/*_smoke.yaml that trains a model of this class."""
+    """The part of a *_smoke.yaml of configs that trains a model of this class."""
     path = f"{kind.__module__}.{kind.__qualname__}"
-    for file in sorted(CONFIGS.glob("*_smoke.yaml")):
+    for file in sorted(CONFIGS.rglob("*_smoke.yaml")):
         node = yaml.safe_load(file.read_text())["model"]
         if node["init_args"]["model"]["class_path"] == path:
             return node

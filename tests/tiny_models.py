@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stub_models import BandClassifier
 from torch import Tensor, nn
 
 from avsep.dsp.stft import istft, stft
@@ -62,6 +63,7 @@ class Everything(SeparationModel):
         self.to_masks = nn.Linear(bins, sources * bins)
         self.to_label = nn.Linear(bins, labels)
         self.to_count = nn.Linear(bins, sources + 1)
+        self.classifier = BandClassifier()
 
     def forward(self, mixture: Tensor, **cues: Tensor) -> Output:
         self.check(mixture)
@@ -75,6 +77,7 @@ class Everything(SeparationModel):
             "class": self.to_label(masked),
             "tags": self.to_label(features.mean(1)),
             "count": self.to_count(features.mean(1)),
+            "mixture": self.classifier(mixture[:, 0]),
         }
         return Output(
             estimates, (0.5 * estimates, 0.8 * estimates), spectrum, masks, logits=logits, transform=transform

@@ -21,32 +21,36 @@ def check_window(window: int, hop: int) -> None:
         raise ValueError(f"window {window} and hop {hop}, expected an even window and a hop of 1 to half of it")
 
 
-def stft(x: Tensor, window: int = WINDOW, hop: int = HOP) -> Tensor:
-    """(..., time) -> complex (..., window // 2 + 1, frames), frames = 1 + ceil(time / hop).
+def stft(x: Tensor, window: int = WINDOW, hop: int = HOP, points: int | None = None) -> Tensor:
+    """(..., time) -> complex (..., points // 2 + 1, frames), frames = 1 + ceil(time / hop).
 
     Hann window; frame n is centred on sample n * hop, and beyond the ends there is silence, so that any length of at
     least one sample will do. Linear, no scaling. window must be even and hop at most half of it, which the inverse
-    needs; ValueError otherwise.
+    needs; ValueError otherwise. points: of the Fourier transform, the window's unless given; with more of them there
+    are zeros around the window.
     """
     check_window(window, hop)
     time = x.shape[-1]
     flat = functional.pad(full_precision(x).reshape(-1, time), (0, -time % hop))
     shape = torch.hann_window(window, dtype=flat.dtype, device=flat.device)
-    bins = torch.stft(flat, window, hop, window=shape, center=True, pad_mode="constant", return_complex=True)
+    sizes = points or window, hop, window
+    bins = torch.stft(flat, *sizes, window=shape, center=True, pad_mode="constant", return_complex=True)
     return bins.reshape(*x.shape[:-1], *bins.shape[-2:])
 
 
-def istft(bins: Tensor, time: int, window: int = WINDOW, hop: int = HOP) -> Tensor:
+def istft(bins: Tensor, time: int, window: int = WINDOW, hop: int = HOP, points: int | None = None) -> Tensor:
     """The inverse of `stft` for a signal of `time` samples: complex (..., freq, frames) -> (..., time).
 
     Bins no signal has (masked ones) give the signal whose STFT is nearest (Griffin and Lim, 1984).
     """
     frames = 1 + -(-time // hop)
-    if bins.shape[-2:] != (window // 2 + 1, frames):
+    points = points or window
+    if bins.shape[-2:] != (points // 2 + 1, frames):
         raise ValueError(
-            f"{tuple(bins.shape[-2:])} bins and frames, expected {(window // 2 + 1, frames)} "
+            f"{tuple(bins.shape[-2:])} bins and frames, expected {(points // 2 + 1, frames)} "
             f"for {time} samples, window {window} and hop {hop}"
         )
     flat = bins.reshape(-1, *bins.shape[-2:])
     shape = torch.hann_window(window, dtype=flat.real.dtype, device=flat.device)
-    return torch.istft(flat, window, hop, window=shape, center=True, length=time).reshape(*bins.shape[:-2], time)
+    samples = torch.istft(flat, points, hop, window, window=shape, center=True, length=time)
+    return samples.reshape(*bins.shape[:-2], time)

@@ -1,4 +1,4 @@
-"""Training losses and objectives; lower is better. None has parameters, and a configuration can name them all.
+"""Training losses and objectives; lower is better. None has parameters to train, and a configuration can name them all.
 
 An objective is what a training minimises: objective(output of the model, batch) -> (batch,).
 
@@ -6,7 +6,7 @@ An objective is what a training minimises: objective(output of the model, batch)
   time), mixture (batch, time)) -> (batch,), or a pairwise one.
 - `OnMasks` and `OnEmbeddings` take a loss of the time-frequency plane: `MaskMse`, `SpectrumApproximation` and
   `DeepClustering`, which are given the complex STFTs of the sources and of the mixture.
-- `OnLogits` is cross-entropy; `WeightedSum` puts objectives together.
+- `OnLogits` and `GuidedEmbeddings` are cross-entropies; `WeightedSum` puts objectives together.
 
 `PermutationInvariant`, `FixedOrder` and `MixIT` make a waveform loss, in dB, of a pairwise one, pairwise(estimate (...,
 time), source (..., time), mixture (..., time)) -> (...): `NegativeSnr`, `NegativeSiSnr` or `TargetSpeaker`.
@@ -30,6 +30,7 @@ Everything is computed in float32, whatever the precision of the training.
 """
 
 from avsep.losses.clustering import DeepClustering, affinity_loss
+from avsep.losses.guided import GuidedEmbeddings
 from avsep.losses.logits import OnLogits
 from avsep.losses.mixit import MixIT
 from avsep.losses.objective import (
@@ -49,6 +50,7 @@ from avsep.losses.target_speaker import TargetSpeaker
 __all__ = [
     "DeepClustering",
     "FixedOrder",
+    "GuidedEmbeddings",
     "MaskLoss",
     "MaskMse",
     "MixIT",

@@ -69,9 +69,14 @@ class OnLogits(Objective):
     def _matched(self, logits: Tensor, labels: Tensor, output: Output, batch: Batch) -> tuple[Tensor, Tensor]:
         """Logits of the estimate of each source (batch, sources, labels), and labels without those of sources that got
         no estimate."""
-        with torch.no_grad():
-            waveforms = folded(needed(output, "estimates", self), batch)
-            best = best_assignment(all_pairs(NegativeSnr(), *waveforms))[:, : labels.shape[1]]
+        best = best_estimates(needed(output, "estimates", self), batch)[:, : labels.shape[1]]
         last = logits.shape[1] - 1
         index = best.clamp_max(last).unsqueeze(2).expand(-1, -1, logits.shape[2])
         return logits.gather(1, index), labels.masked_fill(best > last, -1)
+
+
+@torch.no_grad()
+def best_estimates(estimates: Tensor, batch: Batch) -> Tensor:
+    """The estimate of each source under the best permutation of the waveforms (SNR): estimates (batch, estimates,
+    channels, time) -> (batch, the larger number), silent ones being added where there are fewer of either."""
+    return best_assignment(all_pairs(NegativeSnr(), *folded(estimates, batch)))

@@ -88,11 +88,13 @@ def check_filters(kernel: int, stride: int) -> None:
         )
 
 
-def check_spectra(window: int, hop: int) -> None:
-    """ValueError for a window and hop that `avsep.dsp.stft` does not take, or whose spectra would be too large."""
+def check_spectra(window: int, hop: int, points: int | None = None) -> None:
+    """ValueError for sizes that `avsep.dsp.stft` does not take, or whose spectra would be too large."""
     check_whole(2, MOST_WINDOW, window=window)
     check_whole(1, MOST_WINDOW, hop=hop)
     check_window(window, hop)
     if window > MOST_OVERLAP * hop:
         least = -(-window // MOST_OVERLAP)
         raise ValueError(f"hop is {hop}; with a window of {window} it must be at least {least}")
+    if points is not None:
+        check_whole(window, 4 * window, points=points)

@@ -8,6 +8,7 @@ here they are the same arithmetic in few passes over memory.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,40 +34,55 @@ class PointwiseConv(nn.Linear):
 class GlobalLayerNorm(nn.Module):
     """gLN: over channels and time together (Conv-TasNet, eq. 9), not causal."""
 
+    over: tuple[int, ...] = (1, 2)
+    """Dimensions that share one mean and one deviation."""
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        return _GlobalNorm.apply(x, self.weight, self.bias)
+        return _Norm.apply(x, self.weight, self.bias, self.over)
 
 
-class _GlobalNorm(torch.autograd.Function):
+class InstanceNorm(GlobalLayerNorm):
+    """Feature-wise: each channel over time alone (TDCN++; Kavalerov et al., 2019), not causal."""
+
+    over = (1,)
+
+
+class _Norm(torch.autograd.Function):
+    """What hangs on an item is (batch, 1, 1), or (batch, 1, channels) where each channel has a mean of its own."""
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        count = x[0].numel()
-        mean = x.sum((1, 2), dtype=weight.dtype) / count
-        power = torch.linalg.vector_norm(x, dim=(1, 2), dtype=weight.dtype).square() / count
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, over: tuple[int, ...]) -> Tensor:
+        count = math.prod(x.shape[dim] for dim in over)
+        mean = x.sum(over, keepdim=True, dtype=weight.dtype) / count
+        power = torch.linalg.vector_norm(x, dim=over, keepdim=True, dtype=weight.dtype).square() / count
         scale = (power - mean.square()).clamp_min(0).add(EPS).rsqrt()
         ctx.save_for_backward(x, weight, mean, scale)
-        gain = scale[:, None, None] * weight
-        shift = bias - mean[:, None, None] * gain
+        ctx.over, ctx.count = over, count
+        gain = scale * weight
+        shift = bias - mean * gain
         return torch.addcmul(shift.to(x.dtype), x, gain.to(x.dtype))
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         x, weight, mean, scale = ctx.saved_tensors
         (grad,) = grads
-        count = x[0].numel()
-        grad_sum = grad.sum(1, dtype=weight.dtype)
+
+        def shared(per_channel: Tensor) -> Tensor:
+            return per_channel.sum(2, keepdim=True) if 2 in ctx.over else per_channel
+
+        grad_sum = grad.sum(1, keepdim=True, dtype=weight.dtype)
         # Sum over the frames of the gradient times the normalised input, for each channel.
-        along = ((grad * x).sum(1, dtype=weight.dtype) - mean[:, None] * grad_sum) * scale[:, None]
-        slope = -((along * weight).sum(1) / count) * scale.square()
-        level = -((grad_sum * weight).sum(1) / count) * scale - slope * mean
-        x_grad = torch.addcmul(level[:, None, None].to(x.dtype), x, slope[:, None, None].to(x.dtype))
-        x_grad.addcmul_(grad, (scale[:, None, None] * weight).to(x.dtype))
-        return x_grad, along.sum(0), grad_sum.sum(0)
+        along = ((grad * x).sum(1, keepdim=True, dtype=weight.dtype) - mean * grad_sum) * scale
+        slope = -(shared(along * weight) / ctx.count) * scale.square()
+        level = -(shared(grad_sum * weight) / ctx.count) * scale - slope * mean
+        x_grad = torch.addcmul(level.to(x.dtype), x, slope.to(x.dtype))
+        x_grad.addcmul_(grad, (scale * weight).to(x.dtype))
+        return x_grad, along.sum((0, 1)), grad_sum.sum((0, 1)), None
 
 
 class CumulativeLayerNorm(nn.Module):

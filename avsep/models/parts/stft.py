@@ -13,20 +13,21 @@ from avsep.models.limits import check_spectra
 class StftEncoder(Part):
     """Magnitudes for the separator, complex bins for its masks. window and stride in samples (see `avsep.dsp.stft`).
 
-    power: magnitudes are raised to it, which lifts quiet bins.
+    power: magnitudes are raised to it, which lifts quiet bins. points: of the Fourier transform, the window's unless
+    given.
     """
 
-    def __init__(self, window: int = WINDOW, stride: int = HOP, power: float = 0.3) -> None:
+    def __init__(self, window: int = WINDOW, stride: int = HOP, power: float = 0.3, points: int | None = None) -> None:
         super().__init__()
-        check_spectra(window, stride)
+        check_spectra(window, stride, points)
         if not 0 < power <= 2:
             raise ValueError(f"power is {power}; it must be above 0 and at most 2")
-        self.window, self.stride, self.power = window, stride, power
-        self.filters = window // 2 + 1
+        self.window, self.stride, self.power, self.points = window, stride, power, points or window
+        self.filters = self.points // 2 + 1
 
     def transform(self, waveform: Tensor) -> Tensor:
         """(..., time) -> complex (..., freq, frames)."""
-        return stft(waveform, self.window, self.stride)
+        return stft(waveform, self.window, self.stride, self.points)
 
     def forward(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, 1, time) -> features (batch, frames, freq), complex bins (batch, frames, freq)."""
@@ -66,13 +67,13 @@ class CompressedStftEncoder(Part):
 
 
 class StftDecoder(Part):
-    """The inverse of `StftEncoder` with the same window and stride."""
+    """The inverse of `StftEncoder` with the same window, stride and points."""
 
-    def __init__(self, window: int = WINDOW, stride: int = HOP) -> None:
+    def __init__(self, window: int = WINDOW, stride: int = HOP, points: int | None = None) -> None:
         super().__init__()
-        check_spectra(window, stride)
-        self.window, self.stride = window, stride
+        check_spectra(window, stride, points)
+        self.window, self.stride, self.points = window, stride, points or window
 
     def forward(self, bins: Tensor, time: int) -> Tensor:
         """Complex (batch, sources, frames, freq) -> (batch, sources, time)."""
-        return istft(bins.mT, time, self.window, self.stride)
+        return istft(bins.mT, time, self.window, self.stride, self.points)

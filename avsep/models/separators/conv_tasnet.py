@@ -13,6 +13,20 @@ from avsep.models.limits import MOST_SIZE, check_whole
 from avsep.models.parts.layers import NORMS, DepthwiseConv, PointwiseConv, PReLU
 
 
+def conv_body(
+    channels: int, hidden: int, kernel: int, dilation: int, norm: type[nn.Module], causal: bool = False
+) -> nn.Sequential:
+    """What a block computes before its outputs: (batch, frames, channels) -> (batch, frames, hidden)."""
+    return nn.Sequential(
+        PointwiseConv(channels, hidden),
+        PReLU(),
+        norm(hidden),
+        DepthwiseConv(hidden, kernel, dilation, causal),
+        PReLU(),
+        norm(hidden),
+    )
+
+
 class ConvBlock(nn.Module):
     """1x1 convolution, PReLU, norm, depth-wise convolution, PReLU, norm, then a residual and a skip output (figure 1C).
 
@@ -24,14 +38,7 @@ class ConvBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.bottleneck = bottleneck
-        self.body = nn.Sequential(
-            PointwiseConv(bottleneck, hidden),
-            PReLU(),
-            NORMS[norm](hidden),
-            DepthwiseConv(hidden, kernel, dilation, causal),
-            PReLU(),
-            NORMS[norm](hidden),
-        )
+        self.body = conv_body(bottleneck, hidden, kernel, dilation, NORMS[norm], causal)
         # One convolution for both outputs: one pass over memory instead of two.
         self.out = PointwiseConv(hidden, bottleneck + skip)
 
