@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from avsep.checkpoint import Card, find_weights, load_model, read_card
 from avsep.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
     from avsep.models.base import Model, SeparationModel
     from avsep.models.synchrony import Synchrony
+
+
+@runtime_checkable
+class Classifier(Protocol):
+    """A model that tells which classes sound. sample_rate in Hz; names: of its classes."""
+
+    sample_rate: int
+    names: Sequence[str]
+
+    def probabilities(self, waveform: Tensor) -> Tensor:
+        """(sounds, time) at its rate -> (sounds, classes) in 0..1."""
+        ...
 
 
 def resolve_device(device: str) -> str:
@@ -59,6 +75,13 @@ class ModelStore:
         model = self._load(name)
         if not isinstance(model, Synchrony):
             raise WeightsError(f"model {self.card(name).name!r} is no synchrony network.")
+        return model
+
+    def classifier(self, name: str | Path) -> Classifier:
+        """A sound classifier. Raises WeightsError for another model."""
+        model = self._load(name)
+        if not isinstance(model, Classifier):
+            raise WeightsError(f"model {self.card(name).name!r} is no sound classifier.")
         return model
 
     def _load(self, name: str | Path) -> Model:
