@@ -89,6 +89,8 @@ def mode_line(manifest: Mapping[str, Any]) -> str:
     what = {"audio-visual": ("person", "people"), "universal": ("source", "sources")}.get(mode, ("voice", "voices"))
     count = len(manifest["tracks"])
     found = f"{count} {what[count != 1]}"
+    if "choice" in manifest:
+        found += f" of {len(manifest['choice']['found'])}"
     if mode != "audio-only":
         return f"{clip}: {mode}, {found}"
     why = "no video stream" if not manifest["input"].get("video") else "no usable face in the picture"
