@@ -1,4 +1,5 @@
-"""The steps in order: decode, find the people, separate in the mode that fits, write. The only file that knows it."""
+"""The steps in order: decode, find the people where the mode needs them, separate in the mode that fits, split the
+residual, choose, write. The only file that knows it."""
 
 from __future__ import annotations
 
@@ -58,15 +59,25 @@ class Separator:
 
         Raises InputError, OutputError, UsageError or WeightsError; then nothing is written.
         """
+        from avsep.modes.choice import check_choice, choose
+        from avsep.modes.residual import check_residual, split_residual
         from avsep.output.write import write_result
 
         # The model comes first: a wrong one is told before any clip is decoded.
         contract = self.models.separation(self.model or default_models(options.speakers)[0]).contract
         with self._scene(path, output, options, progress) as scene:
             # A clip that cannot fit whoever is in it is told before the faces are searched.
-            self._mode(scene, contract)
-            find_people(scene)
-            return write_result(scene, self._mode(scene, contract)(scene))
+            mode = self._mode(scene, contract)
+            of_residual = check_residual(scene, contract) if options.residual else ()
+            named = options.only is not None or options.without is not None
+            check_choice(scene, [*mode.labels(scene, contract), *of_residual] if named else ())
+            if mode.needs_people:
+                find_people(scene)
+                mode = self._mode(scene, contract)
+            tracks = mode(scene)
+            if options.residual:
+                tracks = split_residual(scene, tracks)
+            return write_result(scene, choose(scene, tracks))
 
     def faces(
         self,

@@ -204,11 +204,24 @@ class Track:
 
 
 @dataclass(frozen=True, eq=False)
+class Choice:
+    """Which of the tracks that were found were asked for. option: "only", "without" or "span". chosen: whether each is
+    part of the one track that is written. likeness: of each to what sounds in the span, 0..1; None where labels tell.
+    """
+
+    option: str
+    found: list[Track]
+    chosen: list[bool]
+    likeness: list[float] | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Tracks:
     """What a mode makes of a scene: track i is the sum of all sources, each times its gain.
 
     mode: as the manifest names it. model: the name of the weights that separated. sources: what was separated. gains:
-    (tracks, sources, pictures) float32 in 0..1 at FRAME_RATE. warnings: for whoever reads the result.
+    (tracks, sources, pictures) float32 in 0..1 at FRAME_RATE. warnings: for whoever reads the result. choice: where one
+    track was asked for, which.
     """
 
     mode: str
@@ -217,6 +230,7 @@ class Tracks:
     gains: np.ndarray
     tracks: list[Track]
     warnings: list[str] = field(default_factory=list)
+    choice: Choice | None = None
 
     def __post_init__(self) -> None:
         if self.gains.ndim != 3 or self.gains.shape[:2] != (len(self.tracks), self.sources.count):

@@ -1,11 +1,14 @@
-"""Separation models with known outputs, so that what runs them is tested in milliseconds."""
+"""Models with known outputs, so that what runs them is tested in milliseconds."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from avsep.matching.synchrony import Scores
 from avsep.models.base import Contract, Model, Output, SeparationModel
+from avsep.storage.recording import Estimates
 
 
 class Gains(SeparationModel):
@@ -37,7 +40,7 @@ class PerCue(SeparationModel):
         return Output(cues["level"][:, :, None, None] * mixture.unsqueeze(1))
 
 
-class BandClassifier(Model):
+class TwoBands(Model):
     """Logits of two classes a frame of 10 ms, low and high sounds: linear in two band levels, in three layers."""
 
     names = ("low", "high")
@@ -55,3 +58,57 @@ class BandClassifier(Model):
         for layer in self.layers:
             x = layer(x)
         return x
+
+
+class Bands(SeparationModel):
+    """Estimate i is what lies in bands[i], (low, high) in Hz; where `turns`, their order changes with every call."""
+
+    def __init__(self, bands: list[tuple[float, float]], turns: bool = False, **contract: object) -> None:
+        super().__init__()
+        self.contract = Contract(**({"sample_rate": 16_000, "sources": len(bands), "kind": "sound"} | contract))
+        self.bands, self.turns, self.calls = bands, turns, 0
+
+    def forward(self, mixture: Tensor, **cues: Tensor) -> Output:
+        self.check(mixture)
+        estimates = torch.stack([band(mixture, self.contract.sample_rate, *edges) for edges in self.bands], dim=1)
+        self.calls += 1
+        return Output(estimates.roll(self.calls, 1) if self.turns else estimates)
+
+
+class BandClassifier:
+    """The probability of class i is the part of the energy that lies in bands[i]. It remembers the lengths it saw."""
+
+    sample_rate = 16_000
+
+    def __init__(self, bands: dict[str, tuple[float, float]]) -> None:
+        self.names, self.bands = tuple(bands), bands
+        self.lengths: list[int] = []
+
+    def probabilities(self, waveform: Tensor) -> Tensor:
+        self.lengths.append(waveform.shape[1])
+        parts = [band(waveform, self.sample_rate, *edges).square().sum(1) for edges in self.bands.values()]
+        return torch.stack(parts, dim=1) / (waveform.square().sum(1, keepdim=True) + 1e-9)
+
+
+class Lips:
+    """In place of the synchrony network: source n goes with person owners[n], by a strong correlation."""
+
+    def __init__(self, people: int, owners: list[int]) -> None:
+        self.people, self.owners = people, owners
+
+    def __call__(self, sources: Estimates, active: np.ndarray) -> Scores:
+        correlation = np.full((len(active), self.people, sources.count), -0.5)
+        for source, owner in enumerate(self.owners[: sources.count]):
+            correlation[:, owner, source] = 0.9
+        return Scores(correlation, np.zeros((len(active), self.people)), np.arange(self.people))
+
+    @staticmethod
+    def odds(scores: Scores) -> np.ndarray:
+        return 20 * scores.correlation
+
+
+def band(x: Tensor, sample_rate: int, low: float, high: float) -> Tensor:
+    """What lies between two frequencies: (..., time) -> the same shape."""
+    spectrum = torch.fft.rfft(x)
+    frequency = torch.fft.rfftfreq(x.shape[-1], 1 / sample_rate)
+    return torch.fft.irfft(spectrum * ((frequency >= low) & (frequency < high)), x.shape[-1])

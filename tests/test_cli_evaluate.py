@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -121,6 +122,82 @@ def test_pictures_and_all_figures(cli, folders) -> None:
     ]
     for name in document["files"][2:]:
         assert (Path("evaluation") / name).read_bytes().startswith(b"\x89PNG")
+
+
+def label_list(folder: Path, *rows: str) -> None:
+    (folder / "labels.tsv").write_text("\n".join(("mixture\tsource\tlabel", *rows)) + "\n")
+
+
+CLASSES = ("000\ts1\train", "000\ts2\tdog_bark", "001\ts1\tdog_bark", "001\ts2\train", "002\ts1\train", "002\ts2\train")
+
+
+def test_classes_of_references_tell_which_pairs_are_hard(cli, folders) -> None:
+    label_list(folders[0], *CLASSES)
+    code, _, err = cli("evaluate", *folders, "--metrics", "si_sdr")
+    assert (code, err) == (0, "")
+    found = {(pair["label"], pair["beside"]): pair for pair in summary()["pairs"]}
+    assert {key: pair["n"] for key, pair in found.items()} == {
+        ("rain", "dog_bark"): 2,
+        ("dog_bark", "rain"): 2,
+        ("rain", "rain"): 2,
+    }
+    same = [float(row["si_sdri"]) for row in rows() if row["mixture"] == "002"]
+    assert found["rain", "rain"]["si_sdri"] == pytest.approx(np.mean(same), abs=1e-3)
+    assert [row["label"] for row in rows()] == [line.split("\t")[2] for line in CLASSES]
+    assert summary()["labels_right"] is None  # plain files have no labels
+    if importlib.util.find_spec("matplotlib"):
+        assert summary()["files"][-1] == "si_sdri_by_pair.png"
+        assert (Path("evaluation") / "si_sdri_by_pair.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_labels_of_separated_tracks_are_counted(cli, folders) -> None:
+    references, estimates = folders
+    label_list(references, *CLASSES)
+    for n in range(3):
+        # The estimate a is that of s2.
+        of = dict(zip("ab", (CLASSES[2 * n + k].split("\t")[2] for k in (1, 0)), strict=True))
+        if n == 1:
+            of["a"] = "clock_tick"
+        tracks = [{"id": f"source_0{k}", "audio": f"{name}.wav", "label": of[name]} for k, name in enumerate("ab")]
+        document = {"tracks": tracks, "speakers": [], "input": {"video": None}}
+        (estimates / f"{n:03d}" / "manifest.json").write_text(json.dumps(document))
+    code, out, _ = cli("evaluate", *folders, *FAST)
+    assert code == 0
+    assert "; 83.3 % labelled right" in out
+    assert summary()["labels_right"] == pytest.approx(5 / 6)
+    assert [row["estimate_label"] for row in rows() if row["mixture"] == "001"] == ["dog_bark", "clock_tick"]
+
+
+def test_classes_in_a_list_of_pairs(cli, folders, tmp_path: Path) -> None:
+    lines = ["mixture\tsource\treference\testimate\tlabel"]
+    lines += [
+        f"000\ts{k}\tref/000/s{k}.wav\test/000/{'ba'[k - 1]}.wav\t{label}"
+        for k, label in ((1, "rain"), (2, "dog_bark"))
+    ]
+    (tmp_path / "pairs.tsv").write_text("\n".join(lines) + "\n")
+    assert cli("evaluate", "pairs.tsv", *FAST)[0] == 0
+    assert [(pair["label"], pair["beside"]) for pair in summary()["pairs"]] == [
+        ("dog_bark", "rain"),
+        ("rain", "dog_bark"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("mixture\tlabel\n", "labels.tsv: has no column 'source' in its first line. Expected mixture, source, label"),
+        (
+            "mixture\tsource\tlabel\n000\ts1.wav\train\n",
+            "labels.tsv, row 2: there is no source 's1.wav' of mixture '000'",
+        ),
+        ("mixture\tsource\tlabel\n9\ts1\train\n", "labels.tsv, row 2: there is no source 's1' of mixture '9'"),
+    ],
+)
+def test_a_list_of_classes_that_does_not_fit(cli, folders, text: str, message: str) -> None:
+    (folders[0] / "labels.tsv").write_text(text)
+    code, _, err = cli("evaluate", *folders, *FAST)
+    assert code == 1
+    assert message in err
 
 
 def test_a_folder_for_each_source(cli, folders, tmp_path: Path) -> None:

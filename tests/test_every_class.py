@@ -30,7 +30,7 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 
 MSE = {"class_path": "avsep.losses.MaskMse"}
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    "GuidedEmbeddings": {"classifier": {"class_path": "stub_models.BandClassifier"}},
+    "GuidedEmbeddings": {"classifier": {"class_path": "stub_models.TwoBands"}},
     "OnLogits": {"name": "class"},
     "OnMasks": {"loss": MSE},
     "WeightedSum": {"objectives": [{"class_path": "avsep.losses.OnStages"}, {"class_path": "avsep.losses.MixIT"}]},

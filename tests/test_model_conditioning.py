@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from stub_models import BandClassifier
+from stub_models import TwoBands
 from torch.nn import functional
 
 from avsep.errors import UsageError
@@ -22,7 +22,7 @@ SIZES = {"bottleneck": 8, "hidden": 12, "blocks": 2, "repeats": 2, "embedding_ch
 
 
 def embedding(of: str = "mixture", **options) -> SoundEmbedding:
-    return SoundEmbedding(BandClassifier(), of, **options)
+    return SoundEmbedding(TwoBands(), of, **options)
 
 
 def batch(sources: int = 2, time: int = 1600) -> dict[str, torch.Tensor]:
@@ -175,7 +175,7 @@ def bits(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
 
 def test_guiding_holds_the_mixture_against_the_soft_or_and_estimates_against_their_sources():
     torch.manual_seed(0)
-    objective = GuidedEmbeddings(BandClassifier())
+    objective = GuidedEmbeddings(TwoBands())
     data = batch()
     # The estimates of the first stage are the sources in another order, with different ones in each item.
     order = torch.tensor([[1, 0], [0, 1]])
@@ -204,7 +204,7 @@ def test_guiding_holds_the_mixture_against_the_soft_or_and_estimates_against_the
 
 def test_guiding_trains_the_models_classifiers_and_not_its_own():
     model = ITDCNpp(2, **SIZES, embedding=embedding(), second_embedding=embedding("all"))
-    task = SeparationTask(model, GuidedEmbeddings(BandClassifier()))
+    task = SeparationTask(model, GuidedEmbeddings(TwoBands()))
     task.train()
     assert not task.objective.classifier.training
     losses(task, batch()).mean().backward()
@@ -214,7 +214,7 @@ def test_guiding_trains_the_models_classifiers_and_not_its_own():
 
 
 def test_guiding_without_what_it_needs():
-    objective, data = GuidedEmbeddings(BandClassifier()), batch()
+    objective, data = GuidedEmbeddings(TwoBands()), batch()
     with pytest.raises(
         UsageError, match="GuidedEmbeddings needs logits mixture, second_mixture, sources; the model gives a"
     ):
@@ -224,7 +224,7 @@ def test_guiding_without_what_it_needs():
 
 
 def test_estimates_beyond_the_sources_are_guided_to_silence():
-    objective, data = GuidedEmbeddings(BandClassifier()), batch()
+    objective, data = GuidedEmbeddings(TwoBands()), batch()
     stage = torch.cat([torch.zeros(2, 1, 1, 1600), data["sources"].flip(1)], 1)
     clean = [torch.zeros(2, 1600), data["sources"][:, 1, 0], data["sources"][:, 0, 0]]
     logits = torch.stack([objective.classifier(sound) for sound in clean], 1)

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from stub_models import Gains
+from stub_models import Gains, Lips
 
 import avsep.modes.lips_condition as lips_condition
 import avsep.modes.lips_match as lips_match
 import avsep.modes.voices as voices_module
 from avsep.checkpoint import Card
 from avsep.errors import UsageError
-from avsep.matching.synchrony import Scores
 from avsep.media.probe import AudioInfo, ClipInfo, VideoInfo
 from avsep.models.base import Contract, Output
 from avsep.modes import MODES
@@ -264,23 +263,6 @@ def test_lips_are_read_by_time_and_offset_for_those_who_are_there():
     assert cues.read(0.0, 1.56)[0] == [0, 1, 2]
     assert cues.read(0.0, 1.52)[0] == [0, 2]
     assert cues.read(10.0, 11.0)[0] == []
-
-
-class Lips:
-    """In place of the synchrony network: source n goes with person owners[n], by a strong correlation."""
-
-    def __init__(self, people: int, owners: list[int]) -> None:
-        self.people, self.owners = people, owners
-
-    def __call__(self, sources: Estimates, active: np.ndarray) -> Scores:
-        correlation = np.full((len(active), self.people, sources.count), -0.5)
-        for source, owner in enumerate(self.owners[: sources.count]):
-            correlation[:, owner, source] = 0.9
-        return Scores(correlation, np.zeros((len(active), self.people)), np.arange(self.people))
-
-    @staticmethod
-    def odds(scores: Scores) -> np.ndarray:
-        return 20 * scores.correlation
 
 
 def test_lips_choose_whose_voice_each_source_is(speech, monkeypatch):

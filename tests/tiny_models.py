@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stub_models import BandClassifier
+from stub_models import TwoBands
 from torch import Tensor, nn
 
 from avsep.dsp.stft import istft, stft
@@ -63,7 +63,7 @@ class Everything(SeparationModel):
         self.to_masks = nn.Linear(bins, sources * bins)
         self.to_label = nn.Linear(bins, labels)
         self.to_count = nn.Linear(bins, sources + 1)
-        self.classifier = BandClassifier()
+        self.classifier = TwoBands()
 
     def forward(self, mixture: Tensor, **cues: Tensor) -> Output:
         self.check(mixture)

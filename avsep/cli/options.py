@@ -95,6 +95,27 @@ def number(least: float = -math.inf) -> Callable[[str], float]:
     return parse
 
 
+def span(text: str) -> tuple[float, float]:
+    """Type of an option that is a stretch of time, "3.1-4.7" in seconds."""
+    start, dash, end = text.partition("-")
+    try:
+        times = number(0)(start), number(0)(end)
+    except argparse.ArgumentTypeError:
+        dash = ""
+        times = (0.0, 0.0)
+    if not dash or times[0] >= times[1]:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a start and a later end in seconds, such as 3.1-4.7")
+    return times
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Type of an option that is a list of names with commas."""
+    found = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} names nothing; give names with commas between them")
+    return found
+
+
 def whole(least: int) -> Callable[[str], int]:
     """Type of an option that is a whole number not below `least`."""
 

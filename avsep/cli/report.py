@@ -21,7 +21,7 @@ def separated(manifest: Mapping[str, Any], folder: Path) -> str:
     for track in tracks:
         files = [track[key] for key in ("audio", "video", "thumbnail") if track.get(key)]
         lines.append(f"  {track['id']}  {'  '.join(files)}")
-        facts = [track["label"]] if track.get("label") else []
+        facts = [label(track)] if track.get("label") else []
         if track.get("appearances"):
             facts.append(f"seen {spans(track['appearances'])}")
         if "speaking" in track:
@@ -36,6 +36,12 @@ def separated(manifest: Mapping[str, Any], folder: Path) -> str:
         lines.append(f"  residual    {manifest['residual']}")
     lines += [f"  warning: {warning}" for warning in manifest.get("warnings", ())]
     return "\n".join(lines)
+
+
+def label(track: Mapping[str, Any]) -> str:
+    """dog_bark (0.93), the probability where there is one"""
+    name, p = track["label"], track.get("probabilities", {}).get(track["label"])
+    return name if p is None else f"{name} ({p:.2f})"
 
 
 def people(found: Mapping[str, Any], clip: Path, folder: Path | None) -> str:
@@ -83,6 +89,8 @@ def mode_line(manifest: Mapping[str, Any]) -> str:
     what = {"audio-visual": ("person", "people"), "universal": ("source", "sources")}.get(mode, ("voice", "voices"))
     count = len(manifest["tracks"])
     found = f"{count} {what[count != 1]}"
+    if "choice" in manifest:
+        found += f" of {len(manifest['choice']['found'])}"
     if mode != "audio-only":
         return f"{clip}: {mode}, {found}"
     why = "no video stream" if not manifest["input"].get("video") else "no usable face in the picture"

@@ -22,7 +22,7 @@ Results = dict[Path, dict[str, Any]]
 DESCRIPTION = """\
 Separate each clip into one track per person. For CLIP the folder DIR/<clip's name>/ gets speaker_00.wav, .mp4 and .jpg
 for each person, residual.wav (the sound without all tracks) and manifest.json. Where no face can be used, the sound
-alone is separated, and it says so."""
+alone is separated, and it says so. With --model universal any sounds are separated and named: source_00.wav, ..."""
 
 
 def register(commands) -> None:
@@ -57,10 +57,31 @@ def register(commands) -> None:
         metavar="N",
         help="passes of the separation by sound, whose mean is taken: more is a little better and slower (default: 2)",
     )
+    _add_sounds(parser)
     options.add_span(parser)
     options.add_machine(parser)
     options.add_messages(parser)
     parser.set_defaults(run=run)
+
+
+def _add_sounds(parser: argparse.ArgumentParser) -> None:
+    """What is done with sounds other than voices, and which track is asked for."""
+    group = parser.add_argument_group(
+        "sounds", "One of --only, --without and --span writes one track; the rest of the sound is the residual."
+    )
+    group.add_argument(
+        "--residual",
+        metavar="NAME",
+        help="split what people and voices leave with this model of sounds, such as universal",
+    )
+    choice = group.add_mutually_exclusive_group()
+    choice.add_argument("--only", type=options.names, metavar="LABELS", help="the sounds with these labels")
+    choice.add_argument(
+        "--without", type=options.names, metavar="LABELS", help="everything but the sounds with these labels"
+    )
+    choice.add_argument(
+        "--span", type=options.span, metavar="A-B", help="the sound or voice between these seconds, such as 3.1-4.7"
+    )
 
 
 @dataclass(frozen=True)
@@ -93,7 +114,7 @@ def _check_clips(args: argparse.Namespace, terminal: Terminal, results: Results)
     from avsep.output.workspace import folders_of, result_folder
 
     jobs, exit_code = [], 0
-    inputs = folders_of([*args.clips, *([args.model] if args.model else [])])
+    inputs = folders_of([*args.clips, *(name for name in (args.model, args.residual) if name)])
     for clip in args.clips:
         try:
             info = probe(clip, audio_stream=args.audio_stream, start=args.start, end=args.end)
@@ -114,6 +135,8 @@ def _plan(args: argparse.Namespace, jobs: list[Job], terminal: Terminal, results
     # Without a number, the voices that are found decide.
     names = [args.model] if args.model else default_models(args.speakers)
     model = " or ".join(read_card(find_weights(name)).name for name in names)
+    if args.residual:
+        model += f", then {read_card(find_weights(args.residual)).name}"
     for job in jobs:
         if args.json:
             plan = asdict(job.info) | {"path": str(job.clip), "output": str(job.target), "model": model}
@@ -137,6 +160,10 @@ def _separate(args: argparse.Namespace, jobs: list[Job], terminal: Terminal, res
         overwrite=args.overwrite,
         av_offset=args.av_offset,
         shifts=args.shifts or Options.shifts,
+        residual=args.residual,
+        only=args.only,
+        without=args.without,
+        span=args.span,
     )
     exit_code = 0
     for number, job in enumerate(jobs, 1):

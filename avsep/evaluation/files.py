@@ -24,7 +24,8 @@ TOLERANCE_SECONDS = 1 / FRAME_RATE
 class TrialFiles:
     """references and estimates: name -> file, in order. mixture: None where it is the sum of the references.
 
-    sample_rate: what all files are brought to, None where all must have the same rate already. Places: see Trial.
+    sample_rate: what all files are brought to, None where all must have the same rate already. Places and labels: see
+    Trial.
     """
 
     id: str
@@ -37,6 +38,8 @@ class TrialFiles:
     reference_places: tuple[float | None, ...] = ()
     estimate_places: tuple[float | None, ...] = ()
     portable: bool = True
+    reference_labels: tuple[str, ...] = ()
+    estimate_labels: tuple[str, ...] = ()
 
     def load(self) -> Trial:
         """Read the files. Raises InputError for one that is damaged or holds samples that are not numbers."""
@@ -59,6 +62,8 @@ class TrialFiles:
             estimate_names=tuple(self.estimates),
             reference_places=self.reference_places,
             estimate_places=self.estimate_places,
+            reference_labels=self.reference_labels,
+            estimate_labels=self.estimate_labels,
             trimmed=max((abs(x.shape[1] - wanted) for x in estimates), default=0),
         )
 

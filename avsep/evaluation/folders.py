@@ -3,7 +3,7 @@
 A folder for each mixture (`avsep separate`, and most others): DIR/<mixture>/<source>.wav, the mixture itself at
 DIR/<mixture>.wav or DIR/<mixture>/mixture.wav. A folder for each source (WSJ0-mix, LibriMix): DIR/s1/<mixture>.wav,
 DIR/s2/<mixture>.wav, ..., the mixture in DIR/mix/, mix_both/ or mix_clean/. Where no mixture lies there, it is the sum
-of the references.
+of the references. labels.tsv in DIR gives the classes of sources.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from avsep.errors import InputError
 from avsep.evaluation.files import AUDIO, TrialFiles, is_audio, trial_files
+from avsep.evaluation.labels import LABELS, read_labels
 
 MIXTURES = ("mixture", "mix", "mix_both", "mix_clean", "mix_single")
 """Names of the mixture among the sources, the first that is there counts."""
@@ -29,11 +30,12 @@ _SOURCE_FOLDER = re.compile(r"s\d+$")
 
 @dataclass
 class Entry:
-    """What lies in a folder for one mixture. places: of the faces, by name of the source."""
+    """What lies in a folder for one mixture. places: of the faces, labels: classes, both by name of the source."""
 
     sources: dict[str, Path] = field(default_factory=dict)
     mixture: Path | None = None
     places: dict[str, float] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
 
 
 def pair_folders(
@@ -52,27 +54,13 @@ def pair_folders(
             f"{estimates}: has nothing for {missing[0]} of {references} ({len(missing)} of {len(names)} mixtures have "
             f"no estimates). Expected {estimates / missing[0]}/ with a file for each source"
         )
-    return [
-        trial_files(
-            name,
-            wanted[name].sources,
-            found[name].sources,
-            wanted[name].mixture,
-            sample_rate=sample_rate,
-            reference_places=_places(wanted[name]),
-            estimate_places=_places(found[name]),
-        )
-        for name in names
-    ]
+    return [_trial(name, wanted[name], found[name], sample_rate) for name in names]
 
 
 def reference_trials(references: Path, *, sample_rate: int | None = None, limit: int | None = None) -> list[TrialFiles]:
     """The same without estimates: what a model is to separate."""
     entries = list_folder(references)
-    return [
-        trial_files(name, entries[name].sources, {}, entries[name].mixture, sample_rate=sample_rate)
-        for name in sorted(entries)[:limit]
-    ]
+    return [_trial(name, entries[name], Entry(), sample_rate) for name in sorted(entries)[:limit]]
 
 
 def list_folder(folder: Path) -> dict[str, Entry]:
@@ -90,6 +78,10 @@ def list_folder(folder: Path) -> dict[str, Entry]:
             f"{folder}: holds no signals. Expected {folder / 'MIXTURE' / 'SOURCE.wav'} (a folder for each mixture) or "
             f"{folder / 's1' / 'MIXTURE.wav'} (a folder for each source), files of {', '.join(AUDIO)}"
         )
+    if (folder / LABELS).is_file():
+        known = read_labels(folder / LABELS, {name: entry.sources for name, entry in entries.items()})
+        for (name, source), label in known.items():
+            entries[name].labels[source] = label
     return entries
 
 
@@ -130,24 +122,43 @@ def _mixture_beside(folder: Path, files: dict[str, Path]) -> Path | None:
 
 
 def _separated(folder: Path) -> Entry:
-    """Output of `avsep separate`: the speakers of its manifest, which may be none."""
+    """Output of `avsep separate`: the tracks of its manifest, which may be none."""
     path = folder / "manifest.json"
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        speakers = {speaker["id"]: folder / speaker["audio"] for speaker in manifest["speakers"]}
+        listed = manifest.get("tracks") or manifest["speakers"]
+        tracks = {track["id"]: folder / track["audio"] for track in listed}
+        labels = {track["id"]: str(track.get("label") or "") for track in listed}
         video = manifest["input"].get("video")
         places = {
-            speaker["id"]: (speaker["box"][0] + speaker["box"][2]) / 2 / video["width"]
-            for speaker in manifest["speakers"]
-            if video and speaker.get("box")
+            track["id"]: (track["box"][0] + track["box"][2]) / 2 / video["width"]
+            for track in listed
+            if video and track.get("box")
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path}: is not a manifest of 'avsep separate' ({type(error).__name__}: {error}). Separate the clip "
             "again, or remove the file to take all audio files of the folder"
         ) from error
-    return Entry(speakers, _mixture_beside(folder, {}), places)
+    return Entry(tracks, _mixture_beside(folder, {}), places, labels)
+
+
+def _trial(name: str, wanted: Entry, found: Entry, sample_rate: int | None) -> TrialFiles:
+    made = trial_files(
+        name,
+        wanted.sources,
+        found.sources,
+        wanted.mixture,
+        sample_rate=sample_rate,
+        reference_places=_places(wanted),
+        estimate_places=_places(found),
+    )
+    return replace(made, reference_labels=_labels(wanted), estimate_labels=_labels(found))
 
 
 def _places(entry: Entry) -> tuple[float | None, ...]:
     return tuple(entry.places.get(name) for name in entry.sources)
+
+
+def _labels(entry: Entry) -> tuple[str, ...]:
+    return tuple(entry.labels.get(name, "") for name in entry.sources)

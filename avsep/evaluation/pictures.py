@@ -1,4 +1,5 @@
-"""Pictures for a paper: how SI-SDRi is spread, how it depends on the input, and spectrograms from best to worst."""
+"""Pictures for a paper: how SI-SDRi is spread, how it depends on the input and on the classes, and spectrograms from
+best to worst."""
 
 from __future__ import annotations
 
@@ -10,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from avsep.evaluation.masks import UNPROCESSED, spectrogram_db
+from avsep.evaluation.pairs import Pair, pairs
 from avsep.evaluation.score import ESTIMATE, Row
 from avsep.evaluation.summary import bootstrap
 from avsep.evaluation.trial import TrialSource
 
 SPREAD, BY_INPUT, SPECTROGRAMS = "si_sdri.png", "si_sdri_by_input.png", "spectrograms.png"
+BY_PAIR = "si_sdri_by_pair.png"
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#6E6E6E"
 """Told apart by every eye, and in grey (Okabe and Ito, 2008)."""
@@ -22,6 +25,8 @@ RANGE_DB = 60
 """What the spectrograms show below the loud bins of the mixture."""
 LOUD_PERCENT = 99.9
 """Where 0 dB lies among the mixture's bins: its very loudest may be a hum or a click."""
+MOST_CLASSES = 30
+"""In the picture of pairs; of more, those with the most sources."""
 STYLE: dict[Any, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
@@ -35,18 +40,21 @@ STYLE: dict[Any, Any] = {
 
 
 def draw(folder: Path, rows: Sequence[Row], trials: Sequence[TrialSource], seed: int = 0) -> list[str]:
-    """Write the three pictures into `folder` and return their names; none where no source has an SI-SDRi. trials: of
-    the same evaluation, to read those that are shown again."""
+    """Write the pictures into `folder` and return their names; none where no source has an SI-SDRi, that of the pairs
+    where sources have classes. trials: of the same evaluation, to read those that are shown again."""
     import matplotlib
 
     shown = [row for row in rows if row.system == ESTIMATE and math.isfinite(row.figures.get("si_sdri", math.nan))]
     if not shown:
         return []
+    found = pairs(shown)
     with matplotlib.rc_context(STYLE):
         _save(_spread(rows, shown, seed), folder / SPREAD)
         _save(_by_input(shown), folder / BY_INPUT)
         _save(_spectrograms(shown, {trial.id: trial for trial in trials}), folder / SPECTROGRAMS)
-    return [SPREAD, BY_INPUT, SPECTROGRAMS]
+        if found:
+            _save(_by_pair(found), folder / BY_PAIR)
+    return [SPREAD, BY_INPUT, SPECTROGRAMS, *([BY_PAIR] if found else [])]
 
 
 def _figure(width: float, height: float) -> Any:
@@ -118,6 +126,40 @@ def _by_input(shown: Sequence[Row]) -> Any:
     axes.set_xlabel("input SI-SDR (dB)")
     axes.set_ylabel("SI-SDR improvement (dB)")
     axes.legend(loc="best", handletextpad=0.4)
+    return figure
+
+
+def _by_pair(found: Sequence[Pair]) -> Any:
+    """A cell for each class of source and class beside it, the hardest classes first; white where there is no such
+    mixture."""
+    counts: dict[str, int] = {}
+    sums: dict[str, float] = {}
+    for pair in found:
+        counts[pair.label] = counts.get(pair.label, 0) + pair.n
+        sums[pair.label] = sums.get(pair.label, 0.0) + pair.n * pair.si_sdri
+    most = sorted(counts, key=lambda label: -counts[label])[:MOST_CLASSES]
+    classes = sorted(most, key=lambda label: sums[label] / counts[label])
+    cells = np.full((len(classes), len(classes)), np.nan)
+    for pair in found:
+        if pair.label in classes and pair.beside in classes:
+            cells[classes.index(pair.label), classes.index(pair.beside)] = pair.si_sdri
+    side = 1.6 + 0.36 * len(classes)
+    figure = _figure(side + 0.7, side)
+    axes = figure.subplots()
+    image = axes.imshow(cells, cmap="viridis")
+    middle = (np.nanmin(cells) + np.nanmax(cells)) / 2
+    for (line, column), value in np.ndenumerate(cells):
+        if np.isfinite(value):
+            colour = "white" if value <= middle else "black"
+            text = f"{value:.1f}".replace("-", "\N{MINUS SIGN}")
+            axes.text(column, line, text, ha="center", va="center", fontsize=6, color=colour)
+    axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(classes)), classes)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_xlabel("mixed with")
+    axes.set_ylabel("class of the source")
+    figure.colorbar(image, ax=axes, label="mean SI-SDR improvement (dB)", shrink=0.8, pad=0.02)
     return figure
 
 

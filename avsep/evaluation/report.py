@@ -24,7 +24,21 @@ def write_csv(path: Path, rows: Sequence[Row], groups: Sequence[str]) -> None:
     shown = columns(groups)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["mixture", "source", "system", "estimate", "status", "own", "seconds", "sample_rate", *shown])
+        writer.writerow(
+            [
+                "mixture",
+                "source",
+                "system",
+                "estimate",
+                "status",
+                "own",
+                "seconds",
+                "sample_rate",
+                "label",
+                "estimate_label",
+                *shown,
+            ]
+        )
         for row in rows:
             values = (row.figures.get(column, math.nan) for column in shown)
             writer.writerow(
@@ -37,6 +51,8 @@ def write_csv(path: Path, rows: Sequence[Row], groups: Sequence[str]) -> None:
                     "" if row.own is None else int(row.own),
                     f"{row.seconds:.3f}",
                     row.sample_rate,
+                    row.label,
+                    row.estimate_label,
                     *("" if math.isnan(value) else f"{value:.4f}" for value in values),
                 ]
             )
@@ -79,7 +95,8 @@ def headline(summary: Mapping[str, Any]) -> str:
     counts += [f"{summary['missing']} without estimate"] * bool(summary["missing"])
     counts += [counted(summary["silent_references"], "silent reference")] * bool(summary["silent_references"])
     own = "" if summary["own"] is None else f"; {100 * summary['own']:.1f} % closest to their own reference"
-    return ", ".join(counts) + own
+    right = "" if summary["labels_right"] is None else f"; {100 * summary['labels_right']:.1f} % labelled right"
+    return ", ".join(counts) + own + right
 
 
 def _cells(found: Mapping[str, Any] | None, places: int) -> list[str]:

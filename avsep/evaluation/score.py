@@ -41,7 +41,8 @@ class Row:
     status: "separated"; "missing", where there is no estimate, or a silent one, and the mixture stands in for it;
     "silent", where the reference is, and the only figure is the attenuation. estimate: its name, "" for none. own:
     whether there is an estimate and it is closer to its own reference than to any other, None where that cannot be
-    said. figures: by column, NaN where there is none.
+    said. figures: by column, NaN where there is none. label: the source's class, estimate_label: the estimate's, ""
+    where there is none.
     """
 
     mixture: str
@@ -53,6 +54,8 @@ class Row:
     sample_rate: int
     own: bool | None = None
     figures: dict[str, float] = field(default_factory=dict)
+    label: str = ""
+    estimate_label: str = ""
 
 
 def score(trial: Trial, scoring: Scoring = DEFAULT) -> list[Row]:
@@ -79,6 +82,8 @@ def score(trial: Trial, scoring: Scoring = DEFAULT) -> list[Row]:
         row = Row(trial.id, name, ESTIMATE, "" if k is None else trial.estimate_names[k], status, trial.seconds, 0)
         if loud[n] and loud.sum() > 1:
             row.own = not missing and bool(pairs[n, k] >= pairs[loud, k].max())
+        if k is not None and not missing and trial.estimate_labels:
+            row.estimate_label = trial.estimate_labels[k]
         rows.append(row)
     # A missing voice is as loud as before; a missing silence is perfect.
     chosen = np.stack(
@@ -99,8 +104,9 @@ def score(trial: Trial, scoring: Scoring = DEFAULT) -> list[Row]:
         ]
         _fill(more, ideal, mixture, references, loud, before, trial, scoring)
         rows += more
+    labels = dict(zip(trial.reference_names, trial.reference_labels, strict=False))
     for row in rows:
-        row.sample_rate = trial.sample_rate
+        row.sample_rate, row.label = trial.sample_rate, labels.get(row.source, "")
     return rows
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from avsep.evaluation.figures import FIGURES
+from avsep.evaluation.pairs import labels_right, pairs
 from avsep.evaluation.score import ESTIMATE, Row
 
 RESAMPLES = 2000
@@ -58,7 +59,7 @@ def summarise(rows: Sequence[Row], seed: int = 0) -> dict[str, Any]:
 
     Means are over sources, those of silent references left out (they have no figure but the attenuation); a source
     without an estimate counts with the mixture in its place. `own`: share of sources whose estimate is closest to
-    their own reference; where it is missing, it is not.
+    their own reference; where it is missing, it is not. `labels_right` and `pairs`: see avsep.evaluation.pairs.
     """
     estimates = [row for row in rows if row.system == ESTIMATE]
     owned = [row.own for row in estimates if row.own is not None]
@@ -69,6 +70,8 @@ def summarise(rows: Sequence[Row], seed: int = 0) -> dict[str, Any]:
         "missing": sum(row.status == "missing" for row in estimates),
         "silent_references": sum(row.status == "silent" for row in estimates),
         "own": sum(owned) / len(owned) if owned else None,
+        "labels_right": labels_right(rows),
+        "pairs": [pair._asdict() for pair in pairs(rows)],
         "seconds": sum({row.mixture: row.seconds for row in rows}.values()),
         "systems": {
             system: {

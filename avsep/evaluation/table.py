@@ -1,12 +1,14 @@
 """A list of references and estimates: a tab-separated file with a row for each source.
 
 Columns: mixture (its name), source (name), reference (file), estimate (file, or empty where there is none) and, if you
-like, audio (the mixture's file; otherwise it is the sum of the references). Paths are relative to the list's folder.
+like, audio (the mixture's file; otherwise it is the sum of the references) and label (the source's class). Paths are
+relative to the list's folder.
 """
 
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 from avsep.errors import InputError
@@ -55,7 +57,7 @@ def read_pairs(path: Path, *, sample_rate: int | None = None, limit: int | None 
             )
         except InputError as error:
             raise InputError(f"{path}, mixture {name}: {error}") from error
-        trials.append(trial)
+        trials.append(replace(trial, reference_labels=tuple(row.get("label") or "" for row in rows)))
     return trials
 
 

@@ -15,7 +15,8 @@ class Trial:
 
     mixture: (channels, time), references: (sources, channels, time), estimates: (estimates, channels, time), where
     mixture, references and estimates may have different numbers of channels. The places are positions in the
-    picture, 0 left edge to 1 right edge, None where unknown. trimmed: samples by which estimates were cut to fit.
+    picture, 0 left edge to 1 right edge, None where unknown. trimmed: samples by which estimates were cut to fit. The
+    labels are classes, "" where there is none, and may be left out.
     """
 
     id: str
@@ -28,6 +29,8 @@ class Trial:
     reference_places: tuple[float | None, ...] = ()
     estimate_places: tuple[float | None, ...] = ()
     trimmed: int = 0
+    reference_labels: tuple[str, ...] = ()
+    estimate_labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         shapes = (self.mixture.shape, self.references.shape, self.estimates.shape)

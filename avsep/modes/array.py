@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from avsep.modes.base import Mode
 from avsep.modes.voices import separate_voices, voice_tracks
 from avsep.signals import SAMPLE_RATE, Tracks
 
@@ -17,7 +18,7 @@ voices some sources are that. Of 45 simulated recordings of one to three voices 
 25 dB that hold for one microphone 22 (tests/benchmarks/array_rooms.py --each 5)."""
 
 
-class Array:
+class Array(Mode):
     """A scene with several channels, and a model of several microphones without cues."""
 
     def misfit(self, scene: Scene, contract: Contract) -> str | None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from avsep.inference.models import ModelStore
 from avsep.signals import SAMPLE_RATE, Person, ProgressHook, Tracks, no_progress
@@ -28,7 +28,9 @@ class Options:
     streams. start, end: seconds on the sound's own clock. video: write an mp4 for each person. mark: draw a box around
     the person in it. overwrite: replace earlier output. av_offset: seconds by which the sound comes after the picture
     (default: found for each person). shifts: passes of the separation whose mean is taken (default: what the model
-    gains from; see avsep.inference.cycle_spin).
+    gains from; see avsep.inference.cycle_spin). residual: model of sounds that splits what people and voices
+    leave. At most one of these: only, without: labels of tracks, see avsep.modes.choice; span: start and end in seconds
+    on the sound's own clock, for the one track that sounds there.
     """
 
     speakers: int | None = None
@@ -40,6 +42,10 @@ class Options:
     overwrite: bool = False
     av_offset: float | None = None
     shifts: int | None = None
+    residual: str | None = None
+    only: tuple[str, ...] | None = None
+    without: tuple[str, ...] | None = None
+    span: tuple[float, float] | None = None
 
 
 @dataclass(eq=False)
@@ -48,7 +54,8 @@ class Scene:
 
     model: name or path of the model that was asked for, None for the bundled ones. folder: for files that are gone
     with the run. searched: whether people were searched yet. warnings: for the manifest. passes: of cycle spinning that
-    the last separation made. picture_log: what decoding the pictures told. sha256: of the clip's file.
+    the last separation made. picture_log: what decoding the pictures told. sha256: of the clip's file. sound: what is
+    separated in place of the clip's sound.
     """
 
     clip: ClipInfo
@@ -64,6 +71,7 @@ class Scene:
     passes: int = 1
     picture_log: PictureLog | None = None
     sha256: str | None = None
+    sound: Recording | None = None
     _recordings: dict[tuple[int, bool], Recording] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -74,12 +82,21 @@ class Scene:
         """Whether it has people; before they were searched, whether it has pictures."""
         return bool(self.people) if self.searched else self.clip.video is not None
 
+    @property
+    def channels(self) -> int:
+        """Of the sound that is separated."""
+        return self.sound.channels if self.sound else self.clip.audio.channels
+
+    def of_sound(self, sound: Recording, model: str) -> Scene:
+        """The same clip without its people, with another sound for another model."""
+        options = replace(self.options, speakers=None, av_offset=None, mark=False)
+        return replace(self, people=[], sound=sound, model=model, options=options)
+
     def channel_misfit(self, contract: Contract) -> str | None:
-        """Why the clip's channels do not fit a model; None where they do."""
-        channels = self.clip.audio.channels
-        if contract.takes(channels):
+        """Why the number of channels does not fit a model; None where it does."""
+        if contract.takes(self.channels):
             return None
-        return f"it takes {contract.channel_counts} channels, and the clip has {channels}"
+        return f"it takes {contract.channel_counts} channels, and the clip has {self.channels}"
 
     @property
     def seconds_taken(self) -> float:
@@ -87,17 +104,17 @@ class Scene:
         return self.watch.total - (self.models.seconds - self._loading)
 
     def mixture(self, sample_rate: int = SAMPLE_RATE, *, mono: bool = True) -> Recording:
-        """The clip's sound at a rate, the mean of its channels or all of them; decoded once for each."""
+        """The sound at a rate, the mean of its channels or all of them; decoded once for each."""
         from avsep.dsp.resample import mono_blocks, resampled_blocks
         from avsep.media.decode import read_audio
 
-        key = (sample_rate, mono or self.clip.audio.channels == 1)
+        key = (sample_rate, mono or self.channels == 1)
         if key not in self._recordings:
             with self.watch.step("decode"):
                 # What is wrong with the sound is said once.
                 warn = self.warnings.append if not self._recordings else lambda _: None
-                blocks = read_audio(self.clip, warn)
-                recording = Recording(self.folder, 1 if key[1] else self.clip.audio.channels, sample_rate)
+                blocks = self.sound.blocks() if self.sound else read_audio(self.clip, warn)
+                recording = Recording(self.folder, 1 if key[1] else self.channels, sample_rate)
                 for samples in resampled_blocks(mono_blocks(blocks) if key[1] else blocks, sample_rate):
                     recording.append(samples)
             self._recordings[key] = recording
@@ -114,7 +131,9 @@ class Scene:
 
 
 class Mode(Protocol):
-    """One way to turn a scene into tracks."""
+    """One way to turn a scene into tracks. needs_people: whether people are to be searched in the pictures first."""
+
+    needs_people: ClassVar[bool] = False
 
     def misfit(self, scene: Scene, contract: Contract) -> str | None:
         """Why this mode cannot serve the scene with a model of that contract; None where it can. "" where the model is
@@ -122,3 +141,7 @@ class Mode(Protocol):
         ...
 
     def __call__(self, scene: Scene) -> Tracks: ...
+
+    def labels(self, scene: Scene, contract: Contract) -> Sequence[str]:
+        """The labels that its tracks may have with a model of that contract; none where they have no labels."""
+        return ()

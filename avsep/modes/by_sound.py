@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from avsep.modes.base import Mode
 from avsep.modes.voices import is_by_sound, separate_with_fitting_model, voice_tracks
 from avsep.signals import Tracks
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from avsep.modes.base import Scene
 
 
-class BySound:
+class BySound(Mode):
     """Any scene, with a model that separates voices of one channel without cues."""
 
     def misfit(self, scene: Scene, contract: Contract) -> str | None:

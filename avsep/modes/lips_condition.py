@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avsep.matching.synchrony import trust
+from avsep.modes.base import Mode
 from avsep.modes.people import lip_matcher, person_tracks
 from avsep.modes.voices import DEFAULT_MODEL, separate_voices
 from avsep.signals import LIP_SIZE, Person, Tracks, pictures_of
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
     from avsep.modes.base import Scene
 
 
-class LipsCondition:
+class LipsCondition(Mode):
     """A scene with people, and a model with the cue "lips"."""
+
+    needs_people = True
 
     def misfit(self, scene: Scene, contract: Contract) -> str | None:
         if contract.cues != ("lips",):

@@ -8,6 +8,7 @@ import numpy as np
 
 from avsep.matching.assignment import assign
 from avsep.matching.synchrony import trust
+from avsep.modes.base import Mode
 from avsep.modes.people import lip_matcher, person_tracks
 from avsep.modes.voices import is_by_sound, separate_with_fitting_model
 from avsep.signals import Tracks
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
     from avsep.modes.base import Scene
 
 
-class LipsMatch:
+class LipsMatch(Mode):
     """A scene with people, and a model that separates voices of one channel without cues."""
+
+    needs_people = True
 
     def misfit(self, scene: Scene, contract: Contract) -> str | None:
         if not is_by_sound(contract):

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avsep.signals import Track, Tracks
+from avsep.signals import Choice, Track, Tracks
 from avsep.speech.activity import spans
 from avsep.version import __version__
 
@@ -44,17 +44,19 @@ def people(scene: Scene, *, thumbnails: bool) -> dict[str, Any]:
 def separation(scene: Scene, tracks: Tracks, video: bool, warnings: Sequence[str]) -> dict[str, Any]:
     """manifest.json of `avsep separate`. video: whether there is one for each person."""
     seconds, taken = tracks.sources.seconds, scene.seconds_taken
-    entries = [entry(track, video, seconds) for track in tracks.tracks]
+    chosen = {} if tracks.choice is None else {"chosen": True}
+    entries = [entry(track, video, seconds) | chosen for track in tracks.tracks]
     return {
         "format": FORMAT,
         "avsep_version": __version__,
         "input": describe_input(scene.clip, scene.sha256, seconds),
         "mode": tracks.mode,
         "model": tracks.model,
-        "options": asdict(scene.options) | {"shifts": scene.passes},
+        "options": options(scene),
         "tracks": entries,
         "speakers": [e for e in entries if e["kind"] in ("person", "voice")],
         "residual": "residual.wav",
+        **({} if tracks.choice is None else {"choice": choice(tracks.choice)}),
         "warnings": list(dict.fromkeys(warnings)),
         "timing": {
             "total_seconds": round(taken, 3),
@@ -90,6 +92,23 @@ def entry(track: Track, video: bool, seconds: float) -> dict[str, Any]:
     if track.offset_seconds is not None:
         found["av_offset_seconds"] = round(track.offset_seconds, 3)
     return found | {"warnings": warnings}
+
+
+def options(scene: Scene) -> dict[str, Any]:
+    """The options of the run, as JSON reads them back."""
+    given = asdict(scene.options) | {"shifts": scene.passes}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
+
+
+def choice(made: Choice) -> dict[str, Any]:
+    """What was found before one track was chosen, and which of it was."""
+    found: list[dict[str, Any]] = [
+        {"id": track.name, "kind": track.kind, "label": track.label, "chosen": one}
+        for track, one in zip(made.found, made.chosen, strict=True)
+    ]
+    for one, alike in zip(found, made.likeness or (), strict=False):
+        one["likeness"] = round(alike, 4)
+    return {"option": made.option, "found": found}
 
 
 def describe_input(clip: ClipInfo, sha256: str | None, seconds: float) -> dict[str, Any]:

@@ -66,6 +66,17 @@ class Estimates:
         made.append(estimates)
         return made
 
+    @classmethod
+    def joined(cls, *parts: Estimates) -> Estimates:
+        """The sources of several, equally long and of one rate and number of channels; nothing is copied."""
+        kinds = {(len(part), part.sample_rate, part.channels) for part in parts}
+        if len(kinds) != 1:
+            raise ValueError(f"estimates of one length, rate and number of channels expected, got {sorted(kinds)}")
+        made = cls(None, parts[0].channels, parts[0].sample_rate)
+        made.sources = [source for part in parts for source in part.sources]
+        made._length = len(parts[0])
+        return made
+
     def __len__(self) -> int:
         """Samples."""
         return self._length

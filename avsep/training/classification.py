@@ -31,7 +31,7 @@ class MeanAveragePrecision(MultilabelAveragePrecision):
     def __init__(self, classes: int) -> None:
         super().__init__(classes, average="none")
 
-    def compute(self) -> Tensor:
+    def compute(self) -> Tensor:  # type: ignore[override]
         occur = dim_zero_cat(self.target).sum(0) > 0
         return super().compute()[occur].mean()
 
@@ -131,7 +131,7 @@ class ClassificationTask(Task):
                         f"{', '.join(self.columns)}. Set its names to those of the data"
                     )
                 labels[row, self.columns[name]] = 1
-        return waveform, labels, self.sounding(batch.get("clean", waveform))
+        return waveform, labels, self.sounding(batch["clean"] if "clean" in batch else waveform)
 
     def sounding(self, clean: Tensor) -> Tensor:
         """(batch, time) -> which of the patches that the model judges in training sound: (batch, frames), 0 or 1."""
