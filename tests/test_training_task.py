@@ -237,7 +237,7 @@ def test_a_model_of_nested_parts_is_averaged_copied_and_rebuilt(tmp_path):
     model, saved = cli.model.model, last(tmp_path)
     assert isinstance(model, MaskingModel)
     assert saved["avsep_model"]["init_args"]["encoder"] == PARTS["encoder"] | {
-        "init_args": {"window": 64, "stride": 16, "power": 0.3}
+        "init_args": {"window": 64, "stride": 16, "power": 0.3, "points": None}
     }
     name = "model.separator.to_masks.1.weight"
     assert not torch.equal(saved["state_dict"][name], saved["current_model_state"][name])
