@@ -131,8 +131,8 @@ class ClassificationTask(Task):
                         f"{', '.join(self.columns)}. Set its names to those of the data"
                     )
                 labels[row, self.columns[name]] = 1
-        clean: Tensor = batch.get("clean", waveform)
-        return waveform, labels, self.sounding(clean)
+        clean = batch.get("clean")
+        return waveform, labels, self.sounding(waveform if clean is None else clean)
 
     def sounding(self, clean: Tensor) -> Tensor:
         """(batch, time) -> which of the patches that the model judges in training sound: (batch, frames), 0 or 1."""
