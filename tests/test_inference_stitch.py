@@ -81,3 +81,21 @@ def test_one_source_more_begins_as_a_new_one():
     np.testing.assert_allclose(out[0], x[0], atol=1e-5)
     np.testing.assert_allclose(out[1, :, spans[0][1] :], x[1, :, spans[0][1] :], atol=1e-5)
     assert not out[1, :, : spans[1][0]].any()
+
+
+def tone(hz: float, *spans: tuple[int, int], time: int = 700_000) -> np.ndarray:
+    x = np.sin(2 * np.pi * hz * np.arange(time) / 16_000).astype(np.float32)[None]
+    at = np.arange(time)
+    return x * sum((at >= a) & (at < b) for a, b in spans)
+
+
+@pytest.mark.parametrize("turned", [(1,), (2, 3), (1, 3)])
+@pytest.mark.parametrize("overlap", [OVERLAP, 0])
+def test_sources_that_are_silent_at_a_seam_are_told_by_their_spectra(turned, overlap):
+    """One that sounds all the time, and two that never sound where two segments meet."""
+    spans = segments(700_000, LENGTH, overlap)
+    middles = [((a + b) // 2 - 20_000, (a + b) // 2 + 20_000) for a, b in spans]
+    x = np.stack([tone(300, (0, 700_000)), tone(1000, *middles), tone(3000, *middles[::2])])
+    pieces = [(a, x[[2, 0, 1], ..., a:b] if n in turned else x[..., a:b]) for n, (a, b) in enumerate(spans)]
+    out = np.concatenate(list(stitch(pieces, reorder=True)), axis=-1)
+    np.testing.assert_allclose(out, x, atol=1e-5)

@@ -87,7 +87,13 @@ def test_rounds_have_the_same_weights_and_another_result():
     assert once.parameter_count == twice.parameter_count
     mixture = torch.randn(1, 1, 1000)
     with torch.no_grad():
-        assert not torch.allclose(once(mixture).estimates, twice(mixture).estimates)
+        output = twice(mixture)
+        (stage,) = output.stages
+        torch.testing.assert_close(stage, once(mixture).estimates)
+        assert not torch.allclose(stage, output.estimates)
+        used = twice.separate(mixture)
+    torch.testing.assert_close(used.estimates, output.estimates)
+    assert used.stages == ()
 
 
 def test_a_causal_separator_does_not_see_the_future():

@@ -68,7 +68,12 @@ class MaskingModel(SeparationModel):
         self.check(mixture)
         features, frames = self.encoder(mixture)
         masks = self.separator(features) if self.fusion is None else self.steer(features, cues[self.cue])
-        estimates = self.decoder(masks * frames.unsqueeze(1), mixture.shape[-1])
+        return self.masked(frames, masks, mixture.shape[-1])
+
+    def masked(self, frames: Tensor, masks: Tensor, time: int) -> Output:
+        """What is masked (batch, frames, filters) and masks (batch, sources, frames, filters) -> the output, `time`
+        samples long."""
+        estimates = self.decoder(masks * frames.unsqueeze(1), time)
         output = Output(estimates.unsqueeze(2))
         if self.encoder.transform is not None:
             output.spectrum, output.masks = frames.mT, masks.mT

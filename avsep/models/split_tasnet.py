@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from torch import Tensor, nn
+
 from avsep.dsp.stft import HOP, WINDOW
-from avsep.models.base import Part
+from avsep.models.base import Output, Part
 from avsep.models.masking import MaskingModel
 from avsep.models.parts.stft import CompressedStftEncoder, StftDecoder
 from avsep.models.separators.split_tcn import SplitTCN
@@ -14,7 +16,9 @@ class SplitTasNet(MaskingModel):
     """A fixed number of estimates from one channel, in no particular order.
 
     window and stride of the STFT in samples. channels, hidden, block_kernel, blocks: B, H, P, X of Conv-TasNet, for
-    each of the two stacks. rounds: how often the second is run through. front: what comes before it, see `SplitTCN`.
+    each of the two stacks. rounds: how often the second is run through; the estimates of each round but the last are
+    stages of the output, so that `OnStages` makes any number of rounds useful. front: what comes before, see
+    `SplitTCN`.
     """
 
     def __init__(
@@ -42,3 +46,19 @@ class SplitTasNet(MaskingModel):
             StftDecoder(window, stride),
             sample_rate=sample_rate,
         )
+
+    def compiled_modules(self) -> list[nn.Module]:
+        """The stacks: all but a few matrices, and none of the complex numbers that inductor makes no code for."""
+        return [self.separator.mixed, self.separator.parted]
+
+    def forward(self, mixture: Tensor, **cues: Tensor) -> Output:
+        self.check(mixture)
+        features, frames = self.encoder(mixture)
+        *earlier, last = self.separator.every_round(features)
+        output = self.masked(frames, last, mixture.shape[-1])
+        output.stages = tuple(self.decoder(m * frames.unsqueeze(1), mixture.shape[-1]).unsqueeze(2) for m in earlier)
+        return output
+
+    def separate(self, mixture: Tensor, **cues: Tensor) -> Output:
+        """Without the stages, which nobody needs in use."""
+        return super().forward(mixture)

@@ -9,6 +9,7 @@ the bins of an STFT. Masks are complex, a gate times a turn: sigmoid(g) (1 + r +
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -102,16 +103,25 @@ class SplitTCN(Part):
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, frames, 3 * freq) -> complex masks (batch, sources, frames, freq)."""
-        parts = self.parts(features).float().unflatten(2, (3, self.freq)).unflatten(0, (-1, self.sources))
-        gate, real, imag = parts.unbind(3)
-        return torch.sigmoid(gate) * torch.complex(1 + real, imag)
+        *_, last = self.streams(features)
+        return self.masks(last)
 
-    def parts(self, features: Tensor) -> Tensor:
-        """The three parts of the masks, g, r and i: (batch * sources, frames, 3 * freq)."""
+    def every_round(self, features: Tensor) -> list[Tensor]:
+        """The masks after each round, those of `forward` last."""
+        return [self.masks(x) for x in self.streams(features)]
+
+    def streams(self, features: Tensor) -> Iterator[Tensor]:
+        """Features -> (batch * sources, frames, channels) after each round."""
         if self.front is not None:
             features = self.front(features).transpose(1, 2).flatten(2)
         x = self.split(self.mixed(self.enter(features)))
         x = x.unflatten(2, (self.sources, -1)).transpose(1, 2).flatten(0, 1)
         for _ in range(self.rounds):
             x = self.parted(x, self.sources)
-        return self.to_masks(x)
+            yield x
+
+    def masks(self, x: Tensor) -> Tensor:
+        """Streams -> complex masks (batch, sources, frames, freq)."""
+        parts = self.to_masks(x).float().unflatten(2, (3, self.freq)).unflatten(0, (-1, self.sources))
+        gate, real, imag = parts.unbind(3)
+        return torch.sigmoid(gate) * torch.complex(1 + real, imag)
