@@ -48,6 +48,11 @@ SMALL_MODEL = {
 """What makes a step of any configuration quick, wherever the key stands. Models of *_smoke.yaml are small already."""
 
 
+def is_variant(config: Path) -> bool:
+    """One of many settings of a model whose smoke configuration is tried anyway."""
+    return config.parent.name == "universal" and not config.stem.endswith("_smoke")
+
+
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("smoke")
@@ -108,7 +113,11 @@ def test_keys_are_those_of_the_classes(config):
     check_configuration([config])
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "config",
+    [pytest.param(c, marks=[pytest.mark.slow] if is_variant(c) else []) for c in CONFIGS],
+    ids=lambda p: p.stem,
+)
 def test_one_step(config, smoke, tmp_path, one_thread):
     file = tmp_path / config.name
     sizes = SMALL_DATA if config.stem.endswith("_smoke") else SMALL_DATA | SMALL_MODEL

@@ -169,3 +169,11 @@ def test_wrong_arguments_name_the_allowed_ones():
         net(conditioned="last")
     with pytest.raises(UsageError, match="3 estimates are given to TDCNpp as a cue; it has 2 sources"):
         TDCNpp(2, **SIZES, refines=True)(torch.zeros(1, 1, 800), estimates=torch.zeros(1, 3, 1, 800))
+
+
+@pytest.mark.parametrize("kind", [TDCNpp, ITDCNpp])
+def test_magnitudes_are_raised_to_a_power(kind):
+    model = kind(2, **SIZES, power=0.5)
+    for one in (model,) if kind is TDCNpp else (model.first, model.second):
+        features, bins = one.encoder(torch.randn(1, 1, 1600))
+        torch.testing.assert_close(features, bins.abs().clamp_min(1e-8).sqrt())

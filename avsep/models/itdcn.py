@@ -47,6 +47,7 @@ class ITDCNpp(SeparationModel):
         combine: Combine = "concatenate",
         conditioned: Conditioned = "first",
         sample_rate: int = SAMPLE_RATE,
+        power: float = 1.0,
     ) -> None:
         super().__init__()
         if embedding is not None and embedding.cue == "estimates":
@@ -72,6 +73,7 @@ class ITDCNpp(SeparationModel):
                 conditioned,
                 refines,
                 sample_rate,
+                power,
             )
 
         self.first, self.second = one_pass(embedding, False), one_pass(second_embedding, True)

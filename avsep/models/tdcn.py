@@ -27,8 +27,9 @@ Basis = Literal["stft", "learned"]
 class TDCNpp(MaskingModel):
     """A fixed number of sounds from one channel, in no particular order; they sum to the mixture.
 
-    basis: "stft" (magnitudes, of the next power of two above the window) or "learned" (`filters`, ReLU). window and hop
-    in samples. The other sizes are those of Conv-TasNet: B, H, P, X, R. consistency: weights of `MixtureConsistency`.
+    basis: "stft" (magnitudes raised to `power`, points of the next power of two above the window) or "learned"
+    (`filters`, ReLU). window and hop in samples. The other sizes are those of Conv-TasNet: B, H, P, X, R. consistency:
+    weights of `MixtureConsistency`.
 
     embedding: what the separator is conditioned on, in `embedding_channels` (B'). sigmoid, combine: see `Conditioning`.
     conditioned: the "first" block or "all". An embedding of clean sources makes them a cue, "sources" (batch, sources,
@@ -59,6 +60,7 @@ class TDCNpp(MaskingModel):
         conditioned: Conditioned = "first",
         refines: bool = False,
         sample_rate: int = SAMPLE_RATE,
+        power: float = 1.0,
     ) -> None:
         if basis not in get_args(Basis):
             raise ValueError(f"basis is {basis!r}; it must be one of {', '.join(get_args(Basis))}")
@@ -71,7 +73,7 @@ class TDCNpp(MaskingModel):
         decoder: Decoder | StftDecoder
         if basis == "stft":
             points = 1 << (window - 1).bit_length()
-            encoder = StftEncoder(window, hop, 1.0, points)
+            encoder = StftEncoder(window, hop, power, points)
             decoder = StftDecoder(window, hop, points)
             filters = encoder.filters
         else:
