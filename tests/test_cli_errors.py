@@ -238,7 +238,7 @@ def test_disk_really_full(cli, tmp_path: Path) -> None:
         (["seperate", "x.mp4"], "seperate"),
         (["separate"], "CLIP"),
         (["separate", "x.mp4", "--speakers", "0"], "'0' is not a whole number >= 1"),
-        (["separate", "x.mp4", "--shifts", "0"], "'0' is not a whole number >= 1"),
+        (["separate", "x.mp4", "--quality", "good"], "invalid choice: 'good' (choose from"),
         (["separate", "x.mp4", "--speakers", "two"], "'two' is not a whole number >= 1"),
         (["separate", "x.mp4", "--threads", "-2"], "'-2' is not a whole number >= 1"),
         (["separate", "x.mp4", "--audio-stream", "-1"], "'-1' is not a whole number >= 0"),

@@ -274,9 +274,9 @@ def test_a_model_on_a_test_list_and_on_a_folder(cli, folders, test_list: Path, m
     assert {row["source"] for row in rows()} == {"speaker0", "speaker1"}
     assert mean("input_snr") == pytest.approx(-10 * np.log10(1.04), abs=0.1)  # the other voice and the noise
     assert summary()["estimates"]["name"] == "tiny"
-    for more, plain, shifts in (((), False, 2), (("--plain",), True, 1), (("--shifts", 4), False, 4)):
+    for more, plain, passes in (((), False, 2), (("--plain",), True, 1), (("--quality", "best"), False, 4)):
         assert cli("evaluate", folders[0], "--model", model, *FAST, "--overwrite", *more)[0] == 0
-        assert summary()["estimates"]["shifts"] == shifts
+        assert summary()["estimates"]["passes"] == passes
         assert summary()["estimates"]["plain"] == plain
         assert summary()["estimates"]["refined"] != plain
         assert {row["estimate"] for row in rows()} == {"estimate_00", "estimate_01"}
@@ -373,7 +373,7 @@ def failure(result: tuple[int, str, str], *parts: str, code: int = 1, target: st
         (("ref",), ("nothing to compare", "ESTIMATES", "--model")),
         (("ref", "est", "--model", "audio-2spk"), ("two sources of estimates",)),
         (("ref", "est", "--plain"), ("--plain is for the estimates of a --model",)),
-        (("ref", "est", "--shifts", "2"), ("--shifts is for the estimates of a --model",)),
+        (("ref", "est", "--quality", "fast"), ("--quality is for the estimates of a --model",)),
         (("ref", "est", "--metrics", "sisdr"), ("metric is 'sisdr'", "allowed are si_sdr")),
         (("ref", "est", "--oracle", "irn"), ("oracle is 'irn'", "IRM")),
         (("ref", "est", "--match", "name"), ("000: no estimate is named", "a, b", "s1, s2")),

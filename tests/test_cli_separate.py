@@ -123,7 +123,7 @@ def test_options_reach_the_separator(cli, clip, pipeline) -> None:
             "--end",
             1,
         ),
-        *("--no-video", "--av-offset", "-0.12", "--device", "cpu", "--threads", 1, "--shifts", 3),
+        *("--no-video", "--av-offset", "-0.12", "--device", "cpu", "--threads", 1, "--quality", "best"),
     )
     made, (path, output, options) = module.calls
     assert code == 0
@@ -131,7 +131,7 @@ def test_options_reach_the_separator(cli, clip, pipeline) -> None:
     assert (path, output) == (clip, Path("out"))
     assert (options.speakers, options.audio_stream, options.start, options.end) == (3, 0, 0.5, 1.0)
     assert (options.video, options.overwrite, options.av_offset) == (False, False, -0.12)
-    assert options.shifts == 3
+    assert options.quality == "best"
 
 
 def test_videos_are_marked_when_asked_for(cli, clip, pipeline) -> None:

@@ -13,6 +13,7 @@ from avsep.errors import UsageError, WeightsError
 from avsep.inference.sliding import CUES_AT_ONCE, SlidingSeparator, with_channels
 from avsep.models.base import Contract, Output
 from avsep.models.conv_tasnet import ConvTasNet
+from avsep.models.split_tasnet import SplitTasNet
 from avsep.storage.recording import Estimates, Recording
 
 ORDERED = {"order": "named", "names": ("a", "b"), "kind": "stem"}
@@ -159,10 +160,25 @@ def test_a_model_without_its_cue_is_refused():
         run(PerCue(), tones(1, 16_000))
 
 
-def test_passes_follow_from_the_contract_and_may_be_set():
-    framed, plain = Gains([1.0, 0.0], stride=16), Gains([1.0, 0.0])
-    assert SlidingSeparator(framed).passes_made == 2
-    assert SlidingSeparator(plain).passes_made == 1
+@pytest.mark.parametrize(("quality", "passes", "with_rounds"), [("fast", 1, 1), ("normal", 2, 1), ("best", 4, 2)])
+def test_passes_follow_from_the_contract_and_the_quality(quality, passes, with_rounds):
+    for contract, expected in (({"stride": 16}, passes), ({}, 1), ({"stride": 16, "rounds": 3}, with_rounds)):
+        assert SlidingSeparator(Gains([1.0, 0.0], **contract), quality=quality).passes_made == expected
+
+
+def test_a_model_of_rounds_runs_one_of_them_where_it_is_to_be_fast():
+    torch.manual_seed(0)
+    model = SplitTasNet(window=64, stride=16, channels=8, hidden=12, blocks=3, rounds=2).eval()
+    mixture = tones(1, 16_000)
+    once = run(model.with_rounds(1), mixture, passes=1)
+    np.testing.assert_allclose(run(model, mixture, quality="fast"), once, atol=1e-6)
+    assert np.abs(run(model, mixture, quality="normal") - once).max() > 1e-4
+    assert model.contract.rounds == 2
+    assert model.separator.rounds == 2
+
+
+def test_passes_may_be_set():
+    framed = Gains([1.0, 0.0], stride=16)
     assert SlidingSeparator(PerCue()).passes_made == 1
     assert SlidingSeparator(PerCue(), passes=3).passes_made == 3
     run(framed, tones(1, 16_000))

@@ -8,11 +8,12 @@ import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from avsep.cli import checks, options
 from avsep.cli.terminal import Terminal
 from avsep.errors import UsageError
+from avsep.signals import Quality
 
 if TYPE_CHECKING:
     from avsep.evaluation.run import Outcome
@@ -91,10 +92,9 @@ def register(commands) -> None:
         "'avsep separate' separates)",
     )
     signals.add_argument(
-        "--shifts",
-        type=options.whole(1),
-        metavar="N",
-        help="with --model: the mean of N passes (default: as 'avsep separate' makes them; 1 with --plain)",
+        "--quality",
+        choices=get_args(Quality),
+        help="with --model: how much work the separation is (default: normal; with --plain always one pass)",
     )
     options.add_machine(parser)
     parser.add_argument(
@@ -157,7 +157,7 @@ def _trials(args: argparse.Namespace) -> tuple[Sequence[TrialSource], Any, dict[
             "nothing to compare with the references. Give a folder of ESTIMATES or a --model, or a list with the "
             f"columns {', '.join(table.COLUMNS)}"
         )
-    for option, given in (("--plain", args.plain), ("--shifts", args.shifts)):
+    for option, given in (("--plain", args.plain), ("--quality", args.quality)):
         if given and not args.model:
             raise UsageError(f"{option} is for the estimates of a --model. Leave it out")
     if args.model:
@@ -185,7 +185,9 @@ def _model_trials(args: argparse.Namespace, a_list: bool) -> tuple[Sequence[Tria
 
     if args.threads is not None:
         torch.set_num_threads(args.threads)
-    engine, card = model.load_engine(args.model, resolve_device(args.device), args.shifts, plain=args.plain)
+    engine, card = model.load_engine(
+        args.model, resolve_device(args.device), args.quality or "normal", plain=args.plain
+    )
     contract = engine.model.contract
     by_face = "lips" in contract.cues
     if args.match == "face":
@@ -198,7 +200,8 @@ def _model_trials(args: argparse.Namespace, a_list: bool) -> tuple[Sequence[Tria
         "parameters": card.parameters,
         "plain": args.plain,
         "refined": engine.refines,
-        "shifts": engine.passes_made,
+        "quality": engine.quality,
+        "passes": engine.passes_made,
     }
     trials: Sequence[TrialSource]
     if a_list:

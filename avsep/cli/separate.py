@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from avsep.cli import checks, options, report
 from avsep.cli.terminal import Terminal
 from avsep.errors import AvsepError
+from avsep.signals import Quality
 
 if TYPE_CHECKING:
     from avsep.media.decode import ClipInfo
@@ -52,10 +53,10 @@ def register(commands) -> None:
         help="seconds by which the sound comes after the picture (default: estimated)",
     )
     separation.add_argument(
-        "--shifts",
-        type=options.whole(1),
-        metavar="N",
-        help="passes of the separation by sound, whose mean is taken: more is a little better and slower (default: 2)",
+        "--quality",
+        choices=get_args(Quality),
+        default="normal",
+        help="how much work the separation is: the better, the slower (default: normal)",
     )
     _add_sounds(parser)
     options.add_span(parser)
@@ -159,7 +160,7 @@ def _separate(args: argparse.Namespace, jobs: list[Job], terminal: Terminal, res
         mark=args.mark,
         overwrite=args.overwrite,
         av_offset=args.av_offset,
-        shifts=args.shifts or Options.shifts,
+        quality=args.quality,
         residual=args.residual,
         only=args.only,
         without=args.without,

@@ -17,7 +17,7 @@ from avsep.evaluation.folders import list_folder
 from avsep.evaluation.trial import Trial
 from avsep.inference.models import ModelStore
 from avsep.inference.sliding import SlidingSeparator
-from avsep.signals import pictures_of
+from avsep.signals import Quality, pictures_of
 from avsep.storage.recording import Recording
 
 PLAIN_SECONDS, PLAIN_OVERLAP = 60.0, 4.0
@@ -26,16 +26,16 @@ pieces."""
 
 
 def load_engine(
-    name_or_path: str | Path, device: str = "cpu", passes: int | None = None, *, plain: bool = False
+    name_or_path: str | Path, device: str = "cpu", quality: Quality = "normal", *, plain: bool = False
 ) -> tuple[SlidingSeparator, Card]:
     """The engine that `avsep separate` runs a model with; plain: one pass over whole mixtures, estimates as the model
     gives them. Raises WeightsError for a model that does not separate."""
     store = ModelStore(device)
     model = store.separation(name_or_path)
     if plain:
-        engine = SlidingSeparator(model, device, passes or 1, False, PLAIN_SECONDS, PLAIN_OVERLAP)
+        engine = SlidingSeparator(model, device, quality, 1, False, PLAIN_SECONDS, PLAIN_OVERLAP)
     else:
-        engine = SlidingSeparator(model, device, passes)
+        engine = SlidingSeparator(model, device, quality)
     return engine, store.card(name_or_path)
 
 

@@ -14,9 +14,10 @@ from avsep.dsp.ratio_mask import ratio_mask_refinement
 from avsep.dsp.resample import resampled_blocks
 from avsep.errors import UsageError, WeightsError
 from avsep.inference.cycle_spin import cycle_spin
+from avsep.inference.quality import at_quality, passes_for
 from avsep.inference.stitch import segments, stitch
 from avsep.models.base import Contract, SeparationModel
-from avsep.signals import Audio, ProgressHook, no_progress
+from avsep.signals import Audio, ProgressHook, Quality, no_progress
 from avsep.storage.recording import Estimates, Recording
 
 CUES_AT_ONCE = 4
@@ -24,9 +25,6 @@ CUES_AT_ONCE = 4
 
 OVERLAP_SECONDS = 2.0
 """What two segments share: long enough to tell which source goes on with which."""
-
-PASSES = 2
-"""Of cycle spinning, where a model gains from it."""
 
 
 class Cues(Protocol):
@@ -45,13 +43,14 @@ class SlidingSeparator:
     """Runs a model segment by segment in bounded memory, at the model's rate and with as many channels as its contract
     allows; the estimates have the rate and the length of the mixture.
 
-    passes: of cycle spinning; by default `PASSES` for models with frames and a fixed number of sources in any order,
-    else 1. refine: whether estimates are fitted to the mixture, by default as the contract says. segment_seconds: by
-    default the contract's. overlap_seconds: what two segments share, at most half of one.
+    quality: see `avsep.inference.quality`. passes: of cycle spinning, by default as the quality asks. refine: whether
+    estimates are fitted to the mixture, by default as the contract says. segment_seconds: by default the contract's.
+    overlap_seconds: what two segments share, at most half of one.
     """
 
     model: SeparationModel
     device: str = "cpu"
+    quality: Quality = "normal"
     passes: int | None = None
     refine: bool | None = None
     segment_seconds: float | None = None
@@ -59,9 +58,7 @@ class SlidingSeparator:
 
     @property
     def passes_made(self) -> int:
-        contract = self.model.contract
-        gains = contract.order == "any" and contract.stride > 1 and contract.sources is not None
-        return self.passes or (PASSES if gains else 1)
+        return self.passes or passes_for(self.model.contract, self.quality)
 
     @property
     def refines(self) -> bool:
@@ -139,10 +136,11 @@ class SlidingSeparator:
     def _spun(self, samples: np.ndarray, cues: Mapping[str, np.ndarray]) -> np.ndarray:
         """(channels, time) and cues (sources, ...) -> (sources, channels, time), the mean of all passes."""
         given = {name: torch.from_numpy(np.ascontiguousarray(cue)).to(self.device)[None] for name, cue in cues.items()}
+        model = at_quality(self.model, self.quality)
 
         def once(x: np.ndarray) -> np.ndarray:
             mixture = torch.from_numpy(np.ascontiguousarray(x, np.float32)).to(self.device)[None]
-            estimates = self.model.separate(mixture, **given).estimates
+            estimates = model.separate(mixture, **given).estimates
             assert estimates is not None, f"{type(self.model).__name__}.separate gives no estimates"
             return estimates[0].float().cpu().numpy()
 

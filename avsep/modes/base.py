@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from avsep.inference.models import ModelStore
-from avsep.signals import SAMPLE_RATE, Person, ProgressHook, Tracks, no_progress
+from avsep.signals import SAMPLE_RATE, Person, ProgressHook, Quality, Tracks, no_progress
 from avsep.storage.recording import Recording
 from avsep.timing import Stopwatch
 
@@ -27,10 +27,10 @@ class Options:
     speakers: voices to separate where there are no faces (default: estimated). audio_stream: number among the audio
     streams. start, end: seconds on the sound's own clock. video: write an mp4 for each person. mark: draw a box around
     the person in it. overwrite: replace earlier output. av_offset: seconds by which the sound comes after the picture
-    (default: found for each person). shifts: passes of the separation whose mean is taken (default: what the model
-    gains from; see avsep.inference.cycle_spin). residual: model of sounds that splits what people and voices
-    leave. At most one of these: only, without: labels of tracks, see avsep.modes.choice; span: start and end in seconds
-    on the sound's own clock, for the one track that sounds there.
+    (default: found for each person). quality: more or less work for the separation, see avsep.inference.quality.
+    residual: model of sounds that splits what people and voices leave. At most one of these: only, without: labels of
+    tracks, see avsep.modes.choice; span: start and end in seconds on the sound's own clock, for the one track that
+    sounds there.
     """
 
     speakers: int | None = None
@@ -41,7 +41,7 @@ class Options:
     mark: bool = False
     overwrite: bool = False
     av_offset: float | None = None
-    shifts: int | None = None
+    quality: Quality = "normal"
     residual: str | None = None
     only: tuple[str, ...] | None = None
     without: tuple[str, ...] | None = None
@@ -52,10 +52,9 @@ class Options:
 class Scene:
     """A clip with the people in it, and what a mode works with.
 
-    model: name or path of the model that was asked for, None for the bundled ones. folder: for files that are gone
-    with the run. searched: whether people were searched yet. warnings: for the manifest. passes: of cycle spinning that
-    the last separation made. picture_log: what decoding the pictures told. sha256: of the clip's file. sound: what is
-    separated in place of the clip's sound.
+    model: name or path of the model that was asked for, None for the bundled ones. folder: for files that are gone with
+    the run. searched: whether people were searched yet. warnings: for the manifest. picture_log: what decoding the
+    pictures told. sha256: of the clip's file. sound: what is separated in place of the clip's sound.
     """
 
     clip: ClipInfo
@@ -68,7 +67,6 @@ class Scene:
     progress: ProgressHook = no_progress
     watch: Stopwatch = field(default_factory=Stopwatch)
     warnings: list[str] = field(default_factory=list)
-    passes: int = 1
     picture_log: PictureLog | None = None
     sha256: str | None = None
     sound: Recording | None = None
@@ -125,8 +123,7 @@ class Scene:
         from avsep.inference.sliding import SlidingSeparator
 
         with self.watch.step("separation"):
-            engine = SlidingSeparator(model, self.models.device, self.options.shifts)
-            self.passes = engine.passes_made
+            engine = SlidingSeparator(model, self.models.device, self.options.quality)
             return engine.separate(mixture, cues, self.folder, self.progress)
 
 

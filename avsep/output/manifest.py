@@ -96,7 +96,7 @@ def entry(track: Track, video: bool, seconds: float) -> dict[str, Any]:
 
 def options(scene: Scene) -> dict[str, Any]:
     """The options of the run, as JSON reads them back."""
-    given = asdict(scene.options) | {"shifts": scene.passes}
+    given = asdict(scene.options)
     return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
 
 

@@ -9,6 +9,7 @@ the bins of an STFT. Masks are complex, a gate times a turn: sigmoid(g) (1 + r +
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -109,6 +110,13 @@ class SplitTCN(Part):
     def every_round(self, features: Tensor) -> list[Tensor]:
         """The masks after each round, those of `forward` last."""
         return [self.masks(x) for x in self.streams(features)]
+
+    def with_rounds(self, rounds: int) -> SplitTCN:
+        """The same layers with another number of rounds."""
+        check_whole(1, 16, rounds=rounds)
+        other = copy.copy(self)
+        other.rounds = rounds
+        return other
 
     def streams(self, features: Tensor) -> Iterator[Tensor]:
         """Features -> (batch * sources, frames, channels) after each round."""
