@@ -80,6 +80,8 @@ def small(node: Any, smoke: Path, sizes: dict[str, Any]) -> Any:
         out["names"] = sorted({*out["names"], *(f"talker{number:02}" for number in range(4))})
     if "held_out" in out:
         out["held_out"] = ["talker00", "talker02"]
+    if isinstance(out.get("classes"), dict):
+        out["classes"] = {name: str(smoke / "manifest.tsv") for name in out["classes"]}
     if "events" in out:
         out["repeated"] = True  # there are fewer talkers than classes of sounds
     return out

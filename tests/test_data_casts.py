@@ -103,6 +103,16 @@ def test_an_event_may_come_twice_if_it_is_allowed_to(sounds: str) -> None:
         SoundEvents(sounds, (0, 2))
 
 
+def test_a_corpus_of_its_own_may_be_one_class_more(sounds: str) -> None:
+    cast = prepared(SoundEvents(sounds, (2, 2), only=["ada"], classes={"speech": sounds}))
+    assert cast.names == ["ada", "speech"]
+    (voices,) = {source.pool for source in cast.draw(np.random.default_rng(0))}
+    assert len(voices.entries["speech"]) > len(voices.entries["ada"])
+    assert {source.label for source in cast.draw(np.random.default_rng(0))} == {0, 1}
+    with pytest.raises(UsageError, match="the class 'bob' is there already"):
+        prepared(SoundEvents(sounds, (1, 1), classes={"bob": sounds}))
+
+
 def test_a_faster_event_is_shorter(sounds: str) -> None:
     scene = SimulatedScene(speed=Speed((1.25, 1.25)), activity=Pauses(0.0, 0.0))
     item = Mixtures(Recipe(SoundEvents(sounds, (1, 1)), 1.0, scene))[3]

@@ -182,10 +182,22 @@ class Corpus(SourcePool[Entry]):
             raise InputError(f"{where}: no {what}{whose} in split {split!r}{few}")
         if channels > 1 and any(entry.start is not None for entries in self.entries.values() for entry in entries):
             raise InputError(f"{where}: packed sound has 1 channel, but channels is {channels}. Give the manifest")
-        self._numbers = {name: number for number, name in enumerate(self.names)}
+        self._number()
         self.origins = np.array([int(name.split("/")[0]) if len(paths) > 1 else 0 for name in self.names])
         if weights is not None:
             self.chances = self._chances(paths, weights)
+
+    def add_class(self, name: str, others: Corpus) -> None:
+        """One name more, for all that another corpus has. Raises UsageError where the name is there already."""
+        if name in self.entries:
+            raise UsageError(f"the class {name!r} is there already; call what is added otherwise")
+        self.entries[name] = [entry for entries in others.entries.values() for entry in entries]
+        self.names = sorted([*self.names, name])
+        self.chances = self.origins = None
+        self._number()
+
+    def _number(self) -> None:
+        self._numbers = {name: number for number, name in enumerate(self.names)}
 
     def _chances(self, paths: Sequence[str | Path], weights: Sequence[float]) -> np.ndarray:
         assert self.origins is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -25,7 +25,8 @@ class SoundEvents(PoolCast):
     """Sounds of any class, each one recording: silence before and after it where it is shorter than the item.
 
     sounds: manifest.tsv or packed folder, or several of them, with the class in the place of the speaker. events:
-    lowest and highest number of sounds. split: "train", "dev" or "test". only: these classes. repeated: whether a class
+    lowest and highest number of sounds. classes: corpora each of which is one class more, whoever their rows name, for
+    instance {speech: data/speech}. split: "train", "dev" or "test". only: these classes. repeated: whether a class
     may be drawn more than once for an item. channels: of the recordings that are kept; 1 for their mean.
     """
 
@@ -35,6 +36,7 @@ class SoundEvents(PoolCast):
     only: list[str] | None = None
     repeated: bool = False
     channels: int = 1
+    classes: dict[str, str] = field(default_factory=dict)
 
     gives = ("enrolment",)
 
@@ -56,6 +58,8 @@ class SoundEvents(PoolCast):
     def open(self, needs: Needs, where: str | list[str]) -> SourcePool:
         rate, least = needs.sample_rate, 2 if needs.enrolment else 1
         pool = Corpus(where, self.split, self.only, sample_rate=rate, channels=self.channels, least=least)
+        for name, path in self.classes.items():
+            pool.add_class(name, Corpus(path, self.split, sample_rate=rate, channels=self.channels))
         if not self.repeated and len(pool.names) < self.places:
             raise InputError(
                 f"{where}: {len(pool.names)} classes in split {self.split!r}, but a mixture has up to {self.places} "
