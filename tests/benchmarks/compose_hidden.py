@@ -3,8 +3,9 @@
     python tests/benchmarks/compose_hidden.py CLIPS PAIRS.tsv OUT [--pairs p01 p02] [--only "microphone 1"]
 
 CLIPS and PAIRS.tsv are those of robustness.py. For each pair and variant it writes OUT/<pair>_<variant>.mov,
-OUT/<pair>_<variant>/{left,right,rest}.wav (16 kHz, they add up to the mixture) and a line of OUT/scenes.tsv: name, pair,
-variant, side (of the face that is changed), talks (whether that face talks). `score_hidden.py` reads them.
+OUT/<pair>_<variant>/{left,right,rest}.wav (16 kHz, they add up to the mixture) and a line of OUT/scenes.tsv: name,
+pair, variant, side (of the face that is changed), talks (whether that face talks). `score_hidden.py` makes the same
+scenes for itself, without files.
 
 The microphone and the hand are drawn over the mouth that the face detector finds. They follow it slowly, as a hand
 does, and are brought in from below where they hide it for a part of the time only.
@@ -26,7 +27,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from avsep.faces.find import find_faces
 from avsep.pipeline import Separator
-from avsep.signals import FRAME_RATE, SAMPLE_RATE, VideoFrames
+from avsep.signals import SAMPLE_RATE, VideoFrames
 
 SMALL_FACE = 50.0
 """Pixels from the top of a small face's box to its bottom."""
@@ -58,7 +59,7 @@ def capsule(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarra
 
 
 def microphone(points: np.ndarray, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Layers (distance in radii, colour) of a hand-held microphone. points: (..., 2) in eye distances, from the mouth."""
+    """Layers (distance in radii, colour) of a microphone in a hand. points: (..., 2) from the mouth, in eye distances."""
     lean = np.radians(rng.uniform(-30, 30))
     down = np.array([np.sin(lean), np.cos(lean)])
     radius, dark = rng.uniform(0.58, 0.72), rng.uniform(25, 70)
@@ -141,7 +142,10 @@ def resting(faced: Faced, rng: np.random.Generator) -> Faced:
     # An open mouth is a dark spot between the corners.
     middles = landmarks[:, 3:].mean(axis=1).round().astype(int)
     reach = max(2, round(0.15 * eye))
-    dark = [p[y - reach : y + reach, x - reach : x + reach].min() for p, (x, y) in zip(talker.pictures, middles)]
+    dark = [
+        p[y - reach : y + reach, x - reach : x + reach].min()
+        for p, (x, y) in zip(talker.pictures, middles, strict=True)
+    ]
     still = talker.pictures[int(np.argmax(dark))]
     sway = gaussian_filter1d(rng.standard_normal((count, 4)), 15.0, axis=0, mode="nearest")
     sway = sway / (sway.std(axis=0) + 1e-9) * np.array([0.05 * eye, 0.04 * eye, np.radians(1.5), 0.01])
@@ -164,13 +168,15 @@ Change = Callable[[Faced, np.random.Generator], Faced]
 @dataclasses.dataclass(frozen=True)
 class Variant:
     """change: of one face. talks: whether it talks. face: pixels. beyond: whether somebody out of the picture talks.
-    other: whether the change is made to the other side than that of the pair's first variants."""
+    other: whether the change is made to the other side than that of the pair's first variants. unjudged: whether
+    nothing in the scene tells who talks, so that it is no error to give the face the voice."""
 
     change: Change
     talks: bool = True
     face: float = USUAL_FACE
     beyond: bool = False
     other: bool = False
+    unjudged: bool = False
 
 
 VARIANTS = {
@@ -189,9 +195,53 @@ VARIANTS = {
     "listener, hand": Variant(lambda faced, rng: muted(covered(faced, "hand", 1.0, rng)), talks=False),
     "listener at rest, voice beyond": Variant(lambda f, rng: muted(resting(f, rng)), talks=False, beyond=True),
     "listener, microphone, voice beyond": Variant(
-        lambda faced, rng: muted(covered(faced, "microphone", 1.0, rng)), talks=False, beyond=True, other=True
+        lambda faced, rng: muted(covered(faced, "microphone", 1.0, rng)),
+        talks=False,
+        beyond=True,
+        other=True,
+        unjudged=True,
     ),
 }
+
+
+class Stage:
+    """The faces of all pairs and what becomes of them, read once."""
+
+    def __init__(self, clips: Path, pairs: Path) -> None:
+        with pairs.open(newline="", encoding="utf-8") as file:
+            self.rows = list(csv.DictReader(file, delimiter="\t"))
+        self.clips, self.separator = clips, Separator(threads=1)
+        self._faces: dict[tuple[str, str], Faced] = {}
+
+    def names(self, wanted: list[str] | None) -> list[str]:
+        return [row["name"] for row in self.rows if not wanted or row["name"] in wanted]
+
+    def faced(self, name: str, side: str) -> Faced:
+        """One talker of a pair, as loud as its snr_db says."""
+        if (name, side) not in self._faces:
+            row = self.rows[self._number(name)]
+            start, seconds = float(row[f"{side}_start"]), float(row["seconds"])
+            level = -26 + (1 if side == "left" else -1) * float(row["snr_db"]) / 2
+            talker = loudness(read_talker(self.clips / row[side], start, seconds, self.separator), level)
+            self._faces[name, side] = Faced(talker, landmarks_of(talker))
+        return self._faces[name, side]
+
+    def side(self, name: str, variant: str) -> str:
+        """The side of the face that a variant changes."""
+        return ("left", "right")[(self._number(name) + VARIANTS[variant].other) % 2]
+
+    def changed(self, name: str, variant: str) -> Faced:
+        rng = np.random.default_rng([self._number(name), list(VARIANTS).index(variant)])
+        return VARIANTS[variant].change(self.faced(name, self.side(name, variant)), rng)
+
+    def beyond(self, name: str) -> np.ndarray:
+        """The voice (time,) of somebody who is not in the picture, nor in the pair."""
+        row = self.rows[self._number(name)]
+        third = next(r for r in self.rows if r["left"] not in (row["left"], row["right"]))
+        return np.resize(self.faced(third["name"], "left").talker.voice, len(self.faced(name, "left").talker.voice))
+
+    def _number(self, name: str) -> int:
+        return [row["name"] for row in self.rows].index(name)
 
 
 def main() -> None:
@@ -203,46 +253,28 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="variants")
     args = parser.parse_args()
 
-    with args.pairs_file.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
-    separator = Separator(threads=1)
-    faces: dict[tuple[str, str], Faced] = {}
-
-    def faced(row: dict[str, str], side: str) -> Faced:
-        if (row["name"], side) not in faces:
-            start, seconds = float(row[f"{side}_start"]), float(row["seconds"])
-            level = -26 + (1 if side == "left" else -1) * float(row["snr_db"]) / 2
-            talker = loudness(read_talker(args.clips / row[side], start, seconds, separator), level)
-            faces[row["name"], side] = Faced(talker, landmarks_of(talker))
-        return faces[row["name"], side]
-
+    stage = Stage(args.clips, args.pairs_file)
     args.out.mkdir(parents=True, exist_ok=True)
     with (args.out / "scenes.tsv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, delimiter="\t", lineterminator="\n")
         table.writerow(["name", "pair", "variant", "side", "talks"])
-        for number, row in enumerate(rows):
-            if args.pairs and row["name"] not in args.pairs:
-                continue
-            third = next(r for r in rows if not {r["left"]} & {row["left"], row["right"]})
+        for pair in stage.names(args.pairs):
             for variant in args.only:
-                how = VARIANTS[variant]
-                side = ("left", "right")[(number + how.other) % 2]
-                rng = np.random.default_rng([number, list(VARIANTS).index(variant)])
-                sides = {s: faced(row, s) for s in ("left", "right")}
-                sides[side] = how.change(sides[side], rng)
-                length = len(sides["left"].talker.voice)
-                beyond = np.resize(faced(third, "left").talker.voice, length) if how.beyond else np.zeros(length)
-                scene = Scene([sides["left"].talker, sides["right"].talker], face=how.face, rest=beyond)
-                name = f"{row['name']}_{variant.replace(', ', '_').replace(' ', '_')}"
+                how, side = VARIANTS[variant], stage.side(pair, variant)
+                sides = {one: stage.faced(pair, one) for one in ("left", "right")}
+                sides[side] = stage.changed(pair, variant)
+                voices = [one.talker.voice for one in sides.values()]
+                rest = stage.beyond(pair) if how.beyond else np.zeros_like(voices[0])
+                name = f"{pair}_{variant.replace(', ', '_').replace(' ', '_')}"
                 (args.out / name).mkdir(exist_ok=True)
-                heard = film(scene, args.out / f"{name}.mov")
-                gain = 0.9 / np.abs(sum(s.talker.voice for s in sides.values()) + beyond).max()
-                for one, voice in zip(("left", "right", "rest"), [*heard, beyond * gain], strict=True):
-                    sf.write(args.out / name / f"{one}.wav", voice, SAMPLE_RATE, subtype="FLOAT")
-                table.writerow([name, row["name"], variant, side, int(how.talks)])
-                print(
-                    f"{name}: {length / SAMPLE_RATE:.1f} s, {length * FRAME_RATE // SAMPLE_RATE} pictures", flush=True
+                heard = film(
+                    Scene([one.talker for one in sides.values()], face=how.face, rest=rest), args.out / f"{name}.mov"
                 )
+                gain = 0.9 / np.abs(sum(voices) + rest).max()
+                for one, voice in zip(("left", "right", "rest"), [*heard, rest * gain], strict=True):
+                    sf.write(args.out / name / f"{one}.wav", voice, SAMPLE_RATE, subtype="FLOAT")
+                table.writerow([name, pair, variant, side, int(how.talks)])
+                print(f"{name}: {len(rest) / SAMPLE_RATE:.1f} s", flush=True)
 
 
 if __name__ == "__main__":
