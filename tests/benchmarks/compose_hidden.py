@@ -59,7 +59,7 @@ def capsule(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarra
 
 
 def microphone(points: np.ndarray, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Layers (distance in radii, colour) of a microphone in a hand. points: (..., 2) from the mouth, in eye distances."""
+    """Layers (distance in radii, colour) of a microphone. points: (..., 2) from the mouth, in eye distances."""
     lean = np.radians(rng.uniform(-30, 30))
     down = np.array([np.sin(lean), np.cos(lean)])
     radius, dark = rng.uniform(0.58, 0.72), rng.uniform(25, 70)

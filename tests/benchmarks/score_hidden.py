@@ -28,8 +28,8 @@ import avsep.modes.base as modes
 from avsep.evaluation.metrics import si_sdr
 from avsep.faces.find import find_faces
 from avsep.matching.lips import LipMatcher
-from avsep.media.probe import AudioInfo, ClipInfo
 from avsep.matching.synchrony import embed_lips
+from avsep.media.probe import AudioInfo, ClipInfo
 from avsep.modes.lips_match import share_out
 from avsep.modes.people import SYNCHRONY_MODEL
 from avsep.modes.voices import Voices, separate_with_fitting_model
