@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -46,9 +45,3 @@ class MouthVisibility(Model):
         x = x - x.mean((2, 3), keepdim=True)
         x = x / (x.square().mean((2, 3), keepdim=True).sqrt() + 0.02)
         return self.head(self.body(x)).reshape(crops.shape[:-2])
-
-
-@torch.inference_mode()
-def visibility(model: MouthVisibility, crops: Tensor) -> Tensor:
-    """(..., LIP_SIZE, LIP_SIZE) uint8 -> probability that the mouth is to be seen (...)."""
-    return model(crops.float() / 255).sigmoid()

@@ -2,8 +2,8 @@
 
     python -m avsep.training.visibility FACES [FACES ...] [-o mouth.safetensors --lineage mouth.json]
 
-FACES are folders of preprocessing.grid or preprocessing.extract_lips. Every speaker is held out once, a third of them at
-a time: the log odds of the crops held out give the figures that are printed (JSON), and slope and bias of a logistic
+FACES are folders of preprocessing.grid or preprocessing.extract_lips. Every speaker is held out once, a third of them
+at a time: the log odds of the crops held out give the figures that are printed (JSON), and slope and bias of a logistic
 fit, which the network of all speakers is given.
 """
 

@@ -29,9 +29,10 @@ from avsep.evaluation.metrics import si_sdr
 from avsep.faces.find import find_faces
 from avsep.matching.lips import LipMatcher
 from avsep.matching.synchrony import embed_lips
+from avsep.matching.visible import mouths_visible
 from avsep.media.probe import AudioInfo, ClipInfo
 from avsep.modes.lips_match import share_out
-from avsep.modes.people import SYNCHRONY_MODEL
+from avsep.modes.people import SYNCHRONY_MODEL, VISIBILITY_MODEL
 from avsep.modes.voices import Voices, separate_with_fitting_model
 from avsep.output.tracks import TrackReader
 from avsep.signals import LIP_SIZE, SAMPLE_RATE, FaceTrack, LipClip, Person, Tracks, VideoFrames
@@ -157,8 +158,10 @@ class Matcher(LipMatcher):
     def __init__(self, stage: Stage, cache: Path, scene: Measured) -> None:
         self.synchrony = stage.separator.models.synchrony(SYNCHRONY_MODEL)
         self.people, self.device, self.av_offset, self.watch = scene.people, "cpu", None, Stopwatch()
-        self._lips = {}
-        for track in (track for person in scene.people for track in person.tracks):
+        self._lips, tracks = {}, [track for person in scene.people for track in person.tracks]
+        visible = mouths_visible(stage.separator.models.visibility(VISIBILITY_MODEL), tracks, "cpu")
+        self._visible = {id(track): seen for track, seen in zip(tracks, visible, strict=True)}
+        for track in tracks:
             crops = track.lips.crops.read(0, len(track))
             file = cache / f"lips_{hashlib.sha256(crops.tobytes()).hexdigest()[:16]}.npy"
             if not file.exists():
