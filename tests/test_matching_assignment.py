@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from avsep.matching.assignment import SWITCH_COST, assign, best_path, joint_scores
-from avsep.matching.lips import HIDDEN, odds_of_visible
+from avsep.matching.lips import HIDDEN, UNSEEN, odds_of_visible
 
 
 def change_cost(before: tuple[int, ...], after: tuple[int, ...], switch_cost: float, exchange_cost: float) -> float:
@@ -160,7 +160,9 @@ def test_a_mouth_at_rest_is_not_hidden():
 
 
 def test_odds_of_a_face_out_of_the_picture_are_unknown_and_of_a_turned_one_those_of_a_hidden_mouth():
-    odds = np.array([np.nan, np.nan, 2.0]).reshape(3, 1, 1)
-    found = odds_of_visible(odds, np.array([[np.nan], [0.9], [1.0]]))
-    assert np.isnan(found[0])
-    assert found[1:].ravel().tolist() == pytest.approx([HIDDEN, 2.0])
+    odds = np.array([[np.nan, np.nan], [np.nan, 2.0], [2.0, np.nan]]).reshape(3, 2, 1)
+    found = odds_of_visible(odds, np.array([[np.nan, 0.9], [0.9, 1.0], [1.0, 0.0]]))
+    assert np.isnan(found[0, 0])
+    # Whoever is out of the picture may be the one who speaks.
+    assert found[0, 1] == pytest.approx(UNSEEN)
+    assert found[1:].ravel().tolist() == pytest.approx([HIDDEN, 2.0, 2.0, HIDDEN])

@@ -22,7 +22,7 @@ BEFORE: tuple[LipAugment, ...] = (
     Warp(degrees=12, scale=(0.8, 1.2), squeeze=(0.65, 1.15), shift=0.07, drift=0.0),
 )
 AFTER: tuple[LipAugment, ...] = (
-    Brightness(gamma=(0.5, 1.9), contrast=(0.5, 1.4)),
+    Brightness(gamma=(0.35, 2.5), contrast=(0.4, 1.4)),
     Blur(p=0.5, factor=(0.15, 0.8)),
     Grain(p=1.0, deviation=(0.0, 0.05)),
 )
@@ -85,11 +85,20 @@ def surface(crops: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray
     return look.clip(0, 255)
 
 
+def other_tones(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The face with lips lighter or darker than they are, now and then as a negative: lips are darker than a light skin
+    and often lighter than a dark one, and few speakers of a corpus have the latter."""
+    around = np.exp(-((_PLACES[..., 0] / (0.6 * MOUTH_WIDTH)) ** 2) - (_PLACES[..., 1] / rng.uniform(0.15, 0.3)) ** 2)
+    toned = picture * (1 + rng.uniform(-0.4, 0.8) * around) if rng.random() < 0.5 else picture.astype(np.float64)
+    toned = 255 - toned if rng.random() < 0.15 else toned
+    return toned.clip(0, 255)
+
+
 def example(crops: Sequence[np.ndarray], rng: np.random.Generator) -> tuple[np.ndarray, bool]:
     """One crop (LIP_SIZE, LIP_SIZE) uint8 of those given, and whether its mouth is to be seen."""
     crop = crops[rng.integers(len(crops))]
     visible = True
-    picture = apply(BEFORE, crop[None].copy(), rng)[0]
+    picture = other_tones(apply(BEFORE, crop[None].copy(), rng)[0], rng)
     if rng.random() < 0.67:
         while True:
             inside = shape(rng)
@@ -98,8 +107,8 @@ def example(crops: Sequence[np.ndarray], rng: np.random.Generator) -> tuple[np.n
                 break
         visible = bool(covered <= FREE)
         edge = cv2.GaussianBlur(inside.astype(np.float64), (0, 0), rng.uniform(0.5, 2.0))
-        picture = (edge * surface(crops, rng) + (1 - edge) * picture).astype(np.uint8)
-    return apply(AFTER, picture[None].copy(), rng)[0], visible
+        picture = edge * surface(crops, rng) + (1 - edge) * picture
+    return apply(AFTER, picture.astype(np.uint8)[None], rng)[0], visible
 
 
 def batch(crops: Sequence[np.ndarray], size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import label
 
+from avsep.matching.lips import UNSEEN
 from avsep.matching.synchrony import WINDOW
 from avsep.signals import DECISION_FRAMES, FRAME_RATE
 
@@ -18,9 +19,6 @@ EXCHANGE_COST = 2.0
 """Log odds for two sources to change places at once: one slip of the separator, not two events."""
 SHARED_COST = 6.0
 """Log odds against two active sources at one time being one person's."""
-UNSEEN = -1.0
-"""Log odds that a source is the voice of a person whose lips are not to be seen. Little against it: a voice that goes
-on while the picture shows something else is mostly still the same person's, and a source keeps to one voice."""
 SHORTEST_UNSEEN = 1.0
 """Seconds of speech at a stretch from which somebody who is not to be seen gets a track, while no face is there; ..."""
 SHORTEST_BESIDE = 2.0

@@ -17,6 +17,10 @@ from avsep.timing import Stopwatch
 HIDDEN = 1.0
 """Log odds that an active source is the voice of a face whose mouth is hidden, before it is known what the others say.
 Above 0: a voice that nobody else in the picture can have is rather his than nobody's."""
+UNSEEN = -1.0
+"""The same of a person who is not in the picture. Little against it: a voice that goes on while the picture shows
+something else is mostly still the same person's, and a source keeps to one voice. A hidden mouth promises no more while
+somebody is out of the picture, whose voice it may be."""
 
 
 class LipMatcher:
@@ -56,11 +60,13 @@ class LipMatcher:
 
 
 def odds_of_visible(odds: np.ndarray, visible: np.ndarray, hidden: float = HIDDEN) -> np.ndarray:
-    """Log odds of lips that are to be seen with some probability: what they tell, or where they are hidden `hidden`.
+    """Log odds by lips that are to be seen with some probability: what they tell or, where they are hidden, `hidden`.
 
     odds: (decisions, people, sources), NaN where too little of the lips is to be seen. visible: (decisions, people) in
     0..1, NaN where the face is not in the picture -> (decisions, people, sources), NaN there.
     """
+    everybody = ~np.isnan(visible).any(axis=1)
+    without = np.where(everybody, hidden, UNSEEN)[:, None, None]
     seen = np.where(np.isnan(odds), 0 * visible[:, :, None], visible[:, :, None])
-    with np.errstate(divide="ignore"):
-        return np.logaddexp(np.log(seen) + np.nan_to_num(odds), np.log1p(-seen) + hidden)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.logaddexp(np.log(seen) + np.nan_to_num(odds), np.log1p(-seen) + without)

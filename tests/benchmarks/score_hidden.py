@@ -6,14 +6,15 @@ CLIPS and PAIRS.tsv are those of robustness.py. The scenes are those of compose_
 each face is shown to the detector at the size it has in the video, and each mixture is separated once, however many
 faces go with it. Faces and voices are kept in CACHE, so that another run is a matter of seconds.
 
-Prints a table of the variants and both errors over a bias, in log odds, that is added to everybody's evidence. A talker
-is taken for silent where his track lies 15 dB below his voice. A listener is given a voice where his track is less than
-20 dB below the mixture.
+Prints a table of the variants, and both errors over a bias that is added to everybody's evidence, and over the log odds
+of a face whose mouth is hidden. A talker is taken for silent where his track lies 15 dB below his voice. A listener is
+given a voice where his track is less than 20 dB below the mixture.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -27,8 +28,8 @@ from robustness import HEIGHT, WIDTH, Scene, view
 import avsep.modes.base as modes
 from avsep.evaluation.metrics import si_sdr
 from avsep.faces.find import find_faces
-from avsep.matching.lips import LipMatcher
-from avsep.matching.synchrony import embed_lips
+from avsep.matching.lips import HIDDEN, LipMatcher, odds_of_visible
+from avsep.matching.synchrony import Scores, embed_lips
 from avsep.matching.visible import mouths_visible
 from avsep.media.probe import AudioInfo, ClipInfo
 from avsep.modes.lips_match import share_out
@@ -45,7 +46,8 @@ SILENT, VOICE = -15.0, -20.0
 voice."""
 SHOWN = 200
 """Pixels from the middle of a face to the edge of what the detector is shown."""
-BIASES = (-6.0, -4.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 4.0, 6.0)
+CURVES = {"bias": (-4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0), "hidden": (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0)}
+"""Log odds added to everybody's evidence; log odds of a face whose mouth is hidden (`avsep.matching.lips.HIDDEN`)."""
 
 
 def read_tracks(file: Path, make: Callable[[], list[FaceTrack]]) -> list[FaceTrack]:
@@ -180,7 +182,7 @@ def main() -> None:
     torch.set_num_threads(1)
     args.cache.mkdir(parents=True, exist_ok=True)
     stage = Stage(args.clips, args.pairs_file)
-    rows: dict[str, list[dict[float, dict]]] = {}
+    rows: dict[str, list[dict]] = {}
     sides: dict[str, list[str]] = {}
     for pair in stage.names(args.pairs):
         for variant in args.only:
@@ -188,41 +190,57 @@ def main() -> None:
             match = Matcher(stage, args.cache, scene)
             scores = match(scene.separated.sources, scene.separated.active)
             over = {}
-            for bias in BIASES:
-                tracks = share_out(
-                    scene.people, scene.separated, scores, lambda s, m=match, bias=bias: m.odds(s) + bias
-                )
-                over[bias] = scene.score(tracks)
+            for name, values in CURVES.items():
+                for value in values:
+                    odds = functools.partial(odds_with, match, **{name: value})
+                    over[name, value] = scene.score(share_out(scene.people, scene.separated, scores, odds))
+            over["as it is"] = scene.score(share_out(scene.people, scene.separated, scores, match.odds))
             rows.setdefault(variant, []).append(over)
             sides.setdefault(variant, []).append(scene.side)
-            print(f"<!-- {pair} {variant}: {scene.side} {over[0.0]} -->", flush=True)
+            print(f"<!-- {pair} {variant}: {scene.side} {over['as it is']} -->", flush=True)
 
     print(f"{len(stage.names(args.pairs))} pairs. Of the face that is changed, and of the other one:\n")
     print("| | SI-SDRi | taken for silent | own voice | given a voice | other: SI-SDRi | silent | own voice |")
     print("|---|---|---|---|---|---|---|---|")
     for variant, scenes in rows.items():
-        mine = np.array([over[0.0][side] for over, side in zip(scenes, sides[variant], strict=True)], float)
+        mine = np.array([over["as it is"][side] for over, side in zip(scenes, sides[variant], strict=True)], float)
         rest = [
-            over[0.0][{"left": "right", "right": "left"}[s]] for over, s in zip(scenes, sides[variant], strict=True)
+            over["as it is"][{"left": "right", "right": "left"}[s]]
+            for over, s in zip(scenes, sides[variant], strict=True)
         ]
         other = np.array(rest, float).mean(axis=0)
         gained, error, own = mine.mean(axis=0)
         first = f"{gained:.1f} dB | {error:.2f} | {own:.2f} | " if VARIANTS[variant].talks else f"| | | {error:.2f}"
         print(f"| {variant} | {first} | {other[0]:.1f} dB | {other[1]:.2f} | {other[2]:.2f} |")
-    print("\n| bias | mouth hidden: taken for silent | all talkers: taken for silent | listeners: given a voice |")
-    print("|---|---|---|---|")
-    for bias in BIASES:
-        hidden, talkers, listeners = [], [], []
-        for variant, scenes in rows.items():
-            for over, side in zip(scenes, sides[variant], strict=True):
-                talks = VARIANTS[variant].talks
-                if not talks and not VARIANTS[variant].unjudged:
-                    listeners.append(over[bias][side][1])
-                talkers += [v[1] for s, v in over[bias].items() if talks or s != side]
-                if variant.startswith(("microphone", "hand", "small, microphone")):
-                    hidden.append(over[bias][side][1])
-        means = [f"{np.mean(x):.3f}" if x else "" for x in (hidden, talkers, listeners)]
-        print(f"| {bias:+.1f} | {' | '.join(means)} |")
+    for name, values in CURVES.items():
+        print(
+            f"\n| {name} | mouth hidden: taken for silent | all talkers: taken for silent | listeners: given a voice |"
+        )
+        print("|---|---|---|---|")
+        for value in values:
+            print(f"| {value:+.1f} | {' | '.join(errors(rows, sides, (name, value)))} |")
+
+
+def odds_with(match: LipMatcher, scores: Scores, bias: float = 0.0, hidden: float = HIDDEN) -> np.ndarray:
+    """As `LipMatcher.odds`, with a bias for everybody whose face is there, or other odds of hidden mouths."""
+    slope, zero = match.synchrony.slope.item(), match.synchrony.bias.item()
+    odds = slope * scores.correlation + zero + scores.moving[:, :, None]
+    return odds_of_visible(odds, scores.visible, hidden) + bias
+
+
+def errors(rows: dict, sides: dict, key: tuple[str, float]) -> list[str]:
+    """Shares of talkers with a hidden mouth and of all talkers that are taken for silent, of listeners that are given
+    a voice."""
+    hidden, talkers, listeners = [], [], []
+    for variant, scenes in rows.items():
+        how = VARIANTS[variant]
+        for over, side in zip(scenes, sides[variant], strict=True):
+            if not how.talks and not how.unjudged:
+                listeners.append(over[key][side][1])
+            talkers += [value[1] for s, value in over[key].items() if how.talks or s != side]
+            if variant.startswith(("microphone", "hand", "small, microphone")):
+                hidden.append(over[key][side][1])
+    return [f"{np.mean(x):.3f}" if x else "" for x in (hidden, talkers, listeners)]
 
 
 if __name__ == "__main__":
