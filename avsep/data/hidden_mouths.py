@@ -73,7 +73,7 @@ def surface(crops: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray
     elif kind == 3:
         look = base + rng.uniform(10, 70) * np.sin(_PLACES @ rng.normal(0, 25, 2))
     elif kind == 4:  # a piece of a picture: skin, hair, background
-        crop = crops[rng.integers(len(crops))]
+        crop = crops[int(rng.integers(len(crops)))]
         top, left = rng.integers(0, LIP_SIZE - 24, 2)
         if top in range(20, 64) and left in range(14, 60):
             top = rng.choice([0, LIP_SIZE - 24])
@@ -96,7 +96,7 @@ def other_tones(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def example(crops: Sequence[np.ndarray], rng: np.random.Generator) -> tuple[np.ndarray, bool]:
     """One crop (LIP_SIZE, LIP_SIZE) uint8 of those given, and whether its mouth is to be seen."""
-    crop = crops[rng.integers(len(crops))]
+    crop = crops[int(rng.integers(len(crops)))]
     visible = True
     picture = other_tones(apply(BEFORE, crop[None].copy(), rng)[0], rng)
     if rng.random() < 0.67:

@@ -118,13 +118,13 @@ def track_correlation(
     lip = lips[lo - first : hi - first].astype(np.float32)
     voice = voices[lo + lag : hi + lag].astype(np.float32)
     count = _window_sums(weight, start, stop)[:, None]
-    weight = weight.astype(np.float32)[:, None]
-    lip_sum = _window_sums(weight * lip, start, stop)
-    voice_sum = _window_sums(weight[..., None] * voice, start, stop)
-    product = _window_sums(weight * np.einsum("tc,tsc->ts", lip, voice), start, stop)
+    each = weight.astype(np.float32)[:, None]
+    lip_sum = _window_sums(each * lip, start, stop)
+    voice_sum = _window_sums(each[..., None] * voice, start, stop)
+    product = _window_sums(each * np.einsum("tc,tsc->ts", lip, voice), start, stop)
     covariance = product - np.einsum("wc,wsc->ws", lip_sum, voice_sum) / count
-    lip_total = _window_sums(weight[:, 0] * (lip**2).sum(1), start, stop)[:, None]
-    voice_total = _window_sums(weight * (voice**2).sum(2), start, stop)
+    lip_total = _window_sums(weight * (lip**2).sum(1), start, stop)[:, None]
+    voice_total = _window_sums(each * (voice**2).sum(2), start, stop)
     lip_power = lip_total - (lip_sum**2).sum(1)[:, None] / count
     voice_power = voice_total - (voice_sum**2).sum(2) / count
     # The embedding of silence, or of a still picture, does not move: what is left of its power is rounding.
