@@ -100,7 +100,8 @@ class Lips:
         correlation = np.full((len(active), self.people, sources.count), -0.5)
         for source, owner in enumerate(self.owners[: sources.count]):
             correlation[:, owner, source] = 0.9
-        return Scores(correlation, np.zeros((len(active), self.people)), np.arange(self.people))
+        still = np.zeros((len(active), self.people))
+        return Scores(correlation, still, np.arange(self.people), np.ones_like(still))
 
     @staticmethod
     def odds(scores: Scores) -> np.ndarray:

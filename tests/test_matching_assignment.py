@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from avsep.matching.assignment import SWITCH_COST, assign, best_path, joint_scores
+from avsep.matching.lips import HIDDEN, UNSEEN, odds_of_visible
 
 
 def change_cost(before: tuple[int, ...], after: tuple[int, ...], switch_cost: float, exchange_cost: float) -> float:
@@ -58,10 +59,21 @@ def test_sources_that_change_places_are_followed():
     assert owned.gains[0, 0, 160] == owned.gains[0, 1, 40] == 0
 
 
-def test_a_voice_nobody_moves_lips_to_is_nobodys():
+def test_voices_nobody_moves_lips_to_are_tracks_of_their_own():
     owned = assign(odds_of([[-1, -1]] * 10, 2), np.ones((10, 2)), 100)
-    assert owned.gains.max() == 0
+    assert owned.gains[:2].max() == 0
     assert not owned.owned.any()
+    np.testing.assert_array_equal(owned.gains[2:, :, 50], np.eye(2))
+
+
+def test_what_is_left_over_for_a_moment_beside_faces_is_no_voice():
+    activity = np.ones((20, 2))
+    activity[:, 1] = 0
+    activity[8:12, 1] = 1  # 1.6 s
+    owned = assign(odds_of([[0, -1]] * 20, 1), activity, 200)
+    assert len(owned.gains) == 1
+    activity[8:13, 1] = 1
+    assert len(assign(odds_of([[0, -1]] * 20, 1), activity, 200).gains) == 2
 
 
 def test_what_is_given_is_never_more_than_the_source():
@@ -104,12 +116,53 @@ def test_a_voice_goes_on_with_its_person_through_a_short_absence():
     assert len(owned.gains) == 1
 
 
-def test_a_voice_without_a_face_is_a_track_where_it_goes_on_for_a_while():
+def test_a_voice_without_a_face_goes_on_where_a_silent_face_comes():
     odds = np.full((60, 1, 1), np.nan)
     odds[10:30], odds[32:50] = -9.0, -9.0  # a face that does not speak; dark before, for a moment between, and after
     owned = assign(odds, np.ones((60, 1)), 600)
     assert len(owned.gains) == 2
-    voice = owned.gains[1, 0, 5::10]
-    assert voice[:9].all()
-    assert not voice[12:48].any()
-    assert voice[52:].all()
+    assert owned.gains[1].min() == 1
+
+
+def test_a_moment_in_the_dark_gives_no_track():
+    odds = np.full((20, 1, 1), 5.0)
+    odds[10:12] = np.nan  # 0.8 s
+    activity = np.zeros((20, 1))
+    activity[10:12] = 1
+    assert len(assign(odds, activity, 200).gains) == 1
+
+
+def test_a_voice_that_the_others_cannot_have_goes_to_the_hidden_mouth():
+    # The first person moves his lips with source 1; of the second no more is known than that the mouth is hidden.
+    odds = odds_of([[-1, 0]] * 12, 2)
+    visible = np.ones((12, 2))
+    visible[:, 1] = 0
+    odds[:, 1] = -6.0  # what the microphone before the mouth says
+    owned = assign(odds_of_visible(odds, visible), np.ones((12, 2)), 120)
+    np.testing.assert_array_equal(owned.gains[:, :, 60], [[0, 1], [1, 0]])
+    assert assign(odds, np.ones((12, 2)), 120).gains[1].max() == 0
+
+
+def test_a_hidden_mouth_gets_no_voice_that_another_has():
+    odds = odds_of([[0, -1]] * 12, 2)
+    visible = np.ones((12, 2))
+    visible[:, 1] = 0
+    activity = np.ones((12, 2))
+    activity[:, 1] = 0
+    owned = assign(odds_of_visible(odds, visible), activity, 120)
+    np.testing.assert_array_equal(owned.gains[:, 0, 60], [1, 0])
+
+
+def test_a_mouth_at_rest_is_not_hidden():
+    odds = np.full((12, 1, 1), -6.0)
+    assert assign(odds_of_visible(odds, np.full((12, 1), 0.95)), np.ones((12, 1)), 120).gains[0].max() == 0
+    assert assign(odds_of_visible(odds, np.full((12, 1), 0.05)), np.ones((12, 1)), 120).gains[0].min() == 1
+
+
+def test_odds_of_a_face_out_of_the_picture_are_unknown_and_of_a_turned_one_those_of_a_hidden_mouth():
+    odds = np.array([[np.nan, np.nan], [np.nan, 2.0], [2.0, np.nan]]).reshape(3, 2, 1)
+    found = odds_of_visible(odds, np.array([[np.nan, 0.9], [0.9, 1.0], [1.0, 0.0]]))
+    assert np.isnan(found[0, 0])
+    # Whoever is out of the picture may be the one who speaks.
+    assert found[0, 1] == pytest.approx(UNSEEN)
+    assert found[1:].ravel().tolist() == pytest.approx([HIDDEN, 2.0, 2.0, HIDDEN])

@@ -56,9 +56,21 @@ def deformation(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return (change - explained).reshape(after.shape)
 
 
-def speaking_odds(track: FaceTrack, centres: np.ndarray) -> np.ndarray:
-    """Log odds that the mouth speaks around each picture of `centres` (grid numbers), by its movement alone: (n,)."""
-    padded = np.pad(movement(track), WINDOW // 2, constant_values=np.nan)
+def speaking_odds(track: FaceTrack, centres: np.ndarray, visible: np.ndarray | None = None) -> np.ndarray:
+    """Log odds that the mouth speaks around each picture of `centres` (grid numbers), by its movement alone: (n,).
+    visible: (pictures,) in 0..1; pictures below 0.5 show something else that moves or rests. 0 where all do."""
+    found = movement(track)
+    if visible is not None:
+        # Movement is a difference of two pictures, and both must show the mouth.
+        both = np.minimum(visible, np.concatenate([visible[:STEP], visible[:-STEP]])[: len(visible)])
+        found = np.where(both > 0.5, found, np.nan)
+    padded = np.pad(found, WINDOW // 2, constant_values=np.nan)
     rows = (centres - track.first).clip(0, len(track) - 1)
-    moves = np.nanpercentile(padded[rows[:, None] + np.arange(WINDOW)], 80, axis=1)
-    return (SLOPE * np.log(np.maximum(moves, 1e-3) / USUAL)).clip(LEAST, MOST)
+    windows = padded[rows[:, None] + np.arange(WINDOW)]
+    known = ~np.isnan(windows).all(axis=1)
+    odds = np.zeros(len(rows))
+    if not known.any():
+        return odds
+    moves = np.nanpercentile(windows[known], 80, axis=1)
+    odds[known] = (SLOPE * np.log(np.maximum(moves, 1e-3) / USUAL)).clip(LEAST, MOST)
+    return odds

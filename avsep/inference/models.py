@@ -11,6 +11,7 @@ from avsep.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
     from avsep.models.base import Model, SeparationModel
+    from avsep.models.mouth_visibility import MouthVisibility
     from avsep.models.sound_classifier import SoundClassifier
     from avsep.models.synchrony import Synchrony
 
@@ -60,6 +61,15 @@ class ModelStore:
         model = self._load(name)
         if not isinstance(model, Synchrony):
             raise WeightsError(f"model {self.card(name).name!r} is no synchrony network.")
+        return model
+
+    def visibility(self, name: str | Path) -> MouthVisibility:
+        """A network that tells whether mouths are to be seen. Raises WeightsError for another model."""
+        from avsep.models.mouth_visibility import MouthVisibility
+
+        model = self._load(name)
+        if not isinstance(model, MouthVisibility):
+            raise WeightsError(f"model {self.card(name).name!r} does not tell whether mouths are to be seen.")
         return model
 
     def classifier(self, name: str | Path) -> SoundClassifier:

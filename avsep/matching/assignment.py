@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import label
 
+from avsep.matching.lips import UNSEEN
 from avsep.matching.synchrony import WINDOW
 from avsep.signals import DECISION_FRAMES, FRAME_RATE
 
@@ -18,11 +19,10 @@ EXCHANGE_COST = 2.0
 """Log odds for two sources to change places at once: one slip of the separator, not two events."""
 SHARED_COST = 6.0
 """Log odds against two active sources at one time being one person's."""
-UNSEEN = -1.0
-"""Log odds that a source is the voice of a person whose lips are not to be seen. Little against it: a voice that goes
-on while the picture shows something else is mostly still the same person's, and a source keeps to one voice."""
 SHORTEST_UNSEEN = 1.0
-"""Seconds of speech at a stretch from which somebody who is not to be seen gets a track."""
+"""Seconds of speech at a stretch from which somebody who is not to be seen gets a track, while no face is there; ..."""
+SHORTEST_BESIDE = 2.0
+"""... and while there are faces, none of which can have it: a part of their voices that is left over is no voice."""
 NEW = DECISION_FRAMES / WINDOW
 """Share of a decision's window that the window of the decision before did not hold: what it adds to the evidence."""
 
@@ -30,7 +30,7 @@ NEW = DECISION_FRAMES / WINDOW
 @dataclass(frozen=True)
 class Ownership:
     """gains: (people + voices, sources, pictures) float32 in 0..1, what of each source is each person's, then each
-    voice's that speaks while nobody's lips are to be seen. owned: (decisions, people, sources) float32, 1 where it is
+    voice's that no face can have. owned: (decisions, people, sources) float32, 1 where it is
     the person's."""
 
     gains: np.ndarray
@@ -106,8 +106,8 @@ def joint_scores(odds: np.ndarray, activity: np.ndarray) -> np.ndarray:
 
 
 def assign(odds: np.ndarray, activity: np.ndarray, pictures: int) -> Ownership:
-    """Who owns what: odds (decisions, people, sources), log odds that the lips speak with the source, NaN where there
-    are no lips to be seen; activity (decisions, sources) in 0..1; pictures of the clip -> gains at their rate."""
+    """Who owns what: odds (decisions, people, sources), log odds that the person speaks with the source, NaN where the
+    face is not in the picture; activity (decisions, sources) in 0..1; pictures of the clip -> gains at their rate."""
     decisions, people, sources = odds.shape
     known = np.where(np.isnan(odds), UNSEEN, odds)
     path = best_path(NEW * joint_scores(known, activity))
@@ -125,19 +125,20 @@ def assign(odds: np.ndarray, activity: np.ndarray, pictures: int) -> Ownership:
 
 
 def unseen_voices(free: np.ndarray, dark: np.ndarray, activity: np.ndarray) -> np.ndarray:
-    """Sources that speak while no lips are to be seen, each as a track of its own.
+    """Sources that speak and are nobody's whose lips are to be seen, each as a track of its own.
 
-    free: (decisions, sources), nobody's; dark: (decisions,), without lips; activity: (decisions, sources) -> (voices,
-    decisions, sources), without stretches in which they speak for less than SHORTEST_UNSEEN: the moments between two
-    shots.
+    free: (decisions, sources), nobody's; dark: (decisions,), without faces; activity: (decisions, sources) -> (voices,
+    decisions, sources), without stretches in which they speak for less than SHORTEST_UNSEEN in the dark (the moments
+    between two shots) and for less than SHORTEST_BESIDE in all.
     """
-    open_decisions = free & dark[:, None]
-    spoken = (activity > 0.5) & open_decisions
+    kept = free.copy()
     for source in range(free.shape[1]):
-        stretch, count = label(open_decisions[:, source])
-        seconds = np.bincount(stretch, spoken[:, source], count + 1) * DECISION_FRAMES / FRAME_RATE
-        open_decisions[:, source] &= seconds[stretch] >= SHORTEST_UNSEEN
-    voices = np.flatnonzero(open_decisions.any(axis=0))
+        stretch, count = label(free[:, source])
+        spoken = (activity[:, source] > 0.5) * DECISION_FRAMES / FRAME_RATE
+        in_all, in_the_dark = (np.bincount(stretch, spoken * part, count + 1) for part in (1.0, dark))
+        long = (in_all >= SHORTEST_BESIDE) | (in_the_dark >= SHORTEST_UNSEEN)
+        kept[:, source] &= long[stretch]
+    voices = np.flatnonzero(kept.any(axis=0))
     tracks = np.zeros((len(voices), *free.shape), np.float32)
-    tracks[np.arange(len(voices)), :, voices] = open_decisions[:, voices].T
+    tracks[np.arange(len(voices)), :, voices] = kept[:, voices].T
     return tracks

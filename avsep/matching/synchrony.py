@@ -43,11 +43,13 @@ class Scores:
     """correlation: (decisions, people, sources), NaN where the face is not to be seen: what is to be expected over all
     offsets, each weighted by how likely it is, so that an offset that is hardly known promises little.
     moving: (decisions, people) log odds of speech by the movement of the mouth alone, 0 where it is not to be seen.
-    offsets: (people,) the likeliest, in pictures, sound later than picture."""
+    offsets: (people,) the likeliest, in pictures, sound later than picture.
+    visible: (decisions, people) in 0..1, how far the mouth is to be seen; NaN where the face is not in the picture."""
 
     correlation: np.ndarray
     moving: np.ndarray
     offsets: np.ndarray
+    visible: np.ndarray
 
 
 @torch.inference_mode()
@@ -97,10 +99,12 @@ def _window_sums(x: np.ndarray, lo: np.ndarray, hi: np.ndarray) -> np.ndarray:
     return total[hi] - total[lo]
 
 
-def track_correlation(lips: np.ndarray, voices: np.ndarray, first: int, lag: int) -> tuple[np.ndarray, np.ndarray]:
+def track_correlation(
+    lips: np.ndarray, voices: np.ndarray, first: int, lag: int, visible: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Correlation of one track's lips (pictures, channels) with each voice (time, sources, channels) moved by `lag`,
     in a window around every decision: (decision numbers, (decisions, sources)). `first`: grid number of the track's
-    first picture."""
+    first picture. visible: (pictures,) weights of the pictures in 0..1, 1 unless given."""
     lo = max(first, 0, -lag)
     hi = min(first + len(lips), len(voices), len(voices) - lag)
     if hi - lo < SHORTEST:
@@ -108,16 +112,19 @@ def track_correlation(lips: np.ndarray, voices: np.ndarray, first: int, lag: int
     decisions = np.arange(lo // DECISION_FRAMES, -(-hi // DECISION_FRAMES))
     start = (decisions * DECISION_FRAMES + DECISION_FRAMES // 2 - WINDOW // 2).clip(lo, hi) - lo
     stop = (decisions * DECISION_FRAMES + DECISION_FRAMES // 2 + WINDOW // 2).clip(lo, hi) - lo
-    enough = stop - start >= SHORTEST
+    weight = np.ones(hi - lo) if visible is None else visible[lo - first : hi - first].astype(np.float64)
+    enough = _window_sums(weight, start, stop) >= SHORTEST
     decisions, start, stop = decisions[enough], start[enough], stop[enough]
     lip = lips[lo - first : hi - first].astype(np.float32)
     voice = voices[lo + lag : hi + lag].astype(np.float32)
-    count = (stop - start)[:, None]
-    lip_sum, voice_sum = _window_sums(lip, start, stop), _window_sums(voice, start, stop)
-    product = _window_sums(np.einsum("tc,tsc->ts", lip, voice), start, stop)
+    count = _window_sums(weight, start, stop)[:, None]
+    each = weight.astype(np.float32)[:, None]
+    lip_sum = _window_sums(each * lip, start, stop)
+    voice_sum = _window_sums(each[..., None] * voice, start, stop)
+    product = _window_sums(each * np.einsum("tc,tsc->ts", lip, voice), start, stop)
     covariance = product - np.einsum("wc,wsc->ws", lip_sum, voice_sum) / count
-    lip_total = _window_sums((lip**2).sum(1), start, stop)[:, None]
-    voice_total = _window_sums((voice**2).sum(2), start, stop)
+    lip_total = _window_sums(weight * (lip**2).sum(1), start, stop)[:, None]
+    voice_total = _window_sums(each * (voice**2).sum(2), start, stop)
     lip_power = lip_total - (lip_sum**2).sum(1)[:, None] / count
     voice_power = voice_total - (voice_sum**2).sum(2) / count
     # The embedding of silence, or of a still picture, does not move: what is left of its power is rounding.
@@ -132,25 +139,32 @@ def score_people(
     voices: np.ndarray,
     activity: np.ndarray,
     av_offset: float | None,
+    visible: dict[int, np.ndarray] | None = None,
 ) -> Scores:
     """Correlations of every person with every source at the person's own offset.
 
     lips: embeddings by id() of the track. voices: (pictures, sources, channels). activity: (decisions, sources), weight
     of a source in a decision. av_offset: seconds the sound is later than the picture, or None to find it for each
-    person.
+    person. visible: by id() of the track, (pictures,) in 0..1, how surely the mouth is to be seen; 1 unless given.
     """
     decisions, sources = activity.shape
     lags = LAGS if av_offset is None else np.array([round(av_offset * FRAME_RATE)])
     tables = np.full((len(people), len(lags), decisions, sources), np.nan, np.float32)
     moving = np.zeros((decisions, len(people)), np.float32)
+    seen = np.full((decisions, len(people)), np.nan, np.float32)
     centres = np.arange(decisions) * DECISION_FRAMES + DECISION_FRAMES // 2
     for number, (table, person) in enumerate(zip(tables, people, strict=True)):
         for track in person.tracks:
             on_screen = slice(*np.searchsorted(centres, (track.first, track.first + len(track))))
-            moving[on_screen, number] = speaking_odds(track, centres[on_screen])
+            shown = np.ones(len(track), np.float32) if visible is None else visible[id(track)]
+            moving[on_screen, number] = speaking_odds(track, centres[on_screen], shown)
             good = decision_quality(track) >= POOR
+            usable = shown * good[(track.first + np.arange(len(track))) // DECISION_FRAMES - first_decision(track)]
+            middle = centres[on_screen] - track.first
+            low, high = (middle - WINDOW // 2).clip(0), (middle + WINDOW // 2).clip(None, len(track))
+            seen[on_screen, number] = _window_sums(usable, low, high) / (high - low)
             for row, lag in enumerate(lags):
-                at, values = track_correlation(lips[id(track)], voices, track.first, int(lag))
+                at, values = track_correlation(lips[id(track)], voices, track.first, int(lag), shown)
                 inside = (at < decisions) & good[at - first_decision(track)]
                 table[row, at[inside]] = values[inside]
     belief = lag_belief(np.stack([evidence(t, activity) for t in tables]), lags)
@@ -158,7 +172,7 @@ def score_people(
     weight = belief[:, :, None, None] * ~np.isnan(tables)
     total = weight.sum(axis=1)
     expected = (weight * np.nan_to_num(tables)).sum(axis=1) / np.where(total > 0, total, np.nan)
-    return Scores(expected.transpose(1, 0, 2), moving, lags[belief.argmax(axis=1)])
+    return Scores(expected.transpose(1, 0, 2), moving, lags[belief.argmax(axis=1)], seen)
 
 
 def evidence(table: np.ndarray, activity: np.ndarray) -> np.ndarray:

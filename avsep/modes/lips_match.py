@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from avsep.matching.assignment import assign
-from avsep.matching.synchrony import trust
+from avsep.matching.synchrony import Scores, trust
 from avsep.modes.base import Mode
 from avsep.modes.people import lip_matcher, person_tracks
-from avsep.modes.voices import is_by_sound, separate_with_fitting_model
-from avsep.signals import Tracks
+from avsep.modes.voices import Voices, is_by_sound, separate_with_fitting_model
+from avsep.signals import Person, Tracks
 from avsep.speech.activity import gate, speech_of_tracks, too_little
 
 if TYPE_CHECKING:
@@ -33,15 +34,19 @@ class LipsMatch(Mode):
         people = scene.people
         voices = separate_with_fitting_model(scene, None, most=max(2, len(people)))
         match = lip_matcher(scene)
-        scores = match(voices.sources, voices.active)
         with scene.watch.step("synchrony"):
-            found = assign(match.odds(scores), voices.active, voices.speech.shape[1])
-            confidence = np.full(len(found.gains), np.nan)
-            confidence[: len(people)] = trust(scores.correlation, found.owned * voices.active[:, None])
-        speech = speech_of_tracks(found.gains, voices.speech)
-        silent = too_little(speech)
-        gains = np.where(silent[:, None, None], 0, found.gains * gate(voices.speech)).astype(np.float32)
-        speech[silent] = 0
-        confidence[silent] = np.nan
-        tracks = person_tracks(people, speech, confidence, scores.offsets)
-        return Tracks("audio-visual", voices.model, voices.sources, gains, tracks)
+            return share_out(people, voices, match(voices.sources, voices.active), match.odds)
+
+
+def share_out(people: Sequence[Person], voices: Voices, scores: Scores, odds: Callable[[Scores], np.ndarray]) -> Tracks:
+    """A track for each person, with the voices that go with his lips."""
+    found = assign(odds(scores), voices.active, voices.speech.shape[1])
+    confidence = np.full(len(found.gains), np.nan)
+    confidence[: len(people)] = trust(scores.correlation, found.owned * voices.active[:, None])
+    speech = speech_of_tracks(found.gains, voices.speech)
+    silent = too_little(speech)
+    gains = np.where(silent[:, None, None], 0, found.gains * gate(voices.speech)).astype(np.float32)
+    speech[silent] = 0
+    confidence[silent] = np.nan
+    tracks = person_tracks(people, speech, confidence, scores.offsets)
+    return Tracks("audio-visual", voices.model, voices.sources, gains, tracks)

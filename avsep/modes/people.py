@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from avsep.modes.base import Scene
 
 SYNCHRONY_MODEL = "sync"
+VISIBILITY_MODEL = "mouth"
 
 
 def lip_matcher(scene: Scene) -> LipMatcher:
-    synchrony = scene.models.synchrony(SYNCHRONY_MODEL)
+    models, options = scene.models, scene.options
+    synchrony, visibility = models.synchrony(SYNCHRONY_MODEL), models.visibility(VISIBILITY_MODEL)
     return LipMatcher(
-        synchrony, scene.people, scene.models.device, scene.options.av_offset, scene.progress, scene.watch
+        synchrony, visibility, scene.people, models.device, options.av_offset, scene.progress, scene.watch
     )
 
 
