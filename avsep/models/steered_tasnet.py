@@ -26,7 +26,8 @@ class SteeredTasNet(MaskingModel):
 
     synchrony: gives the embeddings; frozen. likeness: with it the model trains without lips: its cue is "sources"
     (batch, sources, 1, time), the clean voices, whose embeddings are made as vague as those of lips; of the first few
-    of them, as not everybody is to be seen. What it learnt then is the `warm_start` of one that is given lips. The other arguments are those of `SplitTasNet`.
+    of them, as not everybody is to be seen. What it learnt then is the `warm_start` of one that is given lips. The
+    other arguments are those of `SplitTasNet`.
     """
 
     def __init__(
