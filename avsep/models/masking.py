@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Self
 
 from torch import Tensor, nn
 
@@ -16,10 +18,11 @@ class MaskingModel(SeparationModel):
 
     encoder(mixture) -> features (batch, frames, features) for the separator and what is masked (batch, frames,
     filters), with `stride` and `transform` (see `Output`; None where it has no spectrum). separator(features) -> masks
-    (batch, sources, frames, filters), with `sources`; with a fusion, separator.before(features) -> x, skips and
-    separator.after(x, skips) -> masks of one source. cue_encoder(cue (n, ...)) -> (n, pictures, channels).
-    fusion(x, embedding) -> x; without a cue_encoder the cue is an embedding already. decoder(masked (batch, sources,
-    frames, filters), time) -> (batch, sources, time).
+    (batch, sources, frames, filters), with `sources` and, where a part of it is run through more than once, `rounds`
+    and with_rounds(rounds) -> separator; with a fusion, separator.before(features) -> x, skips and separator.after(x,
+    skips) -> masks of one source. cue_encoder(cue (n, ...)) -> (n, pictures, channels). fusion(x, embedding) -> x;
+    without a cue_encoder the cue is an embedding already. decoder(masked (batch, sources, frames, filters), time) ->
+    (batch, sources, time).
 
     cue: its name; there is then one estimate for each cue given, and the encoder and the separator's first part run
     once, however many there are. names: of the sources, where their order is fixed. kind: what they are.
@@ -57,7 +60,15 @@ class MaskingModel(SeparationModel):
             kind=kind,
             refine=not steered,
             stride=self.encoder.stride,
+            rounds=getattr(self.separator, "rounds", 1),
         )
+
+    def with_rounds(self, rounds: int) -> Self:
+        """With a separator of its own, of the same layers."""
+        other = copy.copy(self)
+        other._modules = self._modules | {"separator": self.separator.with_rounds(rounds)}
+        other.contract = replace(self.contract, rounds=rounds)
+        return other
 
     def compiled_modules(self) -> list[nn.Module]:
         """Without the transform of a spectrum: inductor makes no code for complex numbers."""

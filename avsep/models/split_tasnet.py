@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-from dataclasses import replace
-
 from torch import Tensor, nn
 
 from avsep.dsp.stft import HOP, WINDOW
@@ -49,7 +46,6 @@ class SplitTasNet(MaskingModel):
             StftDecoder(window, stride),
             sample_rate=sample_rate,
         )
-        self.contract = replace(self.contract, rounds=rounds)
 
     def compiled_modules(self) -> list[nn.Module]:
         """The stacks: all but a few matrices, and none of the complex numbers that inductor makes no code for."""
@@ -62,13 +58,6 @@ class SplitTasNet(MaskingModel):
         output = self.masked(frames, last, mixture.shape[-1])
         output.stages = tuple(self.decoder(m * frames.unsqueeze(1), mixture.shape[-1]).unsqueeze(2) for m in earlier)
         return output
-
-    def with_rounds(self, rounds: int) -> SplitTasNet:
-        """With a separator of its own, of the same layers."""
-        other = copy.copy(self)
-        other._modules = self._modules | {"separator": self.separator.with_rounds(rounds)}
-        other.contract = replace(self.contract, rounds=rounds)
-        return other
 
     def separate(self, mixture: Tensor, **cues: Tensor) -> Output:
         """Without the stages, which nobody needs in use."""

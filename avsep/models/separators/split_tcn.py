@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from avsep.models.base import Part
+from avsep.models.base import Part, copy_fitting
 from avsep.models.limits import MOST_SIZE, check_whole
 from avsep.models.parts.layers import NORMS, PointwiseConv, PReLU
 from avsep.models.separators.conv_tasnet import ConvBlock
@@ -105,11 +105,11 @@ class SplitTCN(Part):
     def forward(self, features: Tensor) -> Tensor:
         """(batch, frames, 3 * freq) -> complex masks (batch, sources, frames, freq)."""
         *_, last = self.streams(features)
-        return self.masks(last)
+        return self.masks(last, self.sources)
 
     def every_round(self, features: Tensor) -> list[Tensor]:
         """The masks after each round, those of `forward` last."""
-        return [self.masks(x) for x in self.streams(features)]
+        return [self.masks(x, self.sources) for x in self.streams(features)]
 
     def with_rounds(self, rounds: int) -> SplitTCN:
         """The same layers with another number of rounds."""
@@ -118,18 +118,30 @@ class SplitTCN(Part):
         other.rounds = rounds
         return other
 
+    def warm_start(self, trained: nn.Module) -> list[str]:
+        """Of a network with more or fewer streams, the first ones are taken."""
+        return copy_fitting(self, trained.state_dict(), rows="split.")
+
     def streams(self, features: Tensor) -> Iterator[Tensor]:
         """Features -> (batch * sources, frames, channels) after each round."""
+        x = self.first_streams(features).flatten(0, 1)
+        yield from self.go_on(x, self.sources)
+
+    def first_streams(self, features: Tensor) -> Tensor:
+        """Features -> what the streams begin with (batch, sources, frames, channels)."""
         if self.front is not None:
             features = self.front(features).transpose(1, 2).flatten(2)
         x = self.split(self.mixed(self.enter(features)))
-        x = x.unflatten(2, (self.sources, -1)).transpose(1, 2).flatten(0, 1)
+        return x.unflatten(2, (self.sources, -1)).transpose(1, 2)
+
+    def go_on(self, x: Tensor, sources: int) -> Iterator[Tensor]:
+        """Streams (batch * sources, frames, channels), however many, after each round."""
         for _ in range(self.rounds):
-            x = self.parted(x, self.sources)
+            x = self.parted(x, sources)
             yield x
 
-    def masks(self, x: Tensor) -> Tensor:
+    def masks(self, x: Tensor, sources: int) -> Tensor:
         """Streams -> complex masks (batch, sources, frames, freq)."""
-        parts = self.to_masks(x).float().unflatten(2, (3, self.freq)).unflatten(0, (-1, self.sources))
+        parts = self.to_masks(x).float().unflatten(2, (3, self.freq)).unflatten(0, (-1, sources))
         gate, real, imag = parts.unbind(3)
         return torch.sigmoid(gate) * torch.complex(1 + real, imag)
