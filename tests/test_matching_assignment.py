@@ -124,6 +124,13 @@ def test_a_voice_without_a_face_goes_on_where_a_silent_face_comes():
     assert owned.gains[1].min() == 1
 
 
+@pytest.mark.parametrize(("part", "tracks"), [(0.2, 2), (0.05, 1)])
+def test_what_is_left_of_the_voices_is_none(part, tracks):
+    """Beside a face that speaks, a source that speaks all the time, with a part of the energy."""
+    energy = np.full((30, 2), [1 - part, part])
+    assert len(assign(odds_of([[0, -1]] * 30, 1), np.ones((30, 2)), 300, energy).gains) == tracks
+
+
 def test_a_moment_in_the_dark_gives_no_track():
     odds = np.full((20, 1, 1), 5.0)
     odds[10:12] = np.nan  # 0.8 s

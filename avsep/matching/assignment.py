@@ -22,7 +22,9 @@ SHARED_COST = 6.0
 SHORTEST_UNSEEN = 1.0
 """Seconds of speech at a stretch from which somebody who is not to be seen gets a track, while no face is there; ..."""
 SHORTEST_BESIDE = 2.0
-"""... and while there are faces, none of which can have it: a part of their voices that is left over is no voice."""
+"""... and while there are faces, none of which can have it, ..."""
+LEFT_OVER = 0.1
+"""... with at least this part of the energy of all sources: less is what the separation left of the others' voices."""
 NEW = DECISION_FRAMES / WINDOW
 """Share of a decision's window that the window of the decision before did not hold: what it adds to the evidence."""
 
@@ -105,14 +107,15 @@ def joint_scores(odds: np.ndarray, activity: np.ndarray) -> np.ndarray:
     return total
 
 
-def assign(odds: np.ndarray, activity: np.ndarray, pictures: int) -> Ownership:
+def assign(odds: np.ndarray, activity: np.ndarray, pictures: int, energy: np.ndarray | None = None) -> Ownership:
     """Who owns what: odds (decisions, people, sources), log odds that the person speaks with the source, NaN where the
-    face is not in the picture; activity (decisions, sources) in 0..1; pictures of the clip -> gains at their rate."""
+    face is not in the picture; activity (decisions, sources) in 0..1; pictures of the clip; energy (decisions, sources)
+    -> gains at the pictures' rate."""
     decisions, people, sources = odds.shape
     known = np.where(np.isnan(odds), UNSEEN, odds)
     path = best_path(NEW * joint_scores(known, activity))
     owned = np.stack([path == person for person in range(people)]).astype(np.float32)
-    unseen = unseen_voices(path == people, np.isnan(odds).all(axis=(1, 2)), activity)
+    unseen = unseen_voices(path == people, np.isnan(odds).all(axis=(1, 2)), activity, energy)
     tracks = np.concatenate([owned, unseen])
     centres = np.arange(decisions) * DECISION_FRAMES + (DECISION_FRAMES - 1) / 2
     grid = np.arange(pictures)
@@ -124,19 +127,25 @@ def assign(odds: np.ndarray, activity: np.ndarray, pictures: int) -> Ownership:
     return Ownership(gains, owned.transpose(1, 0, 2))
 
 
-def unseen_voices(free: np.ndarray, dark: np.ndarray, activity: np.ndarray) -> np.ndarray:
+def unseen_voices(
+    free: np.ndarray, dark: np.ndarray, activity: np.ndarray, energy: np.ndarray | None = None
+) -> np.ndarray:
     """Sources that speak and are nobody's whose lips are to be seen, each as a track of its own.
 
-    free: (decisions, sources), nobody's; dark: (decisions,), without faces; activity: (decisions, sources) -> (voices,
-    decisions, sources), without stretches in which they speak for less than SHORTEST_UNSEEN in the dark (the moments
-    between two shots) and for less than SHORTEST_BESIDE in all.
+    free: (decisions, sources), nobody's; dark: (decisions,), without faces; activity, energy: (decisions, sources); all
+    the same unless given -> (voices, decisions, sources), without stretches in which they speak for less than
+    SHORTEST_UNSEEN in the dark (the moments between two shots) and for less than SHORTEST_BESIDE, or with less than
+    LEFT_OVER of the energy, in all.
     """
+    energy = np.ones(free.shape) if energy is None else energy
     kept = free.copy()
     for source in range(free.shape[1]):
         stretch, count = label(free[:, source])
         spoken = (activity[:, source] > 0.5) * DECISION_FRAMES / FRAME_RATE
         in_all, in_the_dark = (np.bincount(stretch, spoken * part, count + 1) for part in (1.0, dark))
-        long = (in_all >= SHORTEST_BESIDE) | (in_the_dark >= SHORTEST_UNSEEN)
+        own, everybodys = (np.bincount(stretch, e, count + 1) for e in (energy[:, source], energy.sum(axis=1)))
+        beside = (in_all >= SHORTEST_BESIDE) & (own >= LEFT_OVER * everybodys)
+        long = beside | (in_the_dark >= SHORTEST_UNSEEN)
         kept[:, source] &= long[stretch]
     voices = np.flatnonzero(kept.any(axis=0))
     tracks = np.zeros((len(voices), *free.shape), np.float32)

@@ -40,7 +40,7 @@ class LipsMatch(Mode):
 
 def share_out(people: Sequence[Person], voices: Voices, scores: Scores, odds: Callable[[Scores], np.ndarray]) -> Tracks:
     """A track for each person, with the voices that go with his lips."""
-    found = assign(odds(scores), voices.active, voices.speech.shape[1])
+    found = assign(odds(scores), voices.active, voices.speech.shape[1], voices.energy)
     confidence = np.full(len(found.gains), np.nan)
     confidence[: len(people)] = trust(scores.correlation, found.owned * voices.active[:, None])
     speech = speech_of_tracks(found.gains, voices.speech)

@@ -10,7 +10,7 @@ import numpy as np
 
 from avsep.errors import UsageError
 from avsep.modes.base import Scene
-from avsep.signals import Track, Tracks
+from avsep.signals import DECISION_FRAMES, Track, Tracks
 from avsep.speech.activity import (
     FAR_BELOW,
     activity,
@@ -47,12 +47,20 @@ def is_by_sound(contract: Contract) -> bool:
 @dataclass(frozen=True, eq=False)
 class Voices:
     """Sources and how much of each is speech. model: name of the weights. speech: (sources, pictures) probability;
-    active: (decisions, sources) in 0..1, how much each is a voice of its own."""
+    level: (sources, pictures) in dB; active: (decisions, sources) in 0..1, how much each is a voice of its own."""
 
     model: str
     sources: Estimates
     speech: np.ndarray
+    level: np.ndarray
     active: np.ndarray
+
+    @property
+    def energy(self) -> np.ndarray:
+        """(decisions, sources), of no certain unit."""
+        power = 10 ** (self.level.T / 10)
+        starts = np.arange(0, len(power), DECISION_FRAMES)
+        return np.add.reduceat(power, starts) if len(power) else power
 
 
 def separate_voices(scene: Scene, name: str, mixture: Recording, far_below: float = FAR_BELOW) -> Voices:
@@ -60,7 +68,7 @@ def separate_voices(scene: Scene, name: str, mixture: Recording, far_below: floa
     sources = scene.separate(scene.models.separation(name), mixture)
     with scene.watch.step("speech"):
         speech, level = speech_and_level(sources, scene.progress)
-    return Voices(scene.models.card(name).name, sources, speech, activity(speech, level, far_below))
+    return Voices(scene.models.card(name).name, sources, speech, level, activity(speech, level, far_below))
 
 
 def separate_with_fitting_model(scene: Scene, wanted: int | None, most: float = math.inf) -> Voices:

@@ -100,10 +100,12 @@ def read_voices(file: Path, stage: Stage, mixture: Callable[[], np.ndarray]) -> 
         scene = modes.Scene(clip, [], stage.separator.models, sound=sound)
         voices = separate_with_fitting_model(scene, None, most=2)
         sources = voices.sources.mono(0, len(voices.sources))
-        np.savez(file, model=voices.model, sources=sources, speech=voices.speech, active=voices.active)
+        np.savez(
+            file, model=voices.model, sources=sources, speech=voices.speech, level=voices.level, active=voices.active
+        )
     found = np.load(file)
     sources = Estimates.of(found["sources"], SAMPLE_RATE)
-    return Voices(str(found["model"]), sources, found["speech"], found["active"])
+    return Voices(str(found["model"]), sources, found["speech"], found["level"], found["active"])
 
 
 class Measured:
