@@ -36,9 +36,6 @@ LIP_SIZE = 96
 DECISION_FRAMES = 10
 """Pictures that one decision stands for: who speaks, and whose voice a source is."""
 
-Quality = Literal["fast", "normal", "best"]
-"""How much work a separation is worth (see avsep.inference.quality)."""
-
 ProgressHook = Callable[[str, float, float], None]
 """Called as hook(step, completed_seconds, total_seconds) of media; total may be an estimate."""
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from avsep.cli import checks, options
 from avsep.cli.terminal import Terminal
 from avsep.errors import UsageError
-from avsep.signals import Quality
+from avsep.inference.quality import Quality
 
 if TYPE_CHECKING:
     from avsep.evaluation.run import Outcome

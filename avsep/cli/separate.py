@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from avsep.cli import checks, options, report
 from avsep.cli.terminal import Terminal
 from avsep.errors import AvsepError
-from avsep.signals import Quality
+from avsep.inference.quality import Quality
 
 if TYPE_CHECKING:
     from avsep.media.decode import ClipInfo

@@ -16,8 +16,9 @@ from avsep.evaluation.files import TOLERANCE_SECONDS, TrialFiles, trial_files
 from avsep.evaluation.folders import list_folder
 from avsep.evaluation.trial import Trial
 from avsep.inference.models import ModelStore
+from avsep.inference.quality import Quality
 from avsep.inference.sliding import SlidingSeparator
-from avsep.signals import Quality, pictures_of
+from avsep.signals import pictures_of
 from avsep.storage.recording import Recording
 
 PLAIN_SECONDS, PLAIN_OVERLAP = 60.0, 4.0

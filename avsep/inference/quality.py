@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from avsep.models.base import Contract, SeparationModel
-from avsep.signals import Quality
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    # The commands show the choices before anything heavy is imported.
+    from avsep.models.base import Contract, SeparationModel
+
+Quality = Literal["fast", "normal", "best"]
 
 PASSES: dict[Quality, int] = {"fast": 1, "normal": 2, "best": 4}
 """Of cycle spinning, where a model gains from it."""

@@ -14,10 +14,10 @@ from avsep.dsp.ratio_mask import ratio_mask_refinement
 from avsep.dsp.resample import resampled_blocks
 from avsep.errors import UsageError, WeightsError
 from avsep.inference.cycle_spin import cycle_spin
-from avsep.inference.quality import at_quality, passes_for
+from avsep.inference.quality import Quality, at_quality, passes_for
 from avsep.inference.stitch import segments, stitch
 from avsep.models.base import Contract, SeparationModel
-from avsep.signals import Audio, ProgressHook, Quality, no_progress
+from avsep.signals import Audio, ProgressHook, no_progress
 from avsep.storage.recording import Estimates, Recording
 
 CUES_AT_ONCE = 4

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from avsep.inference.models import ModelStore
-from avsep.signals import SAMPLE_RATE, Person, ProgressHook, Quality, Tracks, no_progress
+from avsep.inference.quality import Quality
+from avsep.signals import SAMPLE_RATE, Person, ProgressHook, Tracks, no_progress
 from avsep.storage.recording import Recording
 from avsep.timing import Stopwatch
 
