@@ -121,6 +121,7 @@ def test_what_does_not_fit_is_said():
         task(mixup=-1)
 
 
+@pytest.mark.slow
 def test_it_learns_two_classes_and_silence(tmp_path: Path):
     rng = torch.Generator().manual_seed(1)
     time = torch.arange(RATE) / RATE
@@ -165,7 +166,7 @@ def test_it_learns_two_classes_and_silence(tmp_path: Path):
                 },
             },
         },
-        "trainer": {"max_steps": 40, "max_epochs": -1, "accelerator": "cpu", "logger": False, "log_every_n_steps": 5}
+        "trainer": {"max_steps": 200, "max_epochs": -1, "accelerator": "cpu", "logger": False, "log_every_n_steps": 5}
         | {"default_root_dir": str(tmp_path / "run")},
     }
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(document))
