@@ -91,6 +91,12 @@ class MaskingModel(SeparationModel):
             output.transform = self.encoder.transform
         return output
 
+    def staged(self, frames: Tensor, rounds: Sequence[Tensor], time: int) -> Output:
+        """As `masked`, with the masks after each round: the estimates of all but the last are stages."""
+        *earlier, last = (self.masked(frames, masks, time) for masks in rounds)
+        last.stages = tuple(output.estimates for output in earlier if output.estimates is not None)
+        return last
+
     def steer(self, features: Tensor, cue: Tensor) -> Tensor:
         """Features (batch, frames, features) and cues (batch, sources, ...) -> masks (batch, sources, frames,
         filters)."""

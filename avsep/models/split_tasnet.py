@@ -54,10 +54,7 @@ class SplitTasNet(MaskingModel):
     def forward(self, mixture: Tensor, **cues: Tensor) -> Output:
         self.check(mixture)
         features, frames = self.encoder(mixture)
-        *earlier, last = self.separator.every_round(features)
-        output = self.masked(frames, last, mixture.shape[-1])
-        output.stages = tuple(self.decoder(m * frames.unsqueeze(1), mixture.shape[-1]).unsqueeze(2) for m in earlier)
-        return output
+        return self.staged(frames, self.separator.every_round(features), mixture.shape[-1])
 
     def separate(self, mixture: Tensor, **cues: Tensor) -> Output:
         """Without the stages, which nobody needs in use."""

@@ -82,23 +82,22 @@ class SteeredTasNet(MaskingModel):
         cue = cues[self.cue]
         if self.training and self.likeness is not None:
             cue = cue[:, : int(torch.randint(1, cue.shape[1] + 1, ()))]
-        *earlier, last = self.every_round(mixture, cue)
-        last.stages = tuple(output.estimates for output in earlier if output.estimates is not None)
-        return last
+        return self.steered(mixture, cue)
 
     def separate(self, mixture: Tensor, **cues: Tensor) -> Output:
         """Without the stages, which nobody needs in use."""
-        return self.every_round(mixture, cues[self.cue], last_only=True)[-1]
+        return self.steered(mixture, cues[self.cue], last_only=True)
 
-    def every_round(self, mixture: Tensor, cue: Tensor, last_only: bool = False) -> list[Output]:
+    def steered(self, mixture: Tensor, cue: Tensor, last_only: bool = False) -> Output:
+        """last_only: without the estimates of the rounds before as stages."""
         self.check(mixture)
         assert self.fusion is not None
         sources = cue.shape[1]
         features, frames = self.encoder(mixture)
         (x,) = self.separator.first_streams(features).unbind(1)
         embeddings = self.embeddings(cue).to(x.dtype)
-        steered = self.fusion(x.repeat_interleave(sources, 0), embeddings).unflatten(0, (-1, sources))
-        streams = torch.cat([steered, (x + self.rest.to(x.dtype)).unsqueeze(1)], 1)
+        own = self.fusion(x.repeat_interleave(sources, 0), embeddings).unflatten(0, (-1, sources))
+        streams = torch.cat([own, (x + self.rest.to(x.dtype)).unsqueeze(1)], 1)
         rounds = list(self.separator.go_on(streams.flatten(0, 1), sources + 1))
-        own = [self.separator.masks(r, sources + 1)[:, :sources] for r in (rounds[-1:] if last_only else rounds)]
-        return [self.masked(frames, masks, mixture.shape[-1]) for masks in own]
+        masks = [self.separator.masks(r, sources + 1)[:, :sources] for r in (rounds[-1:] if last_only else rounds)]
+        return self.staged(frames, masks, mixture.shape[-1])
