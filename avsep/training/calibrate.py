@@ -23,11 +23,12 @@ from scipy.optimize import minimize
 from avsep.checkpoint import save_model
 from avsep.data.corpus import Corpus
 from avsep.data.talking import TalkingWindows, read_faces
-from avsep.errors import AvsepError, WeightsError
+from avsep.errors import WeightsError
 from avsep.export.trained import read_trained
 from avsep.export.weights import About, read_about
 from avsep.models.synchrony import Synchrony
 from avsep.models.synchrony_ensemble import join
+from avsep.training.program import program_parser, run_program
 from avsep.training.synchrony import centred
 
 
@@ -107,21 +108,12 @@ def run(options: argparse.Namespace) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m avsep.training.calibrate",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = program_parser("calibrate", __doc__)
     parser.add_argument("checkpoints", type=Path, nargs="+", metavar="CHECKPOINT")
     parser.add_argument("--config", type=Path, metavar="YAML", help="of the trainings (default: the one beside each)")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="weights file to write")
     parser.add_argument("--lineage", type=Path, metavar="JSON", help="licence, lineage, scores and values of that file")
-    try:
-        run(parser.parse_args(arguments))
-    except AvsepError as error:
-        print(f"calibrate: error: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    return run_program(parser, run, arguments)
 
 
 if __name__ == "__main__":

@@ -22,10 +22,10 @@ import torch.nn.functional as F
 from avsep.checkpoint import save_model
 from avsep.data.hidden_mouths import batch
 from avsep.data.talking import read_faces
-from avsep.errors import AvsepError
 from avsep.export.weights import About, read_about
 from avsep.models.mouth_visibility import MouthVisibility
 from avsep.training.calibrate import fit_logistic
+from avsep.training.program import program_parser, run_program
 
 SIZE = 64
 EVERY = 3
@@ -103,21 +103,12 @@ def run(options: argparse.Namespace) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m avsep.training.visibility",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = program_parser("visibility", __doc__)
     parser.add_argument("faces", nargs="+", metavar="FACES")
     parser.add_argument("--steps", type=int, default=1500, metavar="N", help="of each training (default: 1500)")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="weights file to write")
     parser.add_argument("--lineage", type=Path, metavar="JSON", help="licence, lineage and scores of that file")
-    try:
-        run(parser.parse_args(arguments))
-    except AvsepError as error:
-        print(f"visibility: error: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    return run_program(parser, run, arguments)
 
 
 if __name__ == "__main__":
