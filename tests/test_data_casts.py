@@ -113,6 +113,18 @@ def test_a_corpus_of_its_own_may_be_one_class_more(sounds: str) -> None:
         prepared(SoundEvents(sounds, (1, 1), classes={"bob": sounds}))
 
 
+def test_a_class_may_be_drawn_more_often(sounds: str) -> None:
+    cast = prepared(SoundEvents(sounds, (1, 1), weights={"ada": 9.0}))
+    rng = np.random.default_rng(0)
+    drawn = [cast.draw(rng)[0].label for _ in range(400)]
+    assert drawn.count(0) / 400 == pytest.approx(9 / 12, abs=0.08)
+    assert set(drawn) == {0, 1, 2, 3}
+    with pytest.raises(UsageError, match=r"weights: no class eve; the classes are ada, bob, .*"):
+        prepared(SoundEvents(sounds, (1, 1), weights={"eve": 2.0}))
+    with pytest.raises(UsageError, match=r"weights is {'ada': 0.0}; every weight must be above 0"):
+        prepared(SoundEvents(sounds, (1, 1), weights={"ada": 0.0}))
+
+
 def test_a_faster_event_is_shorter(sounds: str) -> None:
     scene = SimulatedScene(speed=Speed((1.25, 1.25)), activity=Pauses(0.0, 0.0))
     item = Mixtures(Recipe(SoundEvents(sounds, (1, 1)), 1.0, scene))[3]

@@ -10,7 +10,7 @@ import numpy as np
 from avsep.data.casts.base import Needs, PoolCast, PoolSource, Source
 from avsep.data.corpus import Clip, Corpus, SourcePool
 from avsep.data.ranges import check
-from avsep.errors import InputError
+from avsep.errors import InputError, UsageError
 
 
 class Event(PoolSource):
@@ -27,7 +27,8 @@ class SoundEvents(PoolCast):
     sounds: manifest.tsv or packed folder, or several of them, with the class in the place of the speaker. events:
     lowest and highest number of sounds. classes: corpora each of which is one class more, whoever their rows name, for
     instance {speech: data/speech}. split: "train", "dev" or "test". only: these classes. repeated: whether a class
-    may be drawn more than once for an item. channels: of the recordings that are kept; 1 for their mean.
+    may be drawn more than once for an item. channels: of the recordings that are kept; 1 for their mean. weights: how
+    often a class is drawn, against 1 for every class that is not named.
     """
 
     sounds: str | list[str] | None = None
@@ -37,6 +38,7 @@ class SoundEvents(PoolCast):
     repeated: bool = False
     channels: int = 1
     classes: dict[str, str] = field(default_factory=dict)
+    weights: dict[str, float] = field(default_factory=dict)
 
     gives = ("enrolment",)
 
@@ -67,9 +69,23 @@ class SoundEvents(PoolCast):
             )
         return pool
 
+    def prepare(self, needs: Needs, pool: SourcePool | None = None) -> None:
+        super().prepare(needs, pool)
+        self._chances = self._drawn(self.pool.names)
+
+    def _drawn(self, names: Sequence[str]) -> np.ndarray | None:
+        """The chance of each class, or None for equal ones."""
+        unknown = sorted(self.weights.keys() - set(names))
+        if unknown:
+            raise UsageError(f"weights: no class {', '.join(unknown)}; the classes are {', '.join(names)}")
+        if any(weight <= 0 for weight in self.weights.values()):
+            raise UsageError(f"weights is {self.weights}; every weight must be above 0")
+        chances = np.array([self.weights.get(name, 1.0) for name in names])
+        return chances / chances.sum() if self.weights else None
+
     def draw(self, rng: np.random.Generator) -> Sequence[Source]:
         pool = self.pool
-        numbers = rng.choice(len(pool.names), self.places, replace=self.repeated)
+        numbers = rng.choice(len(pool.names), self.places, replace=self.repeated, p=self._chances)
         sources = [Event(pool, pool.names[number], pool.label(pool.names[number])) for number in numbers]
         for source in sources[rng.integers(self.events[0], self.places + 1) :]:
             source.present = False
