@@ -59,18 +59,15 @@ class Separator:
 
         Raises InputError, OutputError, UsageError or WeightsError; then nothing is written.
         """
-        from avsep.modes.choice import check_choice, choose
-        from avsep.modes.residual import check_residual, split_residual
+        from avsep.modes.choice import choose
+        from avsep.modes.residual import split_residual
         from avsep.output.write import write_result
 
         # The model comes first: a wrong one is told before any clip is decoded.
-        contract = self.models.separation(self.model or default_models(options.speakers)[0]).contract
+        contract = self._contract(options)
         with self._scene(path, output, options, progress) as scene:
             # A clip that cannot fit whoever is in it is told before the faces are searched.
-            mode = self._mode(scene, contract)
-            of_residual = check_residual(scene, contract) if options.residual else ()
-            named = options.only is not None or options.without is not None
-            check_choice(scene, [*mode.labels(scene, contract), *of_residual] if named else ())
+            mode = self._checked(scene, contract)
             if mode.needs_people:
                 find_people(scene)
                 mode = self._mode(scene, contract)
@@ -78,6 +75,12 @@ class Separator:
             if options.residual:
                 tracks = split_residual(scene, tracks)
             return write_result(scene, choose(scene, tracks))
+
+    def check(self, path: str | Path, options: Options = DEFAULTS) -> None:
+        """Raise what `separate` would raise before it decodes the clip; write nothing."""
+        contract = self._contract(options)
+        with self._scene(path, None, options, None) as scene:
+            self._checked(scene, contract)
 
     def faces(
         self,
@@ -122,6 +125,21 @@ class Separator:
                 warnings=kept,
                 sha256=sha256,
             )
+
+    def _contract(self, options: Options) -> Contract:
+        return self.models.separation(self.model or default_models(options.speakers)[0]).contract
+
+    def _checked(self, scene: Scene, contract: Contract) -> Mode:
+        """The mode for a clip whose people are not known yet, once its options fit it."""
+        from avsep.modes.choice import check_choice
+        from avsep.modes.residual import check_residual
+
+        mode = self._mode(scene, contract)
+        options = scene.options
+        of_residual = check_residual(scene, contract) if options.residual else ()
+        named = options.only is not None or options.without is not None
+        check_choice(scene, [*mode.labels(scene, contract), *of_residual] if named else ())
+        return mode
 
     def _mode(self, scene: Scene, contract: Contract) -> Mode:
         reasons = []

@@ -22,6 +22,7 @@ from sound_scenes import (
 )
 from stub_models import Bands, Gains, Lips
 
+from avsep.cli.options import names
 from avsep.errors import UsageError
 from avsep.media.decode import probe, read_audio
 from avsep.pipeline import Options
@@ -270,12 +271,17 @@ def test_voices_have_no_labels(street, option):
         (("--residual", "universal"), "--residual universal splits what people and voices leave"),
     ],
 )
-def test_the_command_refuses_with_one_line_and_code_2(cli, street, monkeypatch, arguments, message):
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_the_command_refuses_with_one_line_and_code_2(cli, street, monkeypatch, arguments, message, dry):
     monkeypatch.setattr("avsep.pipeline.ModelStore", lambda device: Store())
-    code, out, err = cli("separate", street, "--model", "universal", *arguments)
+    code, out, err = cli("separate", street, "--model", "universal", *arguments, *dry)
     assert (code, out) == (2, "")
     assert message in err
     assert len(err.splitlines()) == 1
+
+
+def test_a_label_with_a_comma_stands_in_quotes():
+    assert names('dog_bark, "Male speech, man speaking",rain') == ("dog_bark", "Male speech, man speaking", "rain")
 
 
 def test_the_command_writes_what_is_asked_for(cli, street, monkeypatch):

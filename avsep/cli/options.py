@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -109,8 +110,9 @@ def span(text: str) -> tuple[float, float]:
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Type of an option that is a list of names with commas."""
-    found = tuple(name.strip() for name in text.split(",") if name.strip())
+    """Type of an option that is a list of names with commas; a name with a comma of its own stands in double quotes."""
+    fields = next(csv.reader([text], skipinitialspace=True), [])
+    found = tuple(name.strip() for name in fields if name.strip())
     if not found:
         raise argparse.ArgumentTypeError(f"{text!r} names nothing; give names with commas between them")
     return found

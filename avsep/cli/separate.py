@@ -14,6 +14,7 @@ from avsep.inference.quality import Quality
 
 if TYPE_CHECKING:
     from avsep.media.decode import ClipInfo
+    from avsep.pipeline import Options
 
 DEFAULT_OUTPUT = Path("separated")
 
@@ -68,7 +69,9 @@ def register(commands) -> None:
 def _add_sounds(parser: argparse.ArgumentParser) -> None:
     """What is done with sounds other than voices, and which track is asked for."""
     group = parser.add_argument_group(
-        "sounds", "One of --only, --without and --span writes one track; the rest of the sound is the residual."
+        "sounds",
+        "One of --only, --without and --span writes one track; the rest of the sound is the residual. LABELS have "
+        "commas between them; one with a comma of its own stands in double quotes.",
     )
     group.add_argument(
         "--residual",
@@ -102,7 +105,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     try:
         if exit_code == 0 or (args.keep_going and jobs):
             with checks.no_empty_folders(args.output):
-                exit_code = max(exit_code, (_plan if args.dry_run else _separate)(args, jobs, terminal, results))
+                exit_code = max(exit_code, _each(args, jobs, terminal, results))
     finally:
         if args.json:
             terminal.result_json([results[clip] for clip in args.clips if clip in results])
@@ -129,29 +132,42 @@ def _check_clips(args: argparse.Namespace, terminal: Terminal, results: Results)
     return jobs, min(exit_code, 1) if args.keep_going else exit_code
 
 
-def _plan(args: argparse.Namespace, jobs: list[Job], terminal: Terminal, results: Results) -> int:
-    from avsep.checkpoint import find_weights, read_card
-    from avsep.pipeline import default_models
-
-    # Without a number, the voices that are found decide.
-    names = [args.model] if args.model else default_models(args.speakers)
-    model = " or ".join(read_card(find_weights(name)).name for name in names)
-    if args.residual:
-        model += f", then {read_card(find_weights(args.residual)).name}"
-    for job in jobs:
-        if args.json:
-            plan = asdict(job.info) | {"path": str(job.clip), "output": str(job.target), "model": model}
-            results[job.clip] = {"input": str(job.clip), "plan": plan}
-        else:
-            terminal.result(report.plan(job.info, job.target, model))
-    return 0
-
-
-def _separate(args: argparse.Namespace, jobs: list[Job], terminal: Terminal, results: Results) -> int:
-    from avsep.pipeline import Options, Separator
+def _each(args: argparse.Namespace, jobs: list[Job], terminal: Terminal, results: Results) -> int:
+    """Separate every clip, or say what would be done with it."""
+    from avsep.pipeline import Separator
 
     separator = Separator(args.model, device=args.device, threads=args.threads)
-    wanted = Options(
+    wanted = _options(args)
+    exit_code = 0
+    for number, job in enumerate(jobs, 1):
+        count = f"({number}/{len(jobs)}) " if len(jobs) > 1 else ""
+        try:
+            if args.dry_run:
+                separator.check(job.clip, wanted)
+            else:
+                with terminal.progress(f"{count}{job.clip.name}") as hook:
+                    manifest = separator.separate(job.clip, args.output, wanted, hook)
+        except AvsepError as error:
+            exit_code = max(exit_code, _failed(job.clip, error, terminal, results))
+            if not args.keep_going:
+                return exit_code
+            exit_code = 1
+            continue
+        if args.dry_run:
+            _tell_plan(args, job, terminal, results)
+            continue
+        terminal.say(report.mode_line(manifest))
+        if args.json:
+            results[job.clip] = manifest | {"folder": str(job.target)}
+        else:
+            terminal.result(report.separated(manifest, job.target))
+    return exit_code
+
+
+def _options(args: argparse.Namespace) -> Options:
+    from avsep.pipeline import Options
+
+    return Options(
         speakers=args.speakers,
         audio_stream=args.audio_stream,
         start=args.start,
@@ -166,24 +182,22 @@ def _separate(args: argparse.Namespace, jobs: list[Job], terminal: Terminal, res
         without=args.without,
         span=args.span,
     )
-    exit_code = 0
-    for number, job in enumerate(jobs, 1):
-        count = f"({number}/{len(jobs)}) " if len(jobs) > 1 else ""
-        try:
-            with terminal.progress(f"{count}{job.clip.name}") as hook:
-                manifest = separator.separate(job.clip, args.output, wanted, hook)
-        except AvsepError as error:
-            exit_code = max(exit_code, _failed(job.clip, error, terminal, results))
-            if not args.keep_going:
-                return exit_code
-            exit_code = 1
-            continue
-        terminal.say(report.mode_line(manifest))
-        if args.json:
-            results[job.clip] = manifest | {"folder": str(job.target)}
-        else:
-            terminal.result(report.separated(manifest, job.target))
-    return exit_code
+
+
+def _tell_plan(args: argparse.Namespace, job: Job, terminal: Terminal, results: Results) -> None:
+    from avsep.checkpoint import find_weights, read_card
+    from avsep.pipeline import default_models
+
+    # Without a number, the voices that are found decide.
+    names = [args.model] if args.model else default_models(args.speakers)
+    model = " or ".join(read_card(find_weights(name)).name for name in names)
+    if args.residual:
+        model += f", then {read_card(find_weights(args.residual)).name}"
+    if args.json:
+        plan = asdict(job.info) | {"path": str(job.clip), "output": str(job.target), "model": model}
+        results[job.clip] = {"input": str(job.clip), "plan": plan}
+    else:
+        terminal.result(report.plan(job.info, job.target, model))
 
 
 def _failed(clip: Path, error: AvsepError, terminal: Terminal, results: Results) -> int:
