@@ -134,6 +134,7 @@ class Separator:
         from avsep.modes.choice import check_choice
         from avsep.modes.residual import check_residual
 
+        _ = scene.positions  # refuses an option that does not fit the sound
         mode = self._mode(scene, contract)
         options = scene.options
         of_residual = check_residual(scene, contract) if options.residual else ()

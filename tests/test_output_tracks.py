@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from avsep.dsp.fullband import channel_gains, high_band_weights, spread
+from avsep.dsp.fullband import high_band_weights, spread
+from avsep.dsp.images import ChannelImages
 from avsep.dsp.ratio_mask import ratio_mask_refinement
 from avsep.dsp.resample import context_samples, model_blocks, resample, with_context
 from avsep.output.tracks import TrackReader, write_tracks
@@ -95,10 +96,40 @@ def test_the_band_above_the_models_goes_to_its_owner(tmp_path):
     assert (rest**2).sum() < 0.05 * (spectrum**2).sum()
 
 
+def placed(estimates: np.ndarray, channels: np.ndarray, rate: int = 16_000) -> np.ndarray:
+    """Both (..., time), without context, block by block -> (tracks, channels, time)."""
+    edge = rate // 10
+    images = ChannelImages(rate, edge)
+    wide = [np.pad(x, ((0, 0), (edge, edge))) for x in (estimates, channels)]
+    ends = range(0, estimates.shape[1], rate)
+    return np.concatenate(
+        [images(*(x[:, at : at + rate + 2 * edge] for x in wide))[..., edge : edge + rate] for at in ends], axis=2
+    )
+
+
 def test_a_voice_is_placed_in_its_channel():
-    voice = voice_like(16_000, 16_000)
-    gains = channel_gains(voice[None], np.stack([2 * voice, 0 * voice]))
-    np.testing.assert_allclose(gains[:, 0], [2, 0], atol=0.1)
+    voice = voice_like(32_000, 16_000)
+    out = placed(voice[None], np.stack([2 * voice, 0 * voice]))[0]
+    np.testing.assert_allclose(out, [2 * voice, 0 * voice], atol=0.1 * np.abs(voice).max())
+
+
+def test_two_voices_keep_their_delays_and_levels_at_two_microphones():
+    voices = np.stack([voice_like(64_000, 16_000, seed) for seed in (1, 2)])
+    near, far = np.roll(voices, 6, axis=1) * 0.7, np.roll(voices, -8, axis=1) * 0.5
+    images = np.stack([voices, np.stack([near[0], far[1]])], axis=1)
+    out = placed(voices, images.sum(axis=0))
+    left = ((out - images) ** 2).sum(axis=2) / (images**2).sum(axis=2)
+    assert (10 * np.log10(left) < -15).all()
+
+
+def test_filters_fade_from_block_to_block():
+    """Somebody who walks from left to right: no step where one block ends and the next begins."""
+    voice = voice_like(96_000, 16_000)
+    walk = np.linspace(0, 1, 96_000, dtype=np.float32)
+    out = placed(voice[None], np.stack([voice * (1 - walk), voice * walk]))[0]
+    steps = np.abs(np.diff(out - voice * np.stack([1 - walk, walk]), axis=1))
+    seams = steps[:, np.arange(16_000, 96_000, 16_000) - 1]
+    assert seams.max() < 3 * np.median(steps.max(axis=1))
 
 
 def test_silent_estimates_get_no_high_band_and_no_nan():
@@ -106,7 +137,8 @@ def test_silent_estimates_get_no_high_band_and_no_nan():
     assert np.isfinite(shares).all()
     assert shares.max() < 1e-3
     wide = np.zeros((2, 48_000 + 2 * context_samples(48_000)), np.float32)
-    silent = spread(np.zeros((2, 1, 16_000 + 3_200), np.float32), wide, 48_000)
+    images = ChannelImages(48_000, context_samples(48_000))
+    silent = spread(np.zeros((2, 1, 16_000 + 3_200), np.float32), wide, 48_000, SAMPLE_RATE, images)
     assert not silent.any()
 
 

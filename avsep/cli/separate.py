@@ -11,6 +11,7 @@ from avsep.cli import checks, options, report
 from avsep.cli.terminal import Terminal
 from avsep.errors import AvsepError
 from avsep.inference.quality import Quality
+from avsep.media.array import Channels
 
 if TYPE_CHECKING:
     from avsep.media.decode import ClipInfo
@@ -59,11 +60,33 @@ def register(commands) -> None:
         default="normal",
         help="how much work the separation is: the better, the slower (default: normal)",
     )
+    _add_array(parser)
     _add_sounds(parser)
     options.add_span(parser)
     options.add_machine(parser)
     options.add_messages(parser)
     parser.set_defaults(run=run)
+
+
+def _add_array(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "microphone arrays",
+        "Sound of 3 to 8 channels is that of an array unless the file says 5.1 or 7.1; two channels are stereo.",
+    )
+    group.add_argument(
+        "--array",
+        default="auto",
+        metavar="auto|off|FILE",
+        help="whether the channels are microphones (default: auto); a JSON file with their positions in metres says "
+        "that they are",
+    )
+    group.add_argument(
+        "--channels",
+        choices=get_args(Channels),
+        default="reference",
+        help="what is written of an array: the reference microphone's channel, which is the first, or all (default: "
+        "reference)",
+    )
 
 
 def _add_sounds(parser: argparse.ArgumentParser) -> None:
@@ -177,6 +200,8 @@ def _options(args: argparse.Namespace) -> Options:
         overwrite=args.overwrite,
         av_offset=args.av_offset,
         quality=args.quality,
+        array=args.array,
+        channels=args.channels,
         residual=args.residual,
         only=args.only,
         without=args.without,

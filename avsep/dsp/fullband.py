@@ -1,10 +1,12 @@
 """From estimates at the models' rate to the rate and channels of the input.
 
-An estimate of one channel is placed in the input's channels by least-squares gains; one with as many channels as the
-input is placed as it is. What lies above the estimates' band is divided by how much of the top of the band is whose.
+An estimate of one channel is placed in the input's channels by Wiener filters; one with as many channels as the input
+is placed as it is. What lies above the estimates' band is divided by how much of the top of the band is whose.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 from scipy.signal import firwin, oaconvolve
@@ -15,22 +17,6 @@ from avsep.signals import SAMPLE_RATE
 TOP_FROM = 3 / 8
 """Part of the estimates' band above which it tells how the sound beyond it is divided: 3 kHz of 8."""
 FRAMES_A_SECOND = 50
-MAX_GAIN = 4.0
-
-
-def channel_gains(estimates: np.ndarray, channels: np.ndarray) -> np.ndarray:
-    """Gains that place each estimate in each channel: (tracks, time), (channels, time) -> (channels, tracks).
-
-    Least squares with a pull towards 1, which a silent estimate gets.
-    """
-    tracks = len(estimates)
-    if len(channels) == 1:
-        return np.ones((1, tracks), np.float32)
-    gram = estimates @ estimates.T
-    pull = 0.05 * np.trace(gram) / tracks + 1e-9
-    offset = channels - estimates.sum(axis=0)
-    delta = np.linalg.solve(gram + pull * np.eye(tracks), estimates @ offset.T)
-    return np.clip(1 + delta.T, 0, MAX_GAIN).astype(np.float32)
 
 
 def high_band_weights(estimates: np.ndarray, mixture: np.ndarray, rate: int = SAMPLE_RATE) -> np.ndarray:
@@ -49,9 +35,14 @@ def high_band_weights(estimates: np.ndarray, mixture: np.ndarray, rate: int = SA
     return np.stack([np.interp(np.arange(time), centres, w) for w in weights]).astype(np.float32)
 
 
-def spread(estimates: np.ndarray, wide: np.ndarray, rate: int, own_rate: int = SAMPLE_RATE) -> np.ndarray:
+def spread(
+    estimates: np.ndarray, wide: np.ndarray, rate: int, own_rate: int, images: Callable[..., np.ndarray]
+) -> np.ndarray:
     """Estimates with context at `own_rate`, (tracks, 1 or as many channels as the input, edge + time + edge), and the
-    input with context at `rate`, (channels, ...), -> (tracks, channels, time at `rate`) without context."""
+    input with context at `rate`, (channels, ...), -> (tracks, channels, time at `rate`) without context.
+
+    images: places estimates of one channel (tracks, time) in all channels (channels, time), see `ChannelImages`.
+    """
     edge = context_samples(rate, own_rate)
     size = wide.shape[1] - 2 * edge
     mixture = resample(wide.mean(axis=0), rate, own_rate)
@@ -60,7 +51,7 @@ def spread(estimates: np.ndarray, wide: np.ndarray, rate: int, own_rate: int = S
     narrow = wide
     if rate != own_rate:
         narrow = resample(resample(wide, rate, own_rate), own_rate, rate)[:, : wide.shape[1]]
-    out = channel_gains(low[:, 0], narrow).T[:, :, None] * low if low.shape[1] == 1 else low
+    out = images(low[:, 0], narrow) if low.shape[1] == 1 else low
     if rate > own_rate:
         mono = estimates[:, 0] if estimates.shape[1] == 1 else estimates.mean(axis=1)
         weights = stretched(high_band_weights(mono, mixture, own_rate), wide.shape[1])

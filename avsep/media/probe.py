@@ -27,12 +27,14 @@ _HIGHEST_FPS = 300
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """The chosen audio stream. stream: its number among the audio streams, from 0; sample_rate in Hz."""
+    """The chosen audio stream. stream: its number among the audio streams, from 0; sample_rate in Hz; layout: what the
+    container says of the channels, such as "stereo", "5.1" or, where it says nothing, "4 channels"."""
 
     stream: int
     sample_rate: int
     channels: int
     codec: str
+    layout: str = ""
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,8 @@ def _probe_audio(container: Any, path: Path, number: int | None) -> tuple[AudioI
         why = f"none of its {damage.count} packets could be decoded" if damage.count else "it holds no samples (0 s)"
         raise InputError(f"{path}: audio stream {number} has no sound: {why}. Nothing to separate; give another file")
     first = frame_seconds(frame) or 0.0
-    info = AudioInfo(number, frame.sample_rate, frame.layout.nb_channels, stream.codec_context.name)
+    layout = frame.layout
+    info = AudioInfo(number, frame.sample_rate, layout.nb_channels, stream.codec_context.name, layout.name)
     return info, first, first + frame.samples / frame.sample_rate
 
 

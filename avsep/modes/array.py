@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from avsep.errors import InputError
 from avsep.modes.base import Mode
 from avsep.modes.voices import separate_voices, voice_tracks
 from avsep.signals import SAMPLE_RATE, Tracks
@@ -28,5 +29,13 @@ class Array(Mode):
 
     def __call__(self, scene: Scene) -> Tracks:
         assert scene.model is not None
-        voices = separate_voices(scene, scene.model, scene.mixture(SAMPLE_RATE, mono=False), FAR_BELOW)
+        mixture = scene.mixture(SAMPLE_RATE, mono=False)
+        fewest = scene.models.separation(scene.model).contract.channels[0]
+        if mixture.channels < fewest:
+            raise InputError(
+                f"{scene.clip.path}: {mixture.channels} of {scene.channels} channels can be used "
+                f"({'; '.join(scene.warnings)}), and model {scene.model!r} takes {fewest} or more. "
+                "Give --array off, or a model of one channel"
+            )
+        voices = separate_voices(scene, scene.model, mixture, FAR_BELOW)
         return voice_tracks(scene, voices, "multichannel")

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from avsep.dsp.channel_faults import ChannelFaults
 from avsep.inference.models import ModelStore
 from avsep.inference.quality import Quality
-from avsep.signals import SAMPLE_RATE, Person, ProgressHook, Tracks, no_progress
+from avsep.media.array import Channels, is_array, read_positions
+from avsep.signals import SAMPLE_RATE, Audio, Person, ProgressHook, Tracks, no_progress
 from avsep.storage.recording import Recording
 from avsep.timing import Stopwatch
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from avsep.inference.sliding import Cues
     from avsep.media.pictures import PictureLog
     from avsep.media.probe import ClipInfo
@@ -29,6 +34,8 @@ class Options:
     streams. start, end: seconds on the sound's own clock. video: write an mp4 for each person. mark: draw a box around
     the person in it. overwrite: replace earlier output. av_offset: seconds by which the sound comes after the picture
     (default: found for each person). quality: more or less work for the separation, see avsep.inference.quality.
+    array: whether several channels are microphones, "auto", "off" or a file with their positions, see
+    avsep.media.array. channels: of an array that are written, "reference" or "all".
     residual: model of sounds that splits what people and voices leave. At most one of these: only, without: labels of
     tracks, see avsep.modes.choice; span: start and end in seconds on the sound's own clock, for the one track that
     sounds there.
@@ -43,6 +50,8 @@ class Options:
     overwrite: bool = False
     av_offset: float | None = None
     quality: Quality = "normal"
+    array: str = "auto"
+    channels: Channels = "reference"
     residual: str | None = None
     only: tuple[str, ...] | None = None
     without: tuple[str, ...] | None = None
@@ -72,6 +81,7 @@ class Scene:
     sha256: str | None = None
     sound: Recording | None = None
     _recordings: dict[tuple[int, bool], Recording] = field(default_factory=dict, init=False, repr=False)
+    _microphones: tuple[int, ...] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._loading = self.models.seconds
@@ -81,9 +91,28 @@ class Scene:
         """Whether it has people; before they were searched, whether it has pictures."""
         return bool(self.people) if self.searched else self.clip.video is not None
 
+    @cached_property
+    def is_array(self) -> bool:
+        """Whether the sound that is separated is that of an array as it was recorded."""
+        return self.sound is None and is_array(self.clip.audio, self.options.array)
+
+    @cached_property
+    def positions(self) -> np.ndarray | None:
+        """(channels, 3) in m of the array's microphones, None where they are not told."""
+        if not self.is_array or self.options.array == "auto":
+            return None
+        return read_positions(self.options.array, self.channels)
+
+    @property
+    def microphones(self) -> tuple[int, ...]:
+        """The array's channels that are of use, known once it is decoded; the first is the reference microphone's."""
+        if self._microphones is None:
+            self.mixture()
+        return self._microphones or tuple(range(self.channels))
+
     @property
     def channels(self) -> int:
-        """Of the sound that is separated."""
+        """Of the sound that is separated, with those of an array that turn out to be of no use."""
         return self.sound.channels if self.sound else self.clip.audio.channels
 
     def of_sound(self, sound: Recording, model: str) -> Scene:
@@ -103,21 +132,54 @@ class Scene:
         return self.watch.total - (self.models.seconds - self._loading)
 
     def mixture(self, sample_rate: int = SAMPLE_RATE, *, mono: bool = True) -> Recording:
-        """The sound at a rate, the mean of its channels or all of them; decoded once for each."""
-        from avsep.dsp.resample import mono_blocks, resampled_blocks
-        from avsep.media.decode import read_audio
-
+        """The sound at a rate, in all of its channels or in one: their mean, or of an array, where channels of no use
+        are left out, the reference microphone's. Decoded once for each."""
         key = (sample_rate, mono or self.channels == 1)
         if key not in self._recordings:
             with self.watch.step("decode"):
-                # What is wrong with the sound is said once.
-                warn = self.warnings.append if not self._recordings else lambda _: None
-                blocks = self.sound.blocks() if self.sound else read_audio(self.clip, warn)
-                recording = Recording(self.folder, 1 if key[1] else self.channels, sample_rate)
-                for samples in resampled_blocks(mono_blocks(blocks) if key[1] else blocks, sample_rate):
-                    recording.append(samples)
-            self._recordings[key] = recording
+                made = self._of_array(*key) if self.is_array else self._decoded(*key)
+            self._recordings[key] = made
         return self._recordings[key]
+
+    def written(self) -> Iterator[Audio]:
+        """The sound of the clip at its own rate in the channels in which the tracks are written."""
+        from avsep.media.decode import read_audio
+
+        blocks = read_audio(self.clip, lambda _: None)
+        if not self.is_array:
+            return blocks
+        channels = list(self.microphones if self.options.channels == "all" else self.microphones[:1])
+        return (replace(block, samples=block.samples[channels]) for block in blocks)
+
+    def _decoded(self, sample_rate: int, mono: bool, faults: ChannelFaults | None = None) -> Recording:
+        from avsep.dsp.resample import mono_blocks, resampled_blocks
+        from avsep.media.decode import read_audio
+
+        # What is wrong with the sound is said once.
+        warn = self.warnings.append if not self._recordings else lambda _: None
+        blocks = self.sound.blocks() if self.sound else read_audio(self.clip, warn)
+        if faults is not None:
+            blocks = _examined(blocks, faults)
+        recording = Recording(self.folder, 1 if mono else self.channels, sample_rate)
+        for samples in resampled_blocks(mono_blocks(blocks) if mono else blocks, sample_rate):
+            recording.append(samples)
+        return recording
+
+    def _of_array(self, sample_rate: int, mono: bool) -> Recording:
+        """All microphones that are of use, or the reference microphone."""
+        faults = ChannelFaults(self.channels) if self._microphones is None else None
+        everything = self._decoded(sample_rate, False, faults)
+        if faults is not None:
+            found = faults.found()
+            self._microphones = tuple(number for number in range(self.channels) if number not in found)
+            self.warnings += [f"channel {number} {why}; it is left out" for number, why in found.items()]
+        channels = list(self.microphones[:1] if mono else self.microphones)
+        if len(channels) == self.channels:
+            return everything
+        chosen = Recording(self.folder, len(channels), sample_rate)
+        for block in everything.blocks():
+            chosen.append(block.samples[channels])
+        return chosen
 
     def separate(self, model: SeparationModel, mixture: Recording, cues: Cues | None = None) -> Estimates:
         """What a model separates of a mixture, at the mixture's rate."""
@@ -143,3 +205,10 @@ class Mode(Protocol):
     def labels(self, scene: Scene, contract: Contract) -> Sequence[str]:
         """The labels that its tracks may have with a model of that contract; none where they have no labels."""
         return ()
+
+
+def _examined(blocks: Iterable[Audio], faults: ChannelFaults) -> Iterator[Audio]:
+    """The same blocks, each of which is shown to `faults`."""
+    for block in blocks:
+        faults.add(block)
+        yield block

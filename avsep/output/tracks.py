@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from avsep.dsp.fullband import spread
+from avsep.dsp.images import ChannelImages
 from avsep.dsp.resample import context_samples, with_context
 from avsep.media.encode import WavWriter
 from avsep.signals import FRAME_RATE, Audio, ProgressHook, no_progress
@@ -67,12 +68,15 @@ def write_tracks(
             rate, channels = block.sample_rate, len(block.samples)
             if not writers:
                 writers = [stack.enter_context(WavWriter(p, rate, channels)) for p in (*files, residual)]
+                images = ChannelImages(rate, context_samples(rate, own_rate))
             edge = context_samples(rate, own_rate) * own_rate // rate
             size = -(-wide.shape[1] * own_rate // rate)
             estimates = tracks.read(position - edge, position - edge + size)
+            if channels == 1:  # of an array only the reference microphone is written, the first
+                estimates = estimates[:, :1]
             placed = np.zeros((0, *block.samples.shape), np.float32)
             if len(files):
-                placed = spread(estimates, wide, rate, own_rate)
+                placed = spread(estimates, wide, rate, own_rate, images)
             for writer, track in zip(writers[:-1], placed, strict=True):
                 writer.write(track)
             writers[-1].write(block.samples - placed.sum(axis=0))

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avsep.media.decode import picture_at, read_audio
+from avsep.media.decode import picture_at
 from avsep.media.encode import PersonVideo, write_jpeg, write_person_videos
 from avsep.output import manifest
 from avsep.output.tracks import TrackReader, write_tracks
@@ -24,7 +24,7 @@ def write_result(scene: Scene, tracks: Tracks) -> dict[str, Any]:
     wavs = [folder / f"{track.name}.wav" for track in tracks.tracks]
     with scene.watch.step("writing"):
         same = write_tracks(
-            read_audio(scene.clip, lambda _: None),
+            scene.written(),
             TrackReader(tracks.sources, tracks.gains),
             wavs,
             folder / "residual.wav",
