@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torchaudio.functional import apply_beamforming, mvdr_weights_rtf, mvdr_weights_souden
 
-from avsep.dsp.spatial import RecursiveCovariance, steering_vectors
+from avsep.dsp.spatial import RecursiveCovariance, spatial_covariance, steering_vectors
 from avsep.dsp.stft import full_precision
 
 Beamformer = Literal["souden", "rtf", "gev"]
@@ -60,6 +60,23 @@ def mvdr_rtf(transfer: Tensor, noise: Tensor, reference: int = 0, loading: float
     power = transfer.real.square() + transfer.imag.square()
     transfer = transfer * (power.mean(-1, keepdim=True) + FAINT).rsqrt()
     return mvdr_weights_rtf(transfer, loaded(noise, loading), reference, diagonal_loading=False)
+
+
+def multichannel_wiener(
+    spectrum: Tensor, wanted: Tensor, covariance: Tensor | None = None, loading: float = LOADING
+) -> Tensor:
+    """Weights of the output that is closest to `wanted` (..., freq, frames), in the least squares.
+
+    spectrum: (..., channels, freq, frames), with its `spatial_covariance` where that is known already. Nothing keeps
+    the target from being distorted; it has the level and the phase of what is wanted.
+    """
+    spectrum = full_precision(spectrum)
+    covariance = spatial_covariance(spectrum) if covariance is None else full_precision(covariance)
+    shared = torch.einsum("...cft,...ft->...fc", spectrum, wanted.conj()) / spectrum.shape[-1]
+    power = covariance.diagonal(dim1=-2, dim2=-1).real.mean(-1, keepdim=True)
+    shared = shared / (power + FAINT)
+    matrix = loaded(covariance, loading).expand(*shared.shape, shared.shape[-1])
+    return torch.linalg.solve(matrix, shared.unsqueeze(-1)).squeeze(-1)
 
 
 def gev(target: Tensor, noise: Tensor, reference: int = 0, loading: float = LOADING, normalise: bool = True) -> Tensor:
@@ -116,13 +133,18 @@ def beamformer_weights(
 ) -> Tensor:
     """Weights by name: "souden", "rtf" (MVDR by the principal generalised eigenvector) or "gev". ValueError for other
     names."""
+    check_beamformer(kind)
     if kind == "souden":
         return mvdr_souden(target, noise, reference, loading)
     if kind == "rtf":
         return mvdr_rtf(transfer_by_eigenvector(target, noise, loading), noise, reference, loading)
-    if kind == "gev":
-        return gev(target, noise, reference, loading)
-    raise ValueError(f"beamformer is {kind!r}; it must be one of {', '.join(get_args(Beamformer))}")
+    return gev(target, noise, reference, loading)
+
+
+def check_beamformer(kind: str) -> None:
+    """ValueError for a name that `beamformer_weights` does not know."""
+    if kind not in get_args(Beamformer):
+        raise ValueError(f"beamformer is {kind!r}; it must be one of {', '.join(get_args(Beamformer))}")
 
 
 class BlockBeamformer:
