@@ -1,0 +1,99 @@
+"""What a separator estimates of each source at every microphone, and the beams that follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal, get_args
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from avsep.dsp.beamforming import Beamformer, beamform, beamformer_weights, multichannel_wiener
+from avsep.dsp.spatial import spatial_covariance
+from avsep.dsp.stft import istft, stft
+from avsep.models.base import Contract, SeparationModel
+
+Beam = Literal["wiener", Beamformer]
+
+
+def check_beam(beamformer: str) -> None:
+    """ValueError for a name that `beams` does not know."""
+    if beamformer not in get_args(Beam):
+        raise ValueError(f"beamformer is {beamformer!r}; it must be one of {', '.join(get_args(Beam))}")
+
+
+def array_contract(separator: Contract, most_channels: int) -> Contract:
+    """What a beamformer around a separator takes and gives: as the separator, of two microphones or more, with up to
+    `most_channels` where the separator itself takes one. ValueError where it takes one and most_channels is below 2."""
+    fewest, most = separator.channels
+    if most == 1 and most_channels < 2:
+        raise ValueError(f"most_channels is {most_channels}; a beamformer needs 2 or more")
+    channels = (2, most_channels) if most == 1 else (max(2, fewest), most)
+    return replace(separator, channels=channels, refine=False, stride=1, rounds=1)
+
+
+def source_images(separator: SeparationModel, mixture: Tensor, **cues: Tensor) -> Tensor:
+    """What a separator estimates of each source at every microphone: (batch, channels, time) -> (batch, sources,
+    channels, time).
+
+    A separator that gives all channels runs once. One that takes a single channel runs on each, one that gives the
+    first of several runs with each of them in the first place, the others following in their order round the array
+    (Ochiai et al., Beam-TasNet, 2020). Where its sources may come in any order, they are brought into that of the first
+    microphone.
+    """
+    batch, channels, time = mixture.shape
+    if separator.contract.channels[1] > 1:
+        estimates = estimates_of(separator, mixture, cues)
+        if estimates.shape[2] == channels:
+            return estimates
+        turned = [mixture.roll(-channel, 1) for channel in range(1, channels)]
+        made = [estimates, *(estimates_of(separator, one, cues) for one in turned)]
+        images = torch.cat([one[:, :, :1] for one in made], 2)
+    else:
+        each = {name: cue.repeat_interleave(channels, 0) for name, cue in cues.items()}
+        flat = estimates_of(separator, mixture.reshape(batch * channels, 1, time), each)
+        images = flat.squeeze(2).unflatten(0, (batch, channels)).transpose(1, 2)
+    return in_order_of_first(images) if separator.contract.order == "any" else images
+
+
+def estimates_of(separator: SeparationModel, mixture: Tensor, cues: dict[str, Tensor]) -> Tensor:
+    """What a separator gives in use: (batch, sources, channels, time)."""
+    estimates = separator.separate(mixture, **cues).estimates
+    assert estimates is not None
+    return estimates
+
+
+def in_order_of_first(images: Tensor) -> Tensor:
+    """(batch, sources, channels, time) with the sources of every channel in the order of the first channel, by the
+    correlation of magnitudes, which a delay between microphones leaves alone."""
+    with torch.no_grad():
+        sizes = stft(images).abs().flatten(3)
+        sizes = sizes - sizes.mean(3, keepdim=True)
+        sizes = sizes / (sizes.norm(dim=3, keepdim=True) + 1e-9)
+        alike = torch.einsum("bin,bjcn->bcij", sizes[:, :, 0], sizes).cpu().numpy()
+        order = [[linear_sum_assignment(-one)[1] for one in item] for item in alike]
+        index = torch.tensor([[list(one) for one in item] for item in order], device=images.device).transpose(1, 2)
+    return images.gather(1, index.unsqueeze(3).expand_as(images))
+
+
+def beams(
+    images: Tensor, mixture: Tensor, beamformer: Beam, window: int, hop: int, references: Sequence[int] = (0,)
+) -> Tensor:
+    """The mixture through the beamformers that estimated images of the sources ask for: (batch, sources, channels,
+    time), (batch, channels, time) -> (batch, sources, references, time), as at those microphones.
+
+    "wiener" gives what is closest to the images (least squares); the others take their covariances as the target's and
+    those of the rest of the mixture as the noise's (see `avsep.dsp.beamforming`). window and hop in samples.
+    """
+    check_beam(beamformer)
+    spectrum, sources = stft(mixture, window, hop).unsqueeze(1), stft(images, window, hop)
+    if beamformer == "wiener":
+        whole = spatial_covariance(spectrum)
+        each = [multichannel_wiener(spectrum, sources[:, :, channel], whole) for channel in references]
+    else:
+        target, noise = spatial_covariance(sources), spatial_covariance(spectrum - sources)
+        each = [beamformer_weights(beamformer, target, noise, channel) for channel in references]
+    made = torch.stack([beamform(weights, spectrum) for weights in each], 2)
+    return istft(made, mixture.shape[-1], window, hop)
