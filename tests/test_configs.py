@@ -31,6 +31,8 @@ SMALL_DATA = {
     "items": 2,
     "workers": 0,
     "precision": "32-true",
+    "rooms": 2,
+    "order": 2,
 }
 SMALL_MODEL = {
     "filters": 8,

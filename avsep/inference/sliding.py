@@ -176,11 +176,10 @@ def at_sample_rate(recording: Recording, sample_rate: int, folder: Path | None =
 
 
 def refined(estimates: np.ndarray, mixture: np.ndarray, sample_rate: int) -> np.ndarray:
-    """`ratio_mask_refinement` of each channel, or of the only one against the mean of the mixture's: (sources,
+    """`ratio_mask_refinement` of each channel against that of the mixture, of which there may be more: (sources,
     channels, time), (channels, time) -> (sources, channels, time)."""
-    channels = estimates.shape[1]
-    against = mixture if len(mixture) == channels else np.repeat(mixture.mean(axis=0, keepdims=True), channels, axis=0)
-    return np.stack([ratio_mask_refinement(estimates[:, n], against[n], sample_rate) for n in range(channels)], axis=1)
+    channels = range(estimates.shape[1])
+    return np.stack([ratio_mask_refinement(estimates[:, n], mixture[n], sample_rate) for n in channels], axis=1)
 
 
 def _collected(joined: Iterator[np.ndarray], given: Recording, mixture: Recording, folder: Path | None) -> Estimates:

@@ -17,9 +17,10 @@ class MaskingModel(SeparationModel):
     """An encoder, a separator that estimates masks, a decoder and, where a cue steers it, its encoder and the fusion.
 
     encoder(mixture) -> features (batch, frames, features) for the separator and what is masked (batch, frames,
-    filters), with `stride` and `transform` (see `Output`; None where it has no spectrum). separator(features) -> masks
-    (batch, sources, frames, filters), with `sources` and, where a part of it is run through more than once, `rounds`
-    and with_rounds(rounds) -> separator; with a fusion, separator.before(features) -> x, skips and separator.after(x,
+    filters), with `stride`, `transform` (see `Output`; None where it has no spectrum) and, where it takes several
+    microphones, their fewest and most as `channels`. separator(features) -> masks (batch, sources, frames, filters),
+    with `sources` and, where a part of it is run through more than once, `rounds` and with_rounds(rounds) -> separator;
+    with a fusion, separator.before(features) -> x, skips and separator.after(x,
     skips) -> masks of one source. cue_encoder(cue (n, ...)) -> (n, pictures, channels). fusion(x, embedding) -> x;
     without a cue_encoder the cue is an embedding already. decoder(masked (batch, sources, frames, filters), time) ->
     (batch, sources, time).
@@ -53,6 +54,7 @@ class MaskingModel(SeparationModel):
         steered = fusion is not None
         self.contract = Contract(
             sample_rate,
+            getattr(self.encoder, "channels", (1, 1)),
             cues=(cue,) if steered else (),
             sources=None if steered else self.separator.sources,
             order="cue" if steered else "named" if names else "any",
@@ -75,7 +77,7 @@ class MaskingModel(SeparationModel):
         return [self] if self.encoder.transform is None else [self.separator]
 
     def forward(self, mixture: Tensor, **cues: Tensor) -> Output:
-        """mixture (batch, 1, time), the cue (batch, sources, ...) -> estimates (batch, sources, 1, time)."""
+        """mixture (batch, channels, time), the cue (batch, sources, ...) -> estimates (batch, sources, 1, time)."""
         self.check(mixture)
         features, frames = self.encoder(mixture)
         masks = self.separator(features) if self.fusion is None else self.steer(features, cues[self.cue])

@@ -1,0 +1,138 @@
+"""Features of what differs between the reference microphone and the others, and an encoder that adds them to its own
+(Gu et al., End-to-end multi-channel speech separation, 2019)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from avsep.dsp.stft import check_window, full_precision, stft
+from avsep.models.base import Part
+from avsep.models.limits import MOST_SIZE, check_filters, check_spectra, check_whole
+from avsep.models.parts.encoder import Encoder
+from avsep.models.parts.layers import GlobalLayerNorm, PReLU
+from avsep.models.parts.microphones import mean_over_microphones, microphone_weights
+
+
+class PhaseDifferences(Part):
+    """Cosine and sine of the inter-channel phase differences (IPD) in the spectrum. window and hop in samples.
+
+    width: features of a frame. hop, centre: samples between frames, and the middle of the first one.
+    """
+
+    centre = 0
+
+    def __init__(self, window: int = 512, hop: int = 128) -> None:
+        super().__init__()
+        check_spectra(window, hop)
+        check_window(window, hop)
+        self.window, self.hop = window, hop
+        self.width = 2 * (window // 2 + 1)
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        """(batch, microphones, time) -> (batch, microphones - 1, frames, width) in -1..1: cosines, then sines, 0 where
+        a bin is silent."""
+        bins = stft(mixture, self.window, self.hop)
+        cross = bins[:, :1] * bins[:, 1:].conj()
+        power = cross.real.square() + cross.imag.square()
+        # Against the loudest of a microphone, -120 dB of the product of two amplitudes are silence.
+        floor = 1e-12 * power.detach().amax((2, 3), keepdim=True) + 1e-37
+        phase = cross / (power + floor).sqrt()
+        return torch.cat([phase.real, phase.imag], dim=2).mT
+
+
+class ConvolutionDifferences(Part):
+    """Learnt inter-channel convolution differences (ICD; Gu et al., Enhancing end-to-end multi-channel speech
+    separation via spatial feature learning, 2020).
+
+    Each filter goes over the reference as it is, over another microphone under a window that begins as -1 and is learnt
+    too, and the sum is taken: at first the difference of the two, filtered. kernel and stride in samples; width, hop
+    and centre as in `PhaseDifferences`.
+    """
+
+    def __init__(self, filters: int = 64, kernel: int = 32, stride: int = 16) -> None:
+        super().__init__()
+        check_whole(1, MOST_SIZE, filters=filters)
+        check_filters(kernel, stride)
+        self.kernel, self.hop, self.width = kernel, stride, filters
+        self.centre = stride - kernel // 2
+        self.filters = nn.Linear(kernel, filters, bias=False)
+        self.window = nn.Parameter(-torch.ones(kernel))
+        self.norm = GlobalLayerNorm(filters)
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        """(batch, microphones, time) -> (batch, microphones - 1, frames, width), free of the level."""
+        edge = self.kernel - self.hop
+        padded = nn.functional.pad(full_precision(mixture), (edge, edge + -mixture.shape[2] % self.hop))
+        frames = padded.unfold(2, self.kernel, self.hop)
+        differences = self.filters(frames[:, :1]) + self.filters(frames[:, 1:] * self.window)
+        return self.norm(differences.flatten(0, 1)).unflatten(0, differences.shape[:2])
+
+
+class ArrayEncoder(Encoder):
+    """`Encoder` of the first microphone, the reference; features of the pairs that it makes with the others are added
+    to what the separator gets, masks are for the reference's frames alone.
+
+    A matrix that takes the frames and the features of pairs side by side is the sum of two matrices; added like this
+    the separator is that of one microphone, and may start with its weights. Scaled with the frames, the features leave
+    the model as indifferent to the level as it is with one microphone.
+
+    features: `PhaseDifferences` or `ConvolutionDifferences`; their frames need not be those of the encoder, the nearest
+    is taken. hidden: units that are computed from each pair alone. pooled: their mean over the pairs is taken, so that
+    any number of microphones from `fewest_channels` to `most_channels` will do, in any order but for the first; else
+    there is a matrix for each pair, and the two must be equal.
+    """
+
+    # Any part that does what the two do.
+    features: Any
+
+    def __init__(
+        self,
+        filters: int,
+        kernel: int,
+        stride: int,
+        features: Part,
+        hidden: int = 256,
+        pooled: bool = True,
+        fewest_channels: int = 2,
+        most_channels: int = 8,
+    ) -> None:
+        super().__init__(filters, kernel, stride)
+        check_whole(1, MOST_SIZE, hidden=hidden)
+        check_whole(2, 128, fewest_channels=fewest_channels, most_channels=most_channels)
+        if not pooled and fewest_channels != most_channels:
+            raise ValueError(
+                f"fewest_channels is {fewest_channels} and most_channels {most_channels}; without pooled they must be "
+                "equal: each pair of microphones has weights of its own"
+            )
+        self.channels, self.pooled = (fewest_channels, most_channels), pooled
+        self.features = features
+        self.of_pair = nn.Sequential(nn.Linear(features.width, hidden), PReLU())
+        self.to_frames = nn.Linear(hidden if pooled else (most_channels - 1) * hidden, filters)
+        # Little at first: a separator that was trained with one microphone finds what it knows.
+        with torch.no_grad():
+            self.to_frames.weight.mul_(0.1)
+            self.to_frames.bias.zero_()
+
+    def forward(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, microphones, time) -> features for the separator, and the reference's frames: (batch, frames,
+        filters) each."""
+        _, frames = super().forward(mixture[:, :1])
+        pairs = self.of_pair(self.features(mixture).to(frames.dtype))
+        if self.pooled:
+            # A microphone that is not there, or dead, tells nothing of where the sources are.
+            weights = microphone_weights(mixture)[:, 1:]
+            weights = weights / weights.sum(1, keepdim=True).clamp_min(1e-6)
+            spatial = mean_over_microphones(pairs, weights.to(pairs.dtype))
+        else:
+            spatial = pairs.transpose(1, 2).flatten(2)
+        level = frames.detach().square().mean((1, 2), keepdim=True).sqrt()
+        return frames + level * self._at_frames(self.to_frames(spatial), frames.shape[1]), frames
+
+    def _at_frames(self, spatial: Tensor, count: int) -> Tensor:
+        """(batch, frames of the pairs, filters) -> (batch, count, filters), the nearest ones in time."""
+        middle = torch.arange(count, device=spatial.device) * self.stride + self.stride - self.kernel // 2
+        nearest = (middle - self.features.centre + self.features.hop // 2).div(self.features.hop, rounding_mode="floor")
+        return spatial.index_select(1, nearest.clamp(0, spatial.shape[1] - 1))
