@@ -8,11 +8,14 @@ with batches of 4 see at every step the items that one process with batches of 8
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from torch.utils.data import DataLoader, Dataset, Sampler
+import numpy as np
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
+from avsep.data.item import Item
 from avsep.errors import UsageError
 
 
@@ -69,6 +72,35 @@ class RankShare(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         return iter(self.numbers)
+
+
+class DrawnMicrophones:
+    """Collates items into a batch that keeps a drawn number of their channels, the first ones: for models that take any
+    number of microphones, as all items of a batch need the same.
+
+    fewest, most: evenly drawn from, for each batch, by the names of its items alone, so that a run which was stopped
+    goes on exactly.
+    """
+
+    def __init__(self, fewest: int, most: int) -> None:
+        self.fewest, self.most = fewest, most
+
+    def __call__(self, items: Sequence[Item]) -> dict[str, Any]:
+        batch = default_collate(list(items))
+        channels = batch["mixture"].shape[1]
+        if channels < self.most:
+            raise UsageError(
+                f"items have {channels} channels, and microphones is ({self.fewest}, {self.most}); make data of "
+                f"{self.most} microphones, or lower microphones"
+            )
+        seed = zlib.crc32("\n".join(batch["name"]).encode())
+        kept = int(np.random.default_rng(seed).integers(self.fewest, self.most + 1))
+        # Contiguous, so that a worker hands over no more than is kept.
+        batch["sources"] = batch["sources"][:, :, :kept].contiguous()
+        for name in ("mixture", "geometry"):
+            if name in batch:
+                batch[name] = batch[name][:, :kept].contiguous()
+        return batch
 
 
 def training_loader(

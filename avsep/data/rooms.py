@@ -30,18 +30,27 @@ PREROLL_SECONDS = 0.0005
 class Responses:
     """Impulse responses of one room.
 
-    taps: (places, microphones, taps) float32, direct sound of the first microphone at the start. places (places, 3),
-    microphones (microphones, 3): positions in m from a corner of the floor, x along the length, z up; None where they
-    are not known.
+    taps: (places, microphones, taps) float32; of each place the direct sound that is first at a microphone is at the
+    start. places (places, 3), microphones (microphones, 3): positions in m from a corner of the floor, x along the
+    length, z up; None where they are not known. direct (places, microphones) int32: the tap at which the direct sound
+    of each arrives; None where that is the start.
     """
 
     taps: np.ndarray
     places: np.ndarray | None = None
     microphones: np.ndarray | None = None
+    direct: np.ndarray | None = None
 
-    def at(self, chosen: np.ndarray) -> Responses:
-        """Of these places only."""
-        return Responses(self.taps[chosen], None if self.places is None else self.places[chosen], self.microphones)
+    def at(self, places: np.ndarray, microphones: np.ndarray | None = None) -> Responses:
+        """Of these places and, if they are given, these microphones only, in this order."""
+        both: Any = places if microphones is None else np.ix_(places, microphones)
+        array = self.microphones
+        return Responses(
+            self.taps[both],
+            None if self.places is None else self.places[places],
+            array if array is None or microphones is None else array[microphones],
+            None if self.direct is None else self.direct[both],
+        )
 
 
 class Rooms:
@@ -61,11 +70,17 @@ class Rooms:
         """One room with as many places as sources, or None."""
         raise NotImplementedError
 
-    def early(self, taps: np.ndarray, sample_rate: int) -> np.ndarray:
-        """The part of responses (..., taps) that the target keeps: (..., fewer taps)."""
+    def early(self, room: Responses, place: int, sample_rate: int) -> np.ndarray:
+        """The part of the responses of a place that the target keeps: (microphones, taps or fewer). Each microphone's
+        time counts from its own direct sound."""
+        taps = room.taps[place]
         if self.early_seconds is None:
             return taps
-        return taps[..., : round((PREROLL_SECONDS + self.early_seconds) * sample_rate)]
+        if room.direct is None:
+            return taps[:, : round((PREROLL_SECONDS + self.early_seconds) * sample_rate)]
+        ends = room.direct[place] + round(self.early_seconds * sample_rate)
+        kept = taps[:, : ends.max()]
+        return np.where(np.arange(kept.shape[1]) < ends[:, None], kept, np.float32(0))
 
 
 @dataclass

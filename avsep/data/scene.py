@@ -125,6 +125,6 @@ class SimulatedScene(Scene):
         if self.room.early_seconds is None:
             image = apply_room(sound, self.filters, taps, rng, draft.sample_rate)[0]
             return image, image
-        early = self.room.early(taps, draft.sample_rate)
+        early = self.room.early(draft.room, slot, draft.sample_rate)
         image, target = apply_room(sound, self.filters, taps, rng, draft.sample_rate, early)
         return image, target
