@@ -1,0 +1,182 @@
+"""Meetings in simulated rooms: separation guided by turns, against what needs no guide.
+
+    python tests/benchmarks/meetings.py SPEECH/manifest.tsv [--each 3] [--keep FOLDER] [--methods guided auxiva mono]
+
+Two and three talkers of the split dev take turns for 30 s; half of the time in which anybody speaks two or more do.
+Rooms have a T60 of 0.15 to 0.5 s, 4 microphones 5 cm apart and noise of the microphones 30 dB below; talkers are 20
+degrees or more apart. References are the early images (50 ms) at the first microphone. With --keep the meetings stay:
+FOLDER/<name>/meeting.wav, meeting.rttm and reference_<talker>.wav.
+
+SI-SDRi is of the tracks' first channel against the references, over the whole meeting. Methods: `guided` is told the
+turns (--turns), the others the number of talkers (--speakers), and their tracks go to the talkers in the best order.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from bench import machine
+from scipy.optimize import linear_sum_assignment
+from scipy.signal import fftconvolve
+
+from avsep import Separator
+from avsep.data.image_rooms import ImageRooms
+from avsep.data.manifest import Utterance, read_manifest
+from avsep.data.rooms import Responses
+from avsep.evaluation.metrics import si_sdr
+from avsep.pipeline import Options
+from avsep.signals import SAMPLE_RATE
+
+TALKERS = (2, 3)
+OVERLAPPED = 0.5
+"""Of the time in which anybody speaks."""
+EARLY_SECONDS = 0.05
+NOISE_DB = -30.0
+TURN_SECONDS = (2.0, 6.0)
+LEAST_ANGLE = 20.0
+"""Degrees between two talkers, seen from the microphones."""
+MODELS: dict[str, str | None] = {"guided": None, "auxiva": "auxiva", "mono": "mono"}
+
+
+@dataclass(frozen=True, eq=False)
+class Meeting:
+    """mixture (microphones, time); references (talkers, time) at the first microphone; turns: (talker, start, end) in
+    seconds."""
+
+    mixture: np.ndarray
+    references: np.ndarray
+    turns: list[tuple[str, float, float]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("speech", type=Path, metavar="MANIFEST", help="of preprocessing.speech_folder")
+    parser.add_argument("--each", type=int, default=3, help="meetings of each number of talkers (default: 3)")
+    parser.add_argument("--seconds", type=float, default=30.0, help="length of a meeting (default: 30)")
+    parser.add_argument("--microphones", type=int, default=4, help="5 cm apart (default: 4)")
+    parser.add_argument("--methods", nargs="+", choices=MODELS, default=list(MODELS), help="default: all")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the meetings here")
+    args = parser.parse_args()
+
+    speakers = by_speaker(read_manifest(args.speech, "dev"))
+    print(machine())
+    print(f"{'meeting':12} {'overlap':>7} {'input':>6}  " + " ".join(f"{name:>7}" for name in args.methods) + "  (dB)")
+    gains: dict[str, dict[str, list[float]]] = {}
+    taken = dict.fromkeys(args.methods, 0.0)
+    for talkers in TALKERS:
+        for number in range(args.each):
+            name = f"{talkers}-talkers-{number}"
+            made = meeting(speakers, talkers, args.seconds, args.microphones, np.random.default_rng([talkers, number]))
+            with tempfile.TemporaryDirectory() as folder:
+                place = (args.keep or Path(folder)) / name
+                write(made, place)
+                before = si_sdr(made.mixture[0], made.references)
+                row = []
+                for method in args.methods:
+                    began = time.perf_counter()
+                    found = tracks(method, place, talkers, Path(folder, "tracks"))
+                    taken[method] += time.perf_counter() - began
+                    gain = matched(found, made, method == "guided") - before
+                    gains.setdefault(method, {}).setdefault(str(talkers), []).extend(gain.tolist())
+                    row.append(f"{gain.mean():7.2f}")
+            overlap = overlapped(made.turns, args.seconds)
+            print(f"{name:12} {overlap:7.2f} {before.mean():6.1f}  " + " ".join(row), flush=True)
+    length = args.seconds * args.each * len(TALKERS)
+    for method, of in gains.items():
+        means = ", ".join(f"{count} talkers {np.mean(of[count]):.2f}" for count in of)
+        every = np.concatenate(list(of.values()))
+        print(
+            f"{method}: {every.mean():.2f} dB ({means}), worst track {every.min():.2f}; "
+            f"real-time factor {taken[method] / length:.2f}"
+        )
+
+
+def by_speaker(rows: list[Utterance]) -> dict[str, list[Utterance]]:
+    speakers: dict[str, list[Utterance]] = {}
+    for row in rows:
+        speakers.setdefault(row.speaker, []).append(row)
+    return speakers
+
+
+def meeting(
+    speakers: dict[str, list[Utterance]], talkers: int, seconds: float, microphones: int, rng: np.random.Generator
+) -> Meeting:
+    """One meeting; the talkers' levels are within 3 dB of each other."""
+    room = ImageRooms(t60=(0.15, 0.5), distance=(0.8, 2.0), microphones=microphones)
+    places = room.simulate(rng, talkers, SAMPLE_RATE)
+    while least_angle(places) < LEAST_ANGLE:
+        places = room.simulate(rng, talkers, SAMPLE_RATE)
+    time = round(seconds * SAMPLE_RATE)
+    names = [str(name) for name in rng.choice(sorted(speakers), talkers, replace=False)]
+    dry, turns = turns_of({name: speakers[name] for name in names}, time, rng)
+    early = places.taps[:, 0, : round(EARLY_SECONDS * SAMPLE_RATE)]
+    mixture = fftconvolve(dry[:, None], places.taps, axes=2)[..., :time].sum(axis=0)
+    mixture += 10 ** (NOISE_DB / 20) * mixture.std() * rng.standard_normal(mixture.shape)
+    references = fftconvolve(dry, early, axes=1)[:, :time]
+    return Meeting(mixture.astype(np.float32), references.astype(np.float32), turns)
+
+
+def turns_of(
+    speakers: dict[str, list[Utterance]], time: int, rng: np.random.Generator
+) -> tuple[np.ndarray, list[tuple[str, float, float]]]:
+    """What each talker says (talkers, time), and when. Every turn begins so long before the end of another talker's
+    that OVERLAPPED of the time has several. Who spoke least speaks next, more or less."""
+    said = {name: np.concatenate([soundfile.read(row.audio, dtype="float32")[0] for row in rows])
+            for name, rows in speakers.items()}
+    level = {name: 0.05 * 10 ** (rng.uniform(-1.5, 1.5) / 20) / sound.std() for name, sound in said.items()}
+    used, spoken, free = dict.fromkeys(said, 0), dict.fromkeys(said, 0), dict.fromkeys(said, 0)
+    dry = {name: np.zeros(time, np.float32) for name in said}
+    busy = np.zeros(time, int)
+    turns: list[tuple[str, float, float]] = []
+    talker, end = "", round(0.3 * SAMPLE_RATE)
+    while end < time - SAMPLE_RATE:
+        others = [name for name in said if name != talker]
+        talker = min(others, key=lambda name: spoken[name] + rng.uniform(0, TURN_SECONDS[1]) * SAMPLE_RATE)
+        length = round(rng.uniform(*TURN_SECONDS) * SAMPLE_RATE)
+        # So much of the turn lies in what is said already that the overlap comes to what it should be.
+        shared = (OVERLAPPED * ((busy > 0).sum() + length) - (busy > 1).sum()) / (1 + OVERLAPPED)
+        start = max(end - round(max(0.0, shared)), free[talker]) if turns else end
+        stop = min(start + length, time)
+        piece = np.take(said[talker], used[talker] + np.arange(stop - start), mode="wrap")
+        dry[talker][start:stop] += level[talker] * piece
+        busy[start:stop] += 1
+        used[talker] += stop - start
+        spoken[talker] += stop - start
+        free[talker] = stop
+        turns.append((talker, start / SAMPLE_RATE, stop / SAMPLE_RATE))
+        end = max(end, stop)
+    return np.stack(list(dry.values())), turns
+
+
+def overlapped(turns: list[tuple[str, float, float]], seconds: float) -> float:
+    """Part of the time in which anybody speaks that several do."""
+    busy = np.zeros(round(100 * seconds), int)
+    for _, start, end in turns:
+        busy[round(100 * start) : round(100 * end)] += 1
+    return float((busy > 1).sum() / (busy > 0).sum())
+
+
+def least_angle(places: Responses) -> float:
+    """Degrees between the two talkers that are nearest to each other in direction."""
+    assert places.places is not None
+    assert places.microphones is not None
+    ways = places.places - places.microphones.mean(axis=0)
+    ways /= np.linalg.norm(ways, axis=1, keepdims=True)
+    cosines = (ways @ ways.T)[np.triu_indices(len(ways), 1)]
+    return float(np.degrees(np.arccos(cosines.clip(-1, 1))).min())
+
+
+def write(made: Meeting, folder: Path) -> None:
+    """meeting.wav, meeting.rttm and the references."""
+    folder.mkdir(parents=True, exist_ok=True)
+    soundfile.write(folder / "meeting.wav", made.mixture.T, SAMPLE_RATE, subtype="FLOAT")
+    for name, reference in zip(names_of(made), made.references, strict=True):
+        soundfile.write(folder / f"reference_{name}.wav", reference, SAMPLE_RATE, subtype="FLOAT")
+    lines = [f"SPEAKER meeting 1 {start:.3f} {end - start:.3f} <NA> <NA> {name} <NA> <NA>" for name, start, end in made.turns]
+    (folder / "meeting.rttm").write_text("\n".join(lines) + "\n", encoding="utf-8")
