@@ -127,8 +127,10 @@ def turns_of(
 ) -> tuple[np.ndarray, list[tuple[str, float, float]]]:
     """What each talker says (talkers, time), and when. Every turn begins so long before the end of another talker's
     that OVERLAPPED of the time has several. Who spoke least speaks next, more or less."""
-    said = {name: np.concatenate([soundfile.read(row.audio, dtype="float32")[0] for row in rows])
-            for name, rows in speakers.items()}
+    said = {
+        name: np.concatenate([soundfile.read(row.audio, dtype="float32")[0] for row in rows])
+        for name, rows in speakers.items()
+    }
     level = {name: 0.05 * 10 ** (rng.uniform(-1.5, 1.5) / 20) / sound.std() for name, sound in said.items()}
     used, spoken, free = dict.fromkeys(said, 0), dict.fromkeys(said, 0), dict.fromkeys(said, 0)
     dry = {name: np.zeros(time, np.float32) for name in said}
@@ -178,5 +180,7 @@ def write(made: Meeting, folder: Path) -> None:
     soundfile.write(folder / "meeting.wav", made.mixture.T, SAMPLE_RATE, subtype="FLOAT")
     for name, reference in zip(names_of(made), made.references, strict=True):
         soundfile.write(folder / f"reference_{name}.wav", reference, SAMPLE_RATE, subtype="FLOAT")
-    lines = [f"SPEAKER meeting 1 {start:.3f} {end - start:.3f} <NA> <NA> {name} <NA> <NA>" for name, start, end in made.turns]
+    lines = [
+        f"SPEAKER meeting 1 {start:.3f} {end - start:.3f} <NA> <NA> {name} <NA> <NA>" for name, start, end in made.turns
+    ]
     (folder / "meeting.rttm").write_text("\n".join(lines) + "\n", encoding="utf-8")
