@@ -5,11 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 from torch.nn import functional
+from two_talkers import steps_to, two_mixtures_in_a_room
 
+from avsep.losses.objective import as_objective
+from avsep.models.base import SeparationModel
+from avsep.models.fasnet import FaSNet
 from avsep.models.fasnet_tac import FaSNetTAC
 from avsep.models.parts.context_windows import ContextWindows
 from avsep.models.parts.filter_estimator import TransformAverageConcatenate
-from avsep.models.parts.microphones import mean_over_microphones, microphone_weights
+from avsep.models.parts.microphones import mean_over_microphones, microphone_weights, others_weights
 
 TINY = {"filters": 8, "window": 16, "context": 24, "bottleneck": 8, "hidden": 6, "chunk": 8, "blocks": 2}
 WINDOWS = ContextWindows(window=8, context=5)
@@ -20,8 +24,9 @@ def _seed(one_thread):
     torch.manual_seed(0)
 
 
-def tac(**changes) -> FaSNetTAC:
-    return FaSNetTAC(**TINY | {"tac_hidden": 12} | changes).eval()
+@pytest.fixture(params=["two stages", "TAC"])
+def model(request) -> SeparationModel:
+    return FaSNetTAC(**TINY, tac_hidden=12).eval() if request.param == "TAC" else FaSNet(**TINY).eval()
 
 
 @pytest.mark.parametrize("time", [1, 3, 4, 37])
@@ -85,6 +90,7 @@ def test_silent_microphones_do_not_count():
     weights = microphone_weights(mixture)
     assert torch.allclose(weights, torch.tensor([[1 / 3, 1 / 3, 0, 1 / 3], [1, 0, 0, 0]]))
     assert torch.allclose(mean_over_microphones(mixture, weights)[1], mixture[1, 0])
+    assert torch.allclose(others_weights(mixture), torch.tensor([[0.5, 0, 0.5], [0, 0, 0]]))
     # The reference counts in silence too.
     assert torch.equal(microphone_weights(torch.zeros(1, 3, 9)), torch.tensor([[1.0, 0, 0]]))
 
@@ -99,54 +105,76 @@ def test_tac_is_what_the_paper_writes():
     assert torch.allclose(layer(x, weights), expected, atol=1e-5)
 
 
-def test_tac_has_the_papers_size():
-    assert FaSNetTAC().parameter_count == pytest.approx(2.76e6, rel=0.001)
+@pytest.mark.parametrize(("kind", "millions"), [(FaSNet, 5.42), (FaSNetTAC, 2.76)])
+def test_sizes_are_those_of_the_paper(kind, millions):
+    assert round(kind().parameter_count / 1e6, 2) == millions
 
 
 @pytest.mark.parametrize("microphones", [2, 3, 8])
 @pytest.mark.parametrize("time", [1, 7, 8, 403])
-def test_length_in_is_length_out_for_any_number_of_microphones(microphones, time):
-    output = tac()(torch.randn(2, microphones, time))
+def test_length_in_is_length_out_for_any_number_of_microphones(model, microphones, time):
+    output = model(torch.randn(2, microphones, time))
     assert output.estimates.shape == (2, 2, 1, time)
     assert output.estimates.isfinite().all()
 
 
-def test_the_order_of_the_microphones_does_not_matter_but_for_the_first():
-    model, mixture = tac(), torch.randn(1, 5, 600)
+def test_two_stages_filter_the_reference_then_the_others():
+    """With filters of ones and tanh and gates of known values the estimate is a known mean of running sums."""
+    model, x = FaSNet(**TINY).eval(), torch.randn(1, 3, 200)
+    with torch.no_grad():
+        for stage, gain in ((model.first, 0.5), (model.second, 0.25)):
+            for part, value in ((stage.taps[0], torch.atanh(torch.tensor(gain))), (stage.gate[0], torch.tensor(40.0))):
+                part.weight.zero_()
+                part.bias.fill_(value)
+    sums = functional.conv1d(x, torch.ones(3, 1, 49), padding=24, groups=3)
+    expected = 2 * (0.5 * sums[:, 0] + 0.25 * (sums[:, 1] + sums[:, 2])) / 3
+    found = model(x).estimates
+    assert torch.allclose(found[:, 0, 0], expected, atol=1e-4)
+    assert torch.allclose(found[:, 1, 0], expected, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_it_learns_a_batch(model):
+    sizes = {"window": 256, "context": 128, "filters": 32, "bottleneck": 32, "hidden": 32, "chunk": 16}
+    model = type(model)(**sizes, blocks=2)
+    steps_to(8, model, as_objective(None), two_mixtures_in_a_room(0.5, 3), learning_rate=3e-3, most=300)
+
+
+def test_the_order_of_the_microphones_does_not_matter_but_for_the_first(model):
+    mixture = torch.randn(1, 5, 600)
     expected = model(mixture).estimates
     assert torch.allclose(model(mixture[:, [0, 3, 1, 4, 2]]).estimates, expected, atol=1e-5)
     assert not torch.allclose(model(mixture[:, [1, 0, 2, 3, 4]]).estimates, expected, atol=1e-3)
 
 
-def test_microphones_filled_up_with_zeros_change_nothing():
-    model, mixture = tac(), torch.randn(1, 3, 600)
+def test_microphones_filled_up_with_zeros_change_nothing(model):
+    mixture = torch.randn(1, 3, 600)
     filled = functional.pad(mixture, (0, 0, 0, 2))
     assert torch.allclose(model(filled).estimates, model(mixture).estimates, atol=1e-5)
 
 
-def test_louder_in_is_louder_out():
-    model, mixture = tac(), torch.randn(1, 3, 600)
+def test_louder_in_is_louder_out(model):
+    mixture = torch.randn(1, 3, 600)
     assert torch.allclose(model(100 * mixture).estimates, 100 * model(mixture).estimates, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize(
     "mixture", [torch.zeros(1, 3, 300), torch.randn(1, 1, 300) * torch.tensor([[[1.0], [0], [0]]])]
 )
-def test_silence_gives_numbers_and_gradients(mixture):
-    model = tac()
+def test_silence_gives_numbers_and_gradients(model, mixture):
     estimates = model(mixture).estimates
     estimates.square().sum().backward()
     assert estimates.isfinite().all()
     assert all(p.grad.isfinite().all() for p in model.parameters())
 
 
-def test_gradients_reach_every_weight():
-    model = tac().train()
+def test_gradients_reach_every_weight(model):
+    model.train()
     model(torch.randn(2, 3, 400)).estimates.square().sum().backward()
     assert [name for name, p in model.named_parameters() if not p.grad.abs().sum() > 0] == []
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 100), (1, 9, 100), (2, 100)])
-def test_wrong_numbers_of_microphones_are_named(shape):
+def test_wrong_numbers_of_microphones_are_named(model, shape):
     with pytest.raises(ValueError, match=r"mixture .* expected \(batch, channels, time\) with 2 to 8 channels"):
-        tac()(torch.randn(shape))
+        model(torch.randn(shape))

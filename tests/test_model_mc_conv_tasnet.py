@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional
+from two_talkers import steps_to, two_mixtures_in_a_room
 
 from avsep.inference.sliding import refined
+from avsep.losses.objective import as_objective
 from avsep.models.conv_tasnet import ConvTasNet
 from avsep.models.masking import MaskingModel
 from avsep.models.mc_conv_tasnet import MultiChannelConvTasNet
@@ -162,3 +164,11 @@ def test_one_channel_is_fitted_to_the_first_of_the_mixture():
     rng = np.random.default_rng(0)
     estimates, mixture = rng.standard_normal((2, 1, 4000)), rng.standard_normal((3, 4000))
     assert np.array_equal(refined(estimates, mixture, 16_000), refined(estimates, mixture[:1], 16_000))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("features", [PhaseDifferences(256, 64), ConvolutionDifferences(32)])
+def test_it_learns_a_batch(features):
+    sizes = {"filters": 64, "bottleneck": 32, "hidden": 64, "skip": 32, "blocks": 5, "repeats": 2, "pair_hidden": 32}
+    model = MultiChannelConvTasNet(**sizes, features=features)
+    steps_to(8, model, as_objective(None), two_mixtures_in_a_room(0.5, 3), learning_rate=3e-3, most=300)

@@ -43,6 +43,11 @@ def two_mixtures(seconds: float, sample_rate: int = 8000) -> Tensor:
     return torch.from_numpy(np.stack([voices(start, seconds, sample_rate) for start in (3.5, 4.5)]))
 
 
+def two_mixtures_in_a_room(seconds: float, microphones: int) -> Tensor:
+    """The same at the microphones of a line, (2, 2, microphones, time) at 16 kHz."""
+    return torch.from_numpy(np.stack([in_a_room(voices(start, seconds), microphones) for start in (3.5, 4.5)]))
+
+
 def si_sdr(estimates: Tensor, sources: Tensor) -> Tensor:
     """(batch, n, time) each -> (batch,), the mean of the sources in their best order, in dB."""
     return -PermutationInvariant(NegativeSiSnr())(estimates, sources, sources.sum(1))
@@ -56,10 +61,11 @@ def steps_to(
     learning_rate: float = 1e-2,
     most: int = 600,
 ) -> int:
-    """Train with one batch, sources (batch, n, time), until all of its mixtures are separated, as in use, to more than
-    `goal` dB (SI-SDR); the steps it took. Fails after `most` of them."""
-    mixture = sources.sum(1, keepdim=True)
-    batch = {"mixture": mixture, "sources": sources.unsqueeze(2)}
+    """Train with one batch, sources (batch, n, time) or (batch, n, microphones, time), until all of its mixtures are
+    separated, as in use, to more than `goal` dB (SI-SDR); the steps it took. Fails after `most` of them."""
+    sources = sources.unsqueeze(2) if sources.dim() == 3 else sources
+    mixture = sources.sum(1)
+    batch = {"mixture": mixture, "sources": sources}
     optimizer = torch.optim.Adam(model.parameters(), learning_rate)
     for step in range(1, most + 1):
         optimizer.zero_grad()
@@ -69,7 +75,7 @@ def steps_to(
         if step % 20 == 0:
             with torch.no_grad():
                 estimates = model.eval().separate(mixture).estimates
-            found = si_sdr(estimates[:, :, 0], sources)
+            found = si_sdr(estimates[:, :, 0], sources[:, :, 0])
             if (found > goal).all():
                 return step
     raise AssertionError(f"after {most} steps SI-SDR is {found.tolist()} dB, expected more than {goal}")

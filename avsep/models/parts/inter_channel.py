@@ -13,7 +13,7 @@ from avsep.models.base import Part
 from avsep.models.limits import MOST_SIZE, check_filters, check_spectra, check_whole
 from avsep.models.parts.encoder import Encoder
 from avsep.models.parts.layers import GlobalLayerNorm, PReLU
-from avsep.models.parts.microphones import mean_over_microphones, microphone_weights
+from avsep.models.parts.microphones import mean_over_microphones, others_weights
 
 
 class PhaseDifferences(Part):
@@ -109,7 +109,7 @@ class ArrayEncoder(Encoder):
             )
         self.channels, self.pooled = (fewest_channels, most_channels), pooled
         self.features = features
-        self.of_pair = nn.Sequential(nn.Linear(features.width, hidden), PReLU())
+        self.of_pair = nn.Sequential(nn.Linear(self.features.width, hidden), PReLU())
         self.to_frames = nn.Linear(hidden if pooled else (most_channels - 1) * hidden, filters)
         # Little at first: a separator that was trained with one microphone finds what it knows.
         with torch.no_grad():
@@ -122,10 +122,7 @@ class ArrayEncoder(Encoder):
         _, frames = super().forward(mixture[:, :1])
         pairs = self.of_pair(self.features(mixture).to(frames.dtype))
         if self.pooled:
-            # A microphone that is not there, or dead, tells nothing of where the sources are.
-            weights = microphone_weights(mixture)[:, 1:]
-            weights = weights / weights.sum(1, keepdim=True).clamp_min(1e-6)
-            spatial = mean_over_microphones(pairs, weights.to(pairs.dtype))
+            spatial = mean_over_microphones(pairs, others_weights(mixture).to(pairs.dtype))
         else:
             spatial = pairs.transpose(1, 2).flatten(2)
         level = frames.detach().square().mean((1, 2), keepdim=True).sqrt()

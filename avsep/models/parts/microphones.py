@@ -18,6 +18,13 @@ def microphone_weights(mixture: Tensor) -> Tensor:
     return present / present.sum(1, keepdim=True)
 
 
+def others_weights(mixture: Tensor) -> Tensor:
+    """The same for means over all but the reference: (batch, microphones, time) -> (batch, microphones - 1); all 0
+    where no other sounds."""
+    weights = microphone_weights(mixture)[:, 1:]
+    return weights / weights.sum(1, keepdim=True).clamp_min(1e-6)
+
+
 def mean_over_microphones(x: Tensor, weights: Tensor) -> Tensor:
     """(batch, microphones, ...) and weights (batch, microphones) -> (batch, ...)."""
     return (x * weights.view(*weights.shape, *[1] * (x.dim() - 2))).sum(1)
