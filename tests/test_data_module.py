@@ -27,6 +27,7 @@ from avsep.errors import UsageError
 from avsep.training.cli import FitCLI
 from avsep.training.configuration import check_configuration
 from preprocessing.make_shards import main as make_shards
+from preprocessing.render_rooms import main as render_rooms
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +99,35 @@ def test_a_recipe_is_read_from_yaml(manifest: Path, tmp_path: Path) -> None:
     assert [name for batch in batches for name in batch["name"]] == [str(n) for n in range(8)]
     assert [len(batch["name"]) for batch in data.val_dataloader()] == [2, 1]
     assert data.test_dataloader() == []
+
+
+def test_batches_keep_a_drawn_number_of_microphones(manifest: Path, tmp_path: Path) -> None:
+    file = tmp_path / "rooms.npz"
+    command = [str(file), "--rooms", "2", "--sources", "2", "--microphones", "4", "--order", "1", "--t60", "0.1", "0.1"]
+    assert render_rooms([*command, "--workers", "1"]) == 0
+    changed = config(manifest, tmp_path)
+    changed["data"]["init_args"] |= {"epoch_items": 32, "microphones": [2, 4]}
+    changed["data"]["init_args"]["train"]["init_args"]["recipe"] = {
+        "seconds": 0.2,
+        "cast": node("casts.Speakers", voices=str(manifest)),
+        "scene": node("scene.SimulatedScene", room=node("rendered_rooms.RenderedRooms", path=str(file), microphones=4)),
+        "cues": [node("cues.Geometry")],
+    }
+    data = build(changed, tmp_path)
+    whole = data.train_set
+    batches = list(data.train_dataloader())
+    counts = []
+    for first, batch in zip(range(0, 32, 2), batches, strict=True):
+        counts.append(count := batch["mixture"].shape[1])
+        assert batch["sources"].shape == (2, 2, count, 3200)
+        assert batch["geometry"].shape == (2, count, 3)
+        assert torch.equal(batch["mixture"][1], whole[first + 1]["mixture"][:count])
+    assert set(counts) == {2, 3, 4}
+    assert counts == [batch["mixture"].shape[1] for batch in data.train_dataloader()]
+    with pytest.raises(UsageError, match=r"items have 4 channels, and microphones is \(2, 5\); make data of 5"):
+        next(iter(SeparationData(whole, batch_size=2, workers=0, microphones=(2, 5)).train_dataloader()))
+    with pytest.raises(UsageError, match=r"microphones is \(3, 2\); give the fewest, 1 or more, and the most"):
+        SeparationData(whole, microphones=(3, 2))
 
 
 def test_every_cast_is_read_from_yaml(manifest: Path, tmp_path: Path) -> None:

@@ -78,6 +78,20 @@ def register(commands) -> None:
     )
     measures.add_argument("--seed", type=options.whole(0), default=0, metavar="N", help="of the intervals (default: 0)")
     signals = parser.add_argument_group("signals")
+    signals.add_argument(
+        "--channels",
+        choices=("auto", "mean", "first"),
+        default="auto",
+        help="what is compared of signals with several channels: their mean, or the first of each (microphone 0 of an "
+        "array) (default: the mean of two, the first of more)",
+    )
+    signals.add_argument(
+        "--dry",
+        type=Path,
+        metavar="FOLDER",
+        help="sources without any room, in folders and files named like the references: adds SI-SDR and SDR against "
+        "them (a list has a column dry)",
+    )
     signals.add_argument("--limit", type=options.whole(1), metavar="N", help="only the first N mixtures")
     signals.add_argument(
         "--sample-rate",
@@ -111,14 +125,17 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     from avsep.output.ownership import EVALUATION
     from avsep.output.workspace import folders_of, workspace
 
-    inputs = [Path(given) for given in (args.references, args.estimates, args.model) if given]
+    inputs = [Path(given) for given in (args.references, args.estimates, args.model, args.dry) if given]
     checks.check_target(args.output, folders_of(inputs), overwrite=args.overwrite, kind=EVALUATION)
     groups, notes = figures.usable(figures.parse_groups(args.metrics))
     oracles = masks.parse_oracles(args.oracle)
     if args.match == "face" and args.estimates is None and args.model is None:
         raise UsageError("--match face needs folders: a list of estimates says itself whose they are")
     trials, match, system = _trials(args)
-    scoring = Scoring(groups, oracles, args.match or match, args.mask_threshold)
+    if args.dry or any(getattr(trial, "dry", None) for trial in trials):
+        more, missing = figures.usable([figures.DRY])
+        groups, notes = (*groups, *more), [*notes, *missing]
+    scoring = Scoring(groups, oracles, args.match or match, args.mask_threshold, args.channels)
 
     started = time.perf_counter()
     with workspace(args.output, args.overwrite, inputs=inputs, kind=EVALUATION, say=notes.append) as folder:
@@ -165,11 +182,15 @@ def _trials(args: argparse.Namespace) -> tuple[Sequence[TrialSource], Any, dict[
     from avsep.evaluation import folders
 
     given = {"sample_rate": args.sample_rate, "limit": args.limit}
+    if a_list and args.dry:
+        raise UsageError(
+            "--dry goes with a folder of references. A list of references and estimates has a column dry instead"
+        )
     if pairs:
         return table.read_pairs(args.references, **given), "name", {"name": args.references.name}
     system = {"name": str(args.estimates)}
     if not a_list:
-        return folders.pair_folders(args.references, args.estimates, **given), "best", system
+        return folders.pair_folders(args.references, args.estimates, dry=args.dry, **given), "best", system
     from avsep.evaluation.model import list_and_folder
     from avsep.signals import SAMPLE_RATE
 
@@ -210,10 +231,12 @@ def _model_trials(args: argparse.Namespace, a_list: bool) -> tuple[Sequence[Tria
                 f"--sample-rate {args.sample_rate}: {card.name} works at {contract.sample_rate} Hz, and the list is "
                 "added up at that rate. Leave --sample-rate out"
             )
-        trials = model.list_trials(args.references, engine, limit=args.limit)
+        if args.dry:
+            raise UsageError("--dry goes with a folder of references, not with a list of mixtures. Leave it out")
+        trials = model.list_trials(args.references, engine, limit=args.limit, channels=args.channels)
     else:
-        files = folders.reference_trials(args.references, sample_rate=args.sample_rate, limit=args.limit)
-        trials = model.folder_trials(files, engine)
+        files = folders.reference_trials(args.references, sample_rate=args.sample_rate, limit=args.limit, dry=args.dry)
+        trials = model.folder_trials(files, engine, args.channels)
     return trials, "best" if contract.order == "any" else "name", system
 
 
@@ -235,7 +258,7 @@ def _write(
         if importlib.util.find_spec("matplotlib"):
             from avsep.evaluation.pictures import draw
 
-            pictures = draw(folder, outcome.rows, trials, args.seed)
+            pictures = draw(folder, outcome.rows, trials, args.seed, scoring.channels)
         else:
             outcome.notes.append("no pictures: matplotlib is not installed. pip install 'avsep[evaluate]'")
     document = {
@@ -248,6 +271,7 @@ def _write(
             "oracles": list(scoring.oracles),
             "match": scoring.match,
             "mask_threshold_db": scoring.mask_threshold_db,
+            "channels": scoring.channels,
             "sample_rate": args.sample_rate,
             "limit": args.limit,
             "seed": args.seed,

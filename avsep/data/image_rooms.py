@@ -88,7 +88,7 @@ class ImageRooms(Bank):
         """Draw a room, its microphones and so many places for sources."""
         for _ in range(30):
             size, absorption, t60 = self._room(rng)
-            shape = self.arrays[rng.integers(len(self.arrays))] if len(self.arrays) > 1 else self.arrays[0]
+            shape = self.arrays[int(rng.integers(len(self.arrays)))] if len(self.arrays) > 1 else self.arrays[0]
             spacing, radius = (_draw(rng, value) for value in (self.spacing, self.radius))
             array = draw_array(rng, shape, self.microphones, spacing, radius, size)
             places: list[np.ndarray] = []

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -83,7 +84,7 @@ class RenderedRooms(Bank):
 
 def write_rooms(path: Path, rooms: Sequence[Responses], sample_rate: int) -> None:
     """Keep rooms with as many places and microphones, whose positions are known."""
-    arrays = {
+    arrays: dict[str, Any] = {
         "taps": np.concatenate([room.taps for room in rooms], axis=-1).astype(np.float32),
         "ends": np.cumsum([room.taps.shape[-1] for room in rooms]),
         "direct": np.stack([room.direct for room in rooms if room.direct is not None]),

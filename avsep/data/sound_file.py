@@ -113,6 +113,12 @@ def sound_seconds(path: Path) -> float:
         return file.seconds
 
 
+def sound_channels(path: Path) -> int:
+    """Channels of a sound file by its header. Raises InputError as SoundReader."""
+    with SoundReader(path) as file:
+        return file.channels
+
+
 def whole_seconds(path: Path) -> float | None:
     """Length of a file that libsndfile reads to its end; None when it does not, and `decoded` is to be asked."""
     try:

@@ -27,6 +27,10 @@ FIGURES = {
     "sir": Figure("SIR", "dB", "sdr"),
     "sar": Figure("SAR", "dB", "sdr"),
     "isr": Figure("ISR", "dB", "isr"),
+    "dry_si_sdr": Figure("dry SI-SDR", "dB", "dry"),
+    "dry_si_sdri": Figure("dry SI-SDRi", "dB", "dry"),
+    "dry_sdr": Figure("dry SDR", "dB", "dry"),
+    "dry_sdri": Figure("dry SDRi", "dB", "dry"),
     "pesq": Figure("PESQ", "", "pesq"),
     "stoi": Figure("STOI", "", "stoi"),
     "estoi": Figure("ESTOI", "", "stoi"),
@@ -40,6 +44,9 @@ FIGURES = {
 """All columns, in their order. `attenuation` is the one of silent references, which have no other; those of the group
 si_sdr are always there, the pictures need them."""
 
+DRY = "dry"
+"""The group of the figures against sources without any room, which is there where such sources are given."""
+
 GROUPS = ("si_sdr", "snr", "sdr", "isr", "pesq", "stoi", "mask")
 DEFAULT_GROUPS = ("si_sdr", "snr", "sdr", "pesq", "stoi", "mask")
 """All but ISR, which costs a second or more for each mixture and tells of images with several channels."""
@@ -47,6 +54,7 @@ DEFAULT_GROUPS = ("si_sdr", "snr", "sdr", "pesq", "stoi", "mask")
 _PACKAGES = {
     "sdr": ("fast_bss_eval", "evaluate"),
     "isr": ("museval", "evaluate"),
+    "dry": ("fast_bss_eval", "evaluate"),
     "pesq": ("pesq", "pesq"),
     "stoi": ("pystoi", "evaluate"),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ class TrialFiles:
     """references and estimates: name -> file, in order. mixture: None where it is the sum of the references.
 
     sample_rate: what all files are brought to, None where all must have the same rate already. Places and labels: see
-    Trial.
+    Trial. dry: name of a reference -> its source without any room, for all references or for none.
     """
 
     id: str
@@ -40,12 +40,14 @@ class TrialFiles:
     portable: bool = True
     reference_labels: tuple[str, ...] = ()
     estimate_labels: tuple[str, ...] = ()
+    dry: dict[str, Path] = field(default_factory=dict)
 
     def load(self) -> Trial:
         """Read the files. Raises InputError for one that is damaged or holds samples that are not numbers."""
         references = [self._read(path) for path in self.references.values()]
         estimates = [self._read(path) for path in self.estimates.values()]
         mixed = self._read(self.mixture) if self.mixture else None
+        dry = [self._read(self.dry[name]).mean(axis=0) for name in self.references] if self.dry else []
         _check_channels(self.id, "references", references)
         _check_channels(self.id, "estimates", estimates)
         everything = [*references, *estimates, *([] if mixed is None else [mixed])]
@@ -64,6 +66,7 @@ class TrialFiles:
             estimate_places=self.estimate_places,
             reference_labels=self.reference_labels,
             estimate_labels=self.estimate_labels,
+            dry=np.stack([x[:time] for x in dry]) if dry else None,
             trimmed=max((abs(x.shape[1] - wanted) for x in estimates), default=0),
         )
 
@@ -84,17 +87,21 @@ def trial_files(
     sample_rate: int | None = None,
     reference_places: tuple[float | None, ...] = (),
     estimate_places: tuple[float | None, ...] = (),
+    dry: dict[str, Path] | None = None,
 ) -> TrialFiles:
     """Look at the headers of all files. sample_rate in Hz: bring every file to it; otherwise they must all have the
     rate of the first reference.
 
     Raises InputError, naming the file and what was expected, for one that is missing, empty, of another rate or of
-    another length: references and mixture as long as the first reference, estimates within TOLERANCE_SECONDS of it.
+    another length: references, mixture and dry sources as long as the first reference, estimates within
+    TOLERANCE_SECONDS of it.
     """
     first = next(iter(references.values()))
     expected, expected_rate = _header(first)
     wanted = expected / expected_rate
-    for path in (*references.values(), *([mixture] if mixture else []), *estimates.values()):
+    dry = dry or {}
+    mixtures = [mixture] if mixture else []
+    for path in (*references.values(), *mixtures, *dry.values(), *estimates.values()):
         frames, rate = _header(path)
         if sample_rate is None and rate != expected_rate:
             raise InputError(
@@ -122,6 +129,7 @@ def trial_files(
         sample_rate is not None,
         reference_places,
         estimate_places,
+        dry=dry,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -39,12 +39,18 @@ class Entry:
 
 
 def pair_folders(
-    references: Path, estimates: Path, *, sample_rate: int | None = None, limit: int | None = None
+    references: Path,
+    estimates: Path,
+    *,
+    sample_rate: int | None = None,
+    limit: int | None = None,
+    dry: Path | None = None,
 ) -> list[TrialFiles]:
-    """A trial for each mixture of `references`, in order of name, at most `limit` of them.
+    """A trial for each mixture of `references`, in order of name, at most `limit` of them. dry: a folder with the
+    sources of the references without any room, under the same names.
 
-    Raises InputError for a folder that is missing, holds nothing, or has no estimates of a mixture; and as
-    `trial_files`.
+    Raises InputError for a folder that is missing, holds nothing, or has no estimates or dry sources of a mixture; and
+    as `trial_files`.
     """
     wanted, found = list_folder(references), list_folder(estimates)
     names = sorted(wanted)[:limit]
@@ -54,13 +60,34 @@ def pair_folders(
             f"{estimates}: has nothing for {missing[0]} of {references} ({len(missing)} of {len(names)} mixtures have "
             f"no estimates). Expected {estimates / missing[0]}/ with a file for each source"
         )
-    return [_trial(name, wanted[name], found[name], sample_rate) for name in names]
+    without = dry_sources(dry, {name: wanted[name] for name in names})
+    return [_trial(name, wanted[name], found[name], sample_rate, without[name]) for name in names]
 
 
-def reference_trials(references: Path, *, sample_rate: int | None = None, limit: int | None = None) -> list[TrialFiles]:
+def reference_trials(
+    references: Path, *, sample_rate: int | None = None, limit: int | None = None, dry: Path | None = None
+) -> list[TrialFiles]:
     """The same without estimates: what a model is to separate."""
     entries = list_folder(references)
-    return [_trial(name, entries[name], Entry(), sample_rate) for name in sorted(entries)[:limit]]
+    entries = {name: entries[name] for name in sorted(entries)[:limit]}
+    without = dry_sources(dry, entries)
+    return [_trial(name, entry, Entry(), sample_rate, without[name]) for name, entry in entries.items()]
+
+
+def dry_sources(folder: Path | None, references: Mapping[str, Entry]) -> dict[str, dict[str, Path]]:
+    """Mixture -> name of each reference -> its source without any room; none of any mixture without a folder. Raises
+    InputError for one that is missing."""
+    if folder is None:
+        return {name: {} for name in references}
+    found = list_folder(folder)
+    for name, entry in references.items():
+        there = found[name].sources if name in found else {}
+        if absent := [source for source in entry.sources if source not in there]:
+            raise InputError(
+                f"{folder}: has no source {absent[0]} of mixture {name}. Dry sources lie in a folder as the references "
+                f"do and have their names: expected {folder / name / entry.sources[absent[0]].name}"
+            )
+    return {name: {s: found[name].sources[s] for s in entry.sources} for name, entry in references.items()}
 
 
 def list_folder(folder: Path) -> dict[str, Entry]:
@@ -143,7 +170,9 @@ def _separated(folder: Path) -> Entry:
     return Entry(tracks, _mixture_beside(folder, {}), places, labels)
 
 
-def _trial(name: str, wanted: Entry, found: Entry, sample_rate: int | None) -> TrialFiles:
+def _trial(
+    name: str, wanted: Entry, found: Entry, sample_rate: int | None, dry: dict[str, Path] | None = None
+) -> TrialFiles:
     made = trial_files(
         name,
         wanted.sources,
@@ -152,6 +181,7 @@ def _trial(name: str, wanted: Entry, found: Entry, sample_rate: int | None) -> T
         sample_rate=sample_rate,
         reference_places=_places(wanted),
         estimate_places=_places(found),
+        dry=dry,
     )
     return replace(made, reference_labels=_labels(wanted), estimate_labels=_labels(found))
 

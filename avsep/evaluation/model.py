@@ -11,7 +11,9 @@ import numpy as np
 
 from avsep.checkpoint import Card
 from avsep.data.lists import FixedMixtures, MixtureSpec, read_list
+from avsep.data.sound_file import sound_channels
 from avsep.errors import InputError, UsageError
+from avsep.evaluation.channels import Channels, one_channel, takes_first
 from avsep.evaluation.files import TOLERANCE_SECONDS, TrialFiles, trial_files
 from avsep.evaluation.folders import list_folder
 from avsep.evaluation.trial import Trial
@@ -56,10 +58,16 @@ class LipsInMemory:
 
 
 def estimate(
-    engine: SlidingSeparator, mixture: np.ndarray, sample_rate: int, lips: np.ndarray | None = None
+    engine: SlidingSeparator,
+    mixture: np.ndarray,
+    sample_rate: int,
+    lips: np.ndarray | None = None,
+    channels: Channels = "auto",
 ) -> np.ndarray:
     """Mixture (channels, time) at any rate and, for a model of lips, lips (faces, pictures, height, width) in 0..1 ->
-    (sources, channels, time) float32."""
+    (sources, channels, time) float32. A model of one channel gets the one that is compared."""
+    if engine.model.contract.channels[1] == 1 < len(mixture):
+        mixture = one_channel(mixture, takes_first(channels, len(mixture)))[None]
     cues = None if lips is None else LipsInMemory(lips)
     estimates = engine.separate(Recording.of(mixture, sample_rate), cues)
     return estimates.read(0, len(estimates))
@@ -73,6 +81,7 @@ class ListTrial:
     sample_rate: int
     engine: SlidingSeparator | None = None
     estimates: TrialFiles | None = field(default=None)
+    channels: Channels = "auto"
 
     @property
     def id(self) -> str:
@@ -96,14 +105,14 @@ class ListTrial:
     def load(self) -> Trial:
         """Add the mixture up, and separate it or read the estimates."""
         needs_lips = self.engine is not None and "lips" in self.engine.model.contract.cues
-        item = FixedMixtures([self.spec], faces=needs_lips, sample_rate=self.sample_rate)[0]
-        mixture, references = np.atleast_2d(np.asarray(item["mixture"])), np.asarray(item["sources"])
-        references = references if references.ndim == 3 else references[:, None]
+        most = max(sound_channels(part.audio) for part in self.spec.parts)
+        item = FixedMixtures([self.spec], faces=needs_lips, sample_rate=self.sample_rate, channels=most)[0]
+        mixture, references = np.asarray(item["mixture"]), np.asarray(item["sources"])
         if self.engine is None:
             assert self.estimates is not None
             return self._with_files(mixture, references, self.estimates.load())
         lips = np.asarray(item["lips"]) if needs_lips else None
-        estimates = estimate(self.engine, mixture, self.sample_rate, lips)
+        estimates = estimate(self.engine, mixture, self.sample_rate, lips, self.channels)
         # Estimate i of a model with cues is that of reference i, and bears its name.
         names = self._names if needs_lips else _names(self.engine, len(estimates))
         return Trial(self.id, self.sample_rate, mixture, references, estimates, self._names, names)
@@ -135,6 +144,7 @@ class FolderTrial:
 
     files: TrialFiles
     engine: SlidingSeparator
+    channels: Channels = "auto"
     portable: bool = False
 
     @property
@@ -147,11 +157,13 @@ class FolderTrial:
 
     def load(self) -> Trial:
         trial = self.files.load()
-        estimates = estimate(self.engine, trial.mixture, trial.sample_rate)
+        estimates = estimate(self.engine, trial.mixture, trial.sample_rate, channels=self.channels)
         return replace(trial, estimates=estimates, estimate_names=_names(self.engine, len(estimates)))
 
 
-def list_trials(path: Path, engine: SlidingSeparator, *, limit: int | None = None) -> list[ListTrial]:
+def list_trials(
+    path: Path, engine: SlidingSeparator, *, limit: int | None = None, channels: Channels = "auto"
+) -> list[ListTrial]:
     """The mixtures of a test list, at the model's rate. Raises InputError for a list that cannot be read, or has no
     lips where the model needs them."""
     specs = read_list(path)[:limit]
@@ -161,7 +173,7 @@ def list_trials(path: Path, engine: SlidingSeparator, *, limit: int | None = Non
             FixedMixtures(specs, faces=True)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
-    return [ListTrial(spec, contract.sample_rate, engine) for spec in specs]
+    return [ListTrial(spec, contract.sample_rate, engine, channels=channels) for spec in specs]
 
 
 def list_and_folder(path: Path, estimates: Path, *, sample_rate: int, limit: int | None = None) -> list[ListTrial]:
@@ -184,14 +196,16 @@ def list_and_folder(path: Path, estimates: Path, *, sample_rate: int, limit: int
     return trials
 
 
-def folder_trials(files: Sequence[TrialFiles], engine: SlidingSeparator) -> list[FolderTrial]:
+def folder_trials(
+    files: Sequence[TrialFiles], engine: SlidingSeparator, channels: Channels = "auto"
+) -> list[FolderTrial]:
     """The mixtures of a folder. Raises UsageError for a model of lips."""
     if "lips" in engine.model.contract.cues:
         raise UsageError(
             "the model needs lips, and a folder of sound files has none. Give a test list with a column lips "
             "(python -m preprocessing.make_mixtures)"
         )
-    return [FolderTrial(trial, engine) for trial in files]
+    return [FolderTrial(trial, engine, channels) for trial in files]
 
 
 def _names(engine: SlidingSeparator, count: int) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from avsep.evaluation.channels import Channels, compared
 from avsep.evaluation.masks import UNPROCESSED, spectrogram_db
 from avsep.evaluation.pairs import Pair, pairs
 from avsep.evaluation.score import ESTIMATE, Row
@@ -39,9 +40,12 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def draw(folder: Path, rows: Sequence[Row], trials: Sequence[TrialSource], seed: int = 0) -> list[str]:
+def draw(
+    folder: Path, rows: Sequence[Row], trials: Sequence[TrialSource], seed: int = 0, channels: Channels = "auto"
+) -> list[str]:
     """Write the pictures into `folder` and return their names; none where no source has an SI-SDRi, that of the pairs
-    where sources have classes. trials: of the same evaluation, to read those that are shown again."""
+    where sources have classes. trials: of the same evaluation, to read those that are shown again; channels: those that
+    were compared."""
     import matplotlib
 
     shown = [row for row in rows if row.system == ESTIMATE and math.isfinite(row.figures.get("si_sdri", math.nan))]
@@ -51,7 +55,7 @@ def draw(folder: Path, rows: Sequence[Row], trials: Sequence[TrialSource], seed:
     with matplotlib.rc_context(STYLE):
         _save(_spread(rows, shown, seed), folder / SPREAD)
         _save(_by_input(shown), folder / BY_INPUT)
-        _save(_spectrograms(shown, {trial.id: trial for trial in trials}), folder / SPECTROGRAMS)
+        _save(_spectrograms(shown, {trial.id: trial for trial in trials}, channels), folder / SPECTROGRAMS)
         if found:
             _save(_by_pair(found), folder / BY_PAIR)
     return [SPREAD, BY_INPUT, SPECTROGRAMS, *([BY_PAIR] if found else [])]
@@ -163,7 +167,7 @@ def _by_pair(found: Sequence[Pair]) -> Any:
     return figure
 
 
-def _spectrograms(shown: Sequence[Row], trials: Mapping[str, TrialSource]) -> Any:
+def _spectrograms(shown: Sequence[Row], trials: Mapping[str, TrialSource], channels: Channels) -> Any:
     """Mixture, reference and estimate of the best, the median and the worst source."""
     ranked = sorted(shown, key=lambda row: -row.figures["si_sdri"])
     picks = {"best": ranked[0], "median": ranked[len(ranked) // 2], "worst": ranked[-1]}
@@ -174,11 +178,11 @@ def _spectrograms(shown: Sequence[Row], trials: Mapping[str, TrialSource]) -> An
     image = None
     for line, (what, row) in zip(grid, picks.items(), strict=True):
         trial = trials[row.mixture].load()
-        mixture = trial.mixture.mean(axis=0)
-        reference = trial.references[trial.reference_names.index(row.source)].mean(axis=0)
+        mixture, references, estimates = compared(trial, channels)
+        reference = references[trial.reference_names.index(row.source)]
         got = mixture
         if row.status == "separated":
-            got = trial.estimates[trial.estimate_names.index(row.estimate)].mean(axis=0)
+            got = estimates[trial.estimate_names.index(row.estimate)]
             got = got * np.linalg.norm(reference) / np.linalg.norm(got)  # SI-SDR leaves the level open
         top = np.percentile(spectrogram_db(mixture, trial.sample_rate), LOUD_PERCENT)
         gain = "SI-SDRi " + f"{row.figures['si_sdri']:.1f} dB".replace("-", "\N{MINUS SIGN}")

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy import fft
 
 from avsep.errors import InputError
 from avsep.evaluation import bss, masks, metrics, perceptual
+from avsep.evaluation.channels import Channels, compared
 from avsep.evaluation.figures import DEFAULT_GROUPS
 from avsep.evaluation.matching import Match, match_estimates
 from avsep.evaluation.trial import Trial
@@ -23,12 +25,14 @@ SILENT_DB = -60.0
 @dataclass(frozen=True)
 class Scoring:
     """What is computed. groups: of figures, those whose packages are there; oracles: ideal masks beside the estimates;
-    match: see `matching`; mask_threshold_db: how much louder than the rest a bin's owner must be."""
+    match: see `matching`; mask_threshold_db: how much louder than the rest a bin's owner must be; channels: what is
+    compared of signals with several, see `channels`."""
 
     groups: tuple[str, ...] = DEFAULT_GROUPS
     oracles: tuple[str, ...] = ()
     match: Match = "best"
     mask_threshold_db: float = 0.0
+    channels: Channels = "auto"
 
 
 DEFAULT = Scoring()
@@ -61,10 +65,11 @@ class Row:
 def score(trial: Trial, scoring: Scoring = DEFAULT) -> list[Row]:
     """Rows of all sources: those of the estimates first, then those of each oracle.
 
-    Everything but ISR is computed on the mean over channels. Ratios are cut to +-BOUND_DB. Raises UsageError where
-    estimates and references cannot be matched, InputError where ISR is asked of images with different channels.
+    Everything but ISR is computed on one channel (`channels.compared`). Ratios are cut to +-BOUND_DB. Raises
+    UsageError where estimates and references cannot be matched, InputError where ISR is asked of images with different
+    channels.
     """
-    mixture, references, estimates = (x.mean(axis=-2) for x in (trial.mixture, trial.references, trial.estimates))
+    mixture, references, estimates = compared(trial, scoring.channels)
     power = np.square(references, dtype=np.float64).sum(axis=-1)
     mixture_power = float(np.square(mixture, dtype=np.float64).sum())
     loud = power > max(mixture_power, float(power.max(initial=0))) * 10 ** (SILENT_DB / 10)
@@ -95,6 +100,8 @@ def score(trial: Trial, scoring: Scoring = DEFAULT) -> list[Row]:
     _fill(rows, chosen, mixture, references, loud, before, trial, scoring)
     if "isr" in scoring.groups and loud.any():
         _fill_isr(rows, order, loud, trial)
+    if trial.dry is not None:
+        _fill_dry(rows, chosen, mixture, references, loud, trial.dry)
 
     for kind in scoring.oracles:
         ideal = masks.oracle(kind, references, mixture, trial.sample_rate)
@@ -185,6 +192,40 @@ def _fill_isr(rows: Sequence[Row], order: Sequence[int | None], loud: np.ndarray
     ratios = _bounded(bss.isr(trial.references[loud], images[loud]))
     for n, value in zip(np.flatnonzero(loud), ratios, strict=True):
         rows[int(n)].figures["isr"] = float(value)
+
+
+def _fill_dry(
+    rows: Sequence[Row],
+    chosen: np.ndarray,
+    mixture: np.ndarray,
+    references: np.ndarray,
+    loud: np.ndarray,
+    dry: np.ndarray,
+) -> None:
+    """SI-SDR and SDR against the dry sources (sources, time), which are moved to where they are in the references."""
+    kept = loud & (np.square(dry).sum(axis=-1) > 0)
+    if not kept.any():
+        return
+    moved = np.stack([aligned(source, to) for source, to in zip(dry[kept], references[kept], strict=True)])
+    after = {"si_sdr": metrics.si_sdr(chosen[kept], moved), "sdr": _checked(bss.sdr_sir_sar, moved, chosen[kept])[0]}
+    before = {"si_sdr": metrics.si_sdr(mixture[None], moved), "sdr": _checked(bss.input_sdr, moved, mixture)}
+    for place, n in enumerate(np.flatnonzero(kept)):
+        for key in after:
+            ratio, unprocessed = float(_bounded(after[key][place])), float(_bounded(before[key][place]))
+            rows[int(n)].figures |= {f"dry_{key}": ratio, f"dry_{key}i": ratio - unprocessed}
+
+
+def aligned(source: np.ndarray, to: np.ndarray) -> np.ndarray:
+    """A dry source (time,) moved by the lag at which it is most like its image `to` (time,), with zeros where it has
+    nothing: the sound's way from the mouth to the microphone."""
+    time = len(source)
+    size = fft.next_fast_len(2 * time, real=True)
+    likeness = fft.irfft(fft.rfft(to, size) * fft.rfft(source, size).conj(), size)
+    lag = int(np.abs(likeness).argmax())
+    lag -= size if lag >= size - time else 0
+    out = np.zeros_like(source)
+    out[max(0, lag) : time + min(0, lag)] = source[max(0, -lag) : time - max(0, lag)]
+    return out
 
 
 def _image(mixture: np.ndarray, channels: int) -> np.ndarray:

@@ -1,8 +1,8 @@
 """A list of references and estimates: a tab-separated file with a row for each source.
 
 Columns: mixture (its name), source (name), reference (file), estimate (file, or empty where there is none) and, if you
-like, audio (the mixture's file; otherwise it is the sum of the references) and label (the source's class). Paths are
-relative to the list's folder.
+like, audio (the mixture's file; otherwise it is the sum of the references), label (the source's class) and dry (the
+source without any room, for every row of a mixture or for none). Paths are relative to the list's folder.
 """
 
 from __future__ import annotations
@@ -47,6 +47,11 @@ def read_pairs(path: Path, *, sample_rate: int | None = None, limit: int | None 
     trials = []
     for name, rows in list(mixtures.items())[:limit]:
         audio = next((row["audio"] for row in rows if row.get("audio")), None)
+        dry = {row["source"]: path.parent / row["dry"] for row in rows if row.get("dry")}
+        if dry and len(dry) < len(rows):
+            raise InputError(
+                f"{path}, mixture {name}: dry is empty in some of its rows. Fill it in all of them, or none"
+            )
         try:
             trial = trial_files(
                 name,
@@ -54,6 +59,7 @@ def read_pairs(path: Path, *, sample_rate: int | None = None, limit: int | None 
                 {row["source"]: path.parent / row["estimate"] for row in rows if row["estimate"]},
                 path.parent / audio if audio else None,
                 sample_rate=sample_rate,
+                dry=dry,
             )
         except InputError as error:
             raise InputError(f"{path}, mixture {name}: {error}") from error

@@ -16,7 +16,8 @@ class Trial:
     mixture: (channels, time), references: (sources, channels, time), estimates: (estimates, channels, time), where
     mixture, references and estimates may have different numbers of channels. The places are positions in the
     picture, 0 left edge to 1 right edge, None where unknown. trimmed: samples by which estimates were cut to fit. The
-    labels are classes, "" where there is none, and may be left out.
+    labels are classes, "" where there is none, and may be left out. dry: (sources, time) what the sources were before
+    any room, where the references are images in one; None where nobody knows.
     """
 
     id: str
@@ -31,6 +32,7 @@ class Trial:
     trimmed: int = 0
     reference_labels: tuple[str, ...] = ()
     estimate_labels: tuple[str, ...] = ()
+    dry: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         shapes = (self.mixture.shape, self.references.shape, self.estimates.shape)
@@ -39,6 +41,8 @@ class Trial:
                 "expected a mixture (channels, time), references and estimates (n, channels, time) of one length, got "
                 f"{', '.join(map(str, shapes))}"
             )
+        if self.dry is not None and self.dry.shape != (len(self.references), self.references.shape[-1]):
+            raise ValueError(f"{self.id}: dry sources {self.dry.shape}; expected one of each reference, as long")
         if len(self.reference_names) != len(self.references) or len(self.estimate_names) != len(self.estimates):
             raise ValueError(f"{self.id}: every reference and every estimate needs one name")
 
@@ -80,9 +84,10 @@ def make_trial(
     id: str = "mixture",
     reference_names: Sequence[str] = (),
     estimate_names: Sequence[str] = (),
+    dry: np.ndarray | None = None,
 ) -> Trial:
     """A trial from arrays: references and estimates (n, time) or (n, channels, time), mixture (time,) or (channels,
-    time), by default the sum of the references. Names are s1, s2, ... where none are given."""
+    time), by default the sum of the references, dry (n, time). Names are s1, s2, ... where none are given."""
     references, estimates = (x[:, None] if x.ndim == 2 else x for x in (references, estimates))
     if mixture is None:
         mixture = references.sum(axis=0)
@@ -94,4 +99,5 @@ def make_trial(
         estimates,
         tuple(reference_names) or tuple(f"s{i + 1}" for i in range(len(references))),
         tuple(estimate_names) or tuple(f"s{i + 1}" for i in range(len(estimates))),
+        dry=dry,
     )
