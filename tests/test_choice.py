@@ -23,6 +23,7 @@ from sound_scenes import (
 from stub_models import Bands, Gains, Lips
 
 from avsep.cli.options import names
+from avsep.cli.report import mode_line
 from avsep.errors import UsageError
 from avsep.media.decode import probe, read_audio
 from avsep.pipeline import Options
@@ -329,6 +330,7 @@ def test_the_sounds_of_the_residual_follow_the_people(film):
         ("source_01", "sound", "dog_bark"),
     ]
     assert manifest["speakers"] == manifest["tracks"][:2]
+    assert mode_line(manifest).endswith("audio-visual, 2 people, 2 sources")
     assert (manifest["mode"], manifest["options"]["residual"]) == ("audio-visual", "universal")
     assert [track["video"] for track in manifest["tracks"]] == ["speaker_00.mp4", "speaker_01.mp4", None, None]
     assert sounds_in(folder / "source_00.wav") == {"rain"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,12 +84,20 @@ def describe(info: ClipInfo) -> dict[str, str]:
     return {"audio_text": sound, "video_text": picture}
 
 
+_WORDS = {
+    "person": ("person", "people"),
+    "voice": ("voice", "voices"),
+    "sound": ("source", "sources"),
+    "stem": ("source", "sources"),
+}
+
+
 def mode_line(manifest: Mapping[str, Any]) -> str:
     """The mode, what was found and, for sound alone, why."""
     clip, mode = Path(manifest["input"]["path"]).name, manifest["mode"]
-    what = {"audio-visual": ("person", "people"), "universal": ("source", "sources")}.get(mode, ("voice", "voices"))
-    count = len(manifest["tracks"])
-    found = f"{count} {what[count != 1]}"
+    usual = {"audio-visual": "person", "universal": "sound"}.get(mode, "voice")
+    counts = Counter(_WORDS[track["kind"]] for track in manifest["tracks"]) or {_WORDS[usual]: 0}
+    found = ", ".join(f"{count} {words[count != 1]}" for words, count in counts.items())
     if "choice" in manifest:
         found += f" of {len(manifest['choice']['found'])}"
     if mode != "audio-only":
