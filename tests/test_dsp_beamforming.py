@@ -61,6 +61,20 @@ def test_mvdr_leaves_the_target_as_it_is_at_the_reference(scene, kind, reference
     np.testing.assert_allclose(weights.numpy(), exact, atol=1e-3)
 
 
+def test_noise_in_the_covariance_of_the_target(scene):
+    """Souden's weights are then a mean of MVDR and of the reference over the channels; by transfer functions they are
+    MVDR still."""
+    h, target, noisy = scene
+    exact = mvdr_souden(target, noisy)
+    mixed = target + 0.5 * noisy
+    gain = 3 * (h.conj() * torch.linalg.solve(noisy, h)).sum(-1).real
+    alone = torch.zeros_like(exact)
+    alone[:, 0] = 1
+    mean = (gain[:, None] * exact + 0.5 * alone) / (gain[:, None] + 0.5 * CHANNELS)
+    torch.testing.assert_close(mvdr_souden(mixed, noisy), mean, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(beamformer_weights("rtf", mixed, noisy), exact, atol=1e-3, rtol=1e-3)
+
+
 def test_mvdr_lets_least_noise_through(scene):
     h, target, noisy = scene
     weights = mvdr_souden(target, noisy)

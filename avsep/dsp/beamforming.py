@@ -5,8 +5,9 @@ channels), and the output is w^H y. Everything is differentiable and stays finit
 are the same or silent: covariances count relative to their mean power, and the noise's has `loading` of it added on its
 diagonal. A target without power gets weights of 0.
 
-MVDR by Souden or by transfer functions gives the target as it is at the reference microphone. GEV gives the phase of
-the reference and the level of all microphones (root mean square).
+MVDR gives the target as it is at the reference microphone: by transfer functions with its level too, by Souden's
+formula with less where the target's covariance holds noise (see `mvdr_souden`). GEV gives the phase of the reference
+and the level of all microphones (root mean square).
 """
 
 from __future__ import annotations
@@ -50,7 +51,12 @@ def delay_and_sum(delays: Tensor, frequencies: Tensor, reference: int = 0) -> Te
 
 
 def mvdr_souden(target: Tensor, noise: Tensor, reference: int = 0, loading: float = LOADING) -> Tensor:
-    """MVDR from two covariances alone (Souden, Benesty and Affes, 2010): N^-1 T u / trace(N^-1 T)."""
+    """MVDR from two covariances alone (Souden, Benesty and Affes, 2010): N^-1 T u / trace(N^-1 T).
+
+    Exact where T is the target's alone, p h h^H. With a share of the noise in it, T = p h h^H + d N, it is the mean of
+    MVDR, weighted by p h^H N^-1 h, and of the reference over the number of channels, weighted by d channels: less is
+    distorted where the masks are poor, and the target is quieter, by 1 to 4 dB with ratio masks of two talkers.
+    """
     return mvdr_weights_souden(_unit(target), loaded(noise, loading), reference, diagonal_loading=False)
 
 

@@ -12,9 +12,11 @@ from avsep.models.base import Contract, Output, SeparationModel
 from avsep.models.limits import check_spectra
 from avsep.models.parts.source_images import (
     Beam,
+    Images,
     array_contract,
     beams,
     check_beam,
+    check_images,
     estimates_of,
     in_order_of_first,
     source_images,
@@ -26,12 +28,13 @@ class BeamTasNet(SeparationModel):
     from these (MVDR): one estimate for each source at the first microphone, without what a network distorts.
 
     separator: any, of one microphone or several. It is trained by itself, on its own estimates; the beamformer is for
-    use. One that gives a single channel runs once for every microphone, see `source_images`. second: a separator for a
-    second pass (Chen et al., 2022). It gets all microphones and then the beams of the first pass, as at the microphone
-    in the first place; its estimates steer the beamformer again. The estimates of the first pass are then a stage.
+    use. images: how a separator that gives a single channel is brought to all microphones, "masked" or, as the paper
+    has it, "each", see `source_images`. second: a separator for a second pass (Chen et al., 2022). It gets all
+    microphones and then the beams of the first pass, as at the microphone in the first place; its estimates steer the
+    beamformer again. The estimates of the first pass are then a stage.
 
-    beamformer: "souden", "rtf", "gev" or "wiener". window and hop: of the beamformer, in samples. most_channels: where
-    the separator takes one.
+    beamformer: "souden" and "rtf", which are MVDR, "gev" or "wiener". window and hop: of the beamformer, in samples.
+    most_channels: where the separator takes one.
     """
 
     paper = "Ochiai et al., Beam-TasNet: Time-domain audio separation network meets frequency-domain beamformer"
@@ -41,6 +44,7 @@ class BeamTasNet(SeparationModel):
         self,
         separator: SeparationModel,
         second: SeparationModel | None = None,
+        images: Images = "masked",
         beamformer: Beam = "souden",
         window: int = 4096,
         hop: int = 1024,
@@ -49,9 +53,10 @@ class BeamTasNet(SeparationModel):
         super().__init__()
         check_spectra(window, hop)
         check_beam(beamformer)
+        check_images(images)
         contract = array_contract(separator.contract, most_channels)
         self.contract = contract if second is None else with_second(contract, second.contract)
-        self.separator, self.second = separator, second
+        self.separator, self.second, self.images = separator, second, images
         self.beamformer, self.window, self.hop = beamformer, window, hop
 
     def forward(self, mixture: Tensor, **cues: Tensor) -> Output:
@@ -68,7 +73,7 @@ class BeamTasNet(SeparationModel):
             )
         first = output.estimates[:, :, :1]
         with torch.no_grad():
-            images = source_images(self.separator, mixture, **cues)
+            images = source_images(self.separator, mixture, self.images, **cues)
         beam = self._beams(images, mixture, [0])[:, :, 0]
         output = self.second(torch.cat([mixture, beam], 1), **cues)
         if output.estimates is None:
@@ -80,7 +85,7 @@ class BeamTasNet(SeparationModel):
         """mixture (batch, channels, time) -> the beams at the first microphone (batch, sources, 1, time); with a second
         pass, those of the first are a stage."""
         self.check(mixture)
-        images = source_images(self.separator, mixture, **cues)
+        images = source_images(self.separator, mixture, self.images, **cues)
         if self.second is None:
             return Output(self._beams(images, mixture, [0]))
         first = self._beams(images, mixture, range(mixture.shape[1]))
@@ -111,7 +116,7 @@ def with_second(first: Contract, second: Contract) -> Contract:
     channels = max(first.channels[0], fewest), min(first.channels[1], most)
     if channels[0] > channels[1]:
         raise ValueError(
-            f"the second takes {second.channel_counts} channels; it gets the microphones ({first.channel_counts}) and "
+            f"the second takes {second.channel_counts} channels; it gets {first.channel_counts} microphones and "
             f"{first.sources} beams"
         )
     return replace(first, channels=channels)

@@ -11,12 +11,15 @@ from avsep.dsp.beamforming import beamform, delay_and_sum
 from avsep.dsp.spatial import bin_frequencies, gcc_phat, phases, plane_wave_delays, spatial_covariance, steering_vectors
 from avsep.dsp.stft import istft, stft
 from avsep.models.base import Contract, Output, SeparationModel
-from avsep.models.deep_clustering import cluster
 from avsep.models.limits import check_spectra, check_whole
 from avsep.signals import SAMPLE_RATE
 
-BLOCK_FRAMES = 16
+BLOCK_FRAMES = 8
 """Frames over which one talker counts as the loudest, where the geometry is not known."""
+QUIET = 1e-3
+"""Of the power of the loudest block: quieter ones do not count."""
+SAME_SAMPLES = 1.0
+"""How far the delays of blocks of one talker may differ, at each microphone."""
 DIRECTIONS = 180
 """Azimuths that are tried, 2 degrees apart."""
 
@@ -30,8 +33,8 @@ class DelayAndSum(SeparationModel):
       0 is along x, 90 along y.
     - positions alone: the azimuths from which most comes, by the steered response with phase transform (SRP-PHAT); what
       a direction explains is taken out before the next is sought.
-    - neither: delays against the first microphone by GCC-PHAT in blocks of frames, clustered: each block is the loudest
-      talker's.
+    - neither: delays against the first microphone by GCC-PHAT in blocks of frames, each of which is the loudest
+      talker's; those that most blocks share count.
 
     A beam of few microphones lets much through of what comes from elsewhere, most at low frequencies.
 
@@ -84,27 +87,31 @@ class DelayAndSum(SeparationModel):
     def delays(self, spectrum: Tensor) -> Tensor:
         """Of each source at each microphone, (channels, freq, frames) -> (sources, channels) in s."""
         if self.positions is None:
-            return self._clustered(spectrum)
+            return self._by_blocks(spectrum)
         positions = self.positions.to(spectrum.device)
         if self.directions is not None:
             return plane_wave_delays(positions, self.directions.to(spectrum.device))
         return plane_wave_delays(positions, self._azimuths(spectrum, positions))
 
-    def _clustered(self, spectrum: Tensor) -> Tensor:
-        """By GCC-PHAT in blocks; all of them as one where there are fewer than sources."""
+    def _by_blocks(self, spectrum: Tensor) -> Tensor:
+        """By GCC-PHAT in blocks: the delays that most blocks have, then those that most of the others have."""
+        rate = self.contract.sample_rate
         blocks = torch.stack([b for b in spectrum.split(BLOCK_FRAMES, 2) if b.shape[2] == BLOCK_FRAMES] or [spectrum])
-        found = gcc_phat(blocks, self.contract.sample_rate, longest=self.longest_delay)
         # Blocks in which nothing sounds tell nothing.
         power = blocks.abs().square().mean((1, 2, 3))
-        found = found[power >= 1e-3 * power.max()]
-        centres = cluster((found * self.contract.sample_rate).cpu().numpy(), self.sources)
-        if centres is None:
-            return found.median(0).values.expand(self.sources, -1)
-        places = torch.from_numpy(centres).to(found) / self.contract.sample_rate
-        owner = torch.cdist(found, places).argmin(1)
-        # The median: a block in which both talk may have a delay that is neither's.
-        members = (found[owner == n] if (owner == n).any() else places[n : n + 1] for n in range(self.sources))
-        return torch.stack([one.median(0).values for one in members])
+        found = gcc_phat(blocks[power >= QUIET * power.max()], rate, longest=self.longest_delay)
+        near = torch.cdist(found * rate, found * rate, p=float("inf")) <= SAME_SAMPLES
+        free = torch.ones(len(found), dtype=torch.bool, device=found.device)
+        delays: list[Tensor] = []
+        for _ in range(self.sources):
+            members = near[(near & free).sum(1).argmax()] & free
+            if not members.any():
+                # Fewer talkers than sources: the loudest once more.
+                delays.append(delays[0])
+                continue
+            delays.append(found[members].median(0).values)
+            free &= ~near[members].any(0)
+        return torch.stack(delays)
 
     def _azimuths(self, spectrum: Tensor, positions: Tensor) -> Tensor:
         """Those from which most comes, (sources,) in radians."""

@@ -46,8 +46,8 @@ class FastICA(SeparationModel):
     def __init__(
         self,
         sources: int | None = None,
-        window: int = 2048,
-        hop: int = 512,
+        window: int = 4096,
+        hop: int = 1024,
         iterations: int = 50,
         most_channels: int = 8,
         sample_rate: int = SAMPLE_RATE,

@@ -4,14 +4,16 @@
 
 Two talkers of the split dev, equally loud, speak all the time in a room of the image method, with noise of the
 microphones 30 dB below. SI-SDR in dB is at the first microphone, against the early image (50 ms) of each talker. The
-masks are ideal ratio masks of the early images on the first microphone. Delay-and-sum has the true places, or the
-delays that GCC-PHAT finds with the ideal masks.
+masks are ideal ratio masks of the early images on the first microphone, of the beamformer's own window or of 512
+samples; these make signals of all microphones, whose covariances the beamformer has in its own window (Beam-TasNet).
+Delay-and-sum has the true places, or the delays that GCC-PHAT finds with the ideal masks.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import soundfile
@@ -27,6 +29,7 @@ from avsep.dsp.masks import ideal_masks
 from avsep.dsp.spatial import bin_frequencies, gcc_phat, point_source_delays, spatial_covariance
 from avsep.dsp.stft import istft, stft
 from avsep.evaluation.metrics import si_sdr
+from avsep.models.parts.source_images import Beam, beams
 from avsep.signals import SAMPLE_RATE
 
 WINDOWS = (512, 1024, 2048, 4096)
@@ -80,11 +83,16 @@ def recording(
     return torch.from_numpy(mixture).float(), torch.from_numpy(np.stack(targets)).float(), delays.float()
 
 
+def ideal(targets: Tensor, mixture: Tensor, window: int) -> Tensor:
+    """Ratio masks at the first microphone: (talkers, freq, frames)."""
+    return ideal_masks("IRM", stft(targets[:, 0], window, window // 4), stft(mixture[0], window, window // 4))
+
+
 def scores(mixture: Tensor, targets: Tensor, delays: Tensor, window: int) -> dict[str, float]:
     """SI-SDR of every way, the mean of the talkers."""
     hop, time = window // 4, mixture.shape[-1]
     spectrum, images = stft(mixture, window, hop), stft(targets, window, hop)
-    masks = ideal_masks("IRM", images[:, 0], spectrum[0])
+    masks = ideal(targets, mixture, window)
     frequencies = bin_frequencies(window, SAMPLE_RATE)
     estimates = {
         "mixture": mixture[:1].expand(2, -1),
@@ -98,6 +106,9 @@ def scores(mixture: Tensor, targets: Tensor, delays: Tensor, window: int) -> dic
     exact, exact_rest = spatial_covariance(images), spatial_covariance(spectrum - images)
     for kind in KINDS:
         ways[f"{kind}, IRM"] = beamformer_weights(kind, target, rest)
+    short = istft(ideal(targets, mixture, 512).unsqueeze(1) * stft(mixture), time)
+    for beam in get_args(Beam):
+        estimates[f"{beam}, IRM of 512"] = beams(short[None], mixture[None], beam, window, hop)[0, :, 0]
     for kind in KINDS:
         ways[f"{kind}, true covariances"] = beamformer_weights(kind, exact, exact_rest)
     for name, weights in ways.items():

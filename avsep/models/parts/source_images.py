@@ -12,16 +12,25 @@ from torch import Tensor
 
 from avsep.dsp.beamforming import Beamformer, beamform, beamformer_weights, multichannel_wiener
 from avsep.dsp.spatial import spatial_covariance
-from avsep.dsp.stft import istft, stft
+from avsep.dsp.stft import full_precision, istft, stft
 from avsep.models.base import Contract, SeparationModel
 
 Beam = Literal["wiener", Beamformer]
+Images = Literal["masked", "each"]
+TINY = 1e-12
+"""Added to the powers of bins."""
 
 
 def check_beam(beamformer: str) -> None:
     """ValueError for a name that `beams` does not know."""
     if beamformer not in get_args(Beam):
         raise ValueError(f"beamformer is {beamformer!r}; it must be one of {', '.join(get_args(Beam))}")
+
+
+def check_images(images: str) -> None:
+    """ValueError for a name that `source_images` does not know."""
+    if images not in get_args(Images):
+        raise ValueError(f"images is {images!r}; it must be one of {', '.join(get_args(Images))}")
 
 
 def array_contract(separator: Contract, most_channels: int) -> Contract:
@@ -34,28 +43,41 @@ def array_contract(separator: Contract, most_channels: int) -> Contract:
     return replace(separator, channels=channels, refine=False, stride=1, rounds=1)
 
 
-def source_images(separator: SeparationModel, mixture: Tensor, **cues: Tensor) -> Tensor:
+def source_images(separator: SeparationModel, mixture: Tensor, how: Images = "masked", **cues: Tensor) -> Tensor:
     """What a separator estimates of each source at every microphone: (batch, channels, time) -> (batch, sources,
     channels, time).
 
-    A separator that gives all channels runs once. One that takes a single channel runs on each, one that gives the
-    first of several runs with each of them in the first place, the others following in their order round the array
-    (Ochiai et al., Beam-TasNet, 2020). Where its sources may come in any order, they are brought into that of the first
-    microphone.
+    One that gives all channels runs once. Of one that gives a single channel, the first,
+
+    - "masked" runs it once: the ratio masks of its estimates are laid on every microphone, so that a bin keeps its
+      differences between microphones, which is what a beamformer goes by.
+    - "each" runs it for each microphone, on that one alone or, of a separator that takes several, with it in the first
+      place and the others following in their order round the array (Ochiai et al., Beam-TasNet, 2020). Where its
+      sources may come in any order, they are brought into that of the first microphone.
     """
-    batch, channels, time = mixture.shape
-    if separator.contract.channels[1] > 1:
-        estimates = estimates_of(separator, mixture, cues)
-        if estimates.shape[2] == channels:
-            return estimates
-        turned = [mixture.roll(-channel, 1) for channel in range(1, channels)]
-        made = [estimates, *(estimates_of(separator, one, cues) for one in turned)]
-        images = torch.cat([one[:, :, :1] for one in made], 2)
-    else:
-        each = {name: cue.repeat_interleave(channels, 0) for name, cue in cues.items()}
-        flat = estimates_of(separator, mixture.reshape(batch * channels, 1, time), each)
-        images = flat.squeeze(2).unflatten(0, (batch, channels)).transpose(1, 2)
+    channels = mixture.shape[1]
+    takes_one = separator.contract.channels[1] == 1
+    first = estimates_of(separator, mixture[:, :1] if takes_one else mixture, cues)
+    if first.shape[2] == channels:
+        return first
+    if how == "masked":
+        return masked_images(first, mixture)
+    turned = (mixture.roll(-channel, 1) for channel in range(1, channels))
+    made = [first, *(estimates_of(separator, one[:, :1] if takes_one else one, cues) for one in turned)]
+    images = torch.cat([one[:, :, :1] for one in made], 2)
     return in_order_of_first(images) if separator.contract.order == "any" else images
+
+
+def masked_images(estimates: Tensor, mixture: Tensor) -> Tensor:
+    """Estimates at the first microphone (batch, sources, 1, time) -> (batch, sources, channels, time), the mixture
+    (batch, channels, time) through their ratio masks. What they leave of the first microphone is one more source."""
+    estimates = full_precision(estimates)
+    parts = torch.cat([estimates, mixture[:, None, :1] - estimates.sum(1, keepdim=True)], 1)
+    spectrum = stft(parts[:, :, 0])
+    # The root's slope at 0 is infinite.
+    sizes = (spectrum.real.square() + spectrum.imag.square() + TINY).sqrt()
+    masks = sizes[:, :-1] / sizes.sum(1, keepdim=True)
+    return istft(masks.unsqueeze(2) * stft(mixture).unsqueeze(1), mixture.shape[-1])
 
 
 def estimates_of(separator: SeparationModel, mixture: Tensor, cues: dict[str, Tensor]) -> Tensor:
