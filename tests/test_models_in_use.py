@@ -18,6 +18,8 @@ from avsep.models.auxiva import AuxIVA
 from avsep.models.base import SeparationModel
 from avsep.models.deep_clustering import DeepClustering
 from avsep.models.dprnn import DPRNN
+from avsep.models.fasnet_tac import FaSNetTAC
+from avsep.models.mc_conv_tasnet import MultiChannelConvTasNet
 from avsep.models.mulcat import MulCatDPRNN
 
 SECONDS = 1.5
@@ -29,6 +31,8 @@ MODELS = {
     "clusters": lambda: DeepClustering(layers=1, hidden=8, dims=4, window=256, hop=64, sample_rate=8000),
     "dprnn": lambda: DPRNN(**SMALL, kernel=16, stride=8),
     "mulcat": lambda: MulCatDPRNN(**SMALL),
+    "fasnet_tac": lambda: FaSNetTAC(2, 8, 64, 64, 8, 8, 20, 2, 8, sample_rate=8000),
+    "mc_conv_tasnet": lambda: MultiChannelConvTasNet(2, 16, 16, 8, 8, 12, 8, 3, 2, 2, sample_rate=8000),
 }
 
 
@@ -63,7 +67,14 @@ def test_a_saved_model_comes_back(model, weights):
 
 @pytest.mark.parametrize(
     ("name", "passes", "refined"),
-    [("auxiva", 1, False), ("clusters", 2, False), ("dprnn", 2, True), ("mulcat", 2, True)],
+    [
+        ("auxiva", 1, False),
+        ("clusters", 2, False),
+        ("dprnn", 2, True),
+        ("mulcat", 2, True),
+        ("fasnet_tac", 2, False),
+        ("mc_conv_tasnet", 2, True),
+    ],
 )
 def test_passes_and_refinement_follow_from_the_contract(name, passes, refined):
     engine = SlidingSeparator(MODELS[name]())

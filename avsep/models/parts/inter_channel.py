@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from avsep.dsp.spatial import interchannel_phase
 from avsep.dsp.stft import check_window, full_precision, stft
 from avsep.models.base import Part
 from avsep.models.limits import MOST_SIZE, check_filters, check_spectra, check_whole
@@ -34,13 +35,11 @@ class PhaseDifferences(Part):
     def forward(self, mixture: Tensor) -> Tensor:
         """(batch, microphones, time) -> (batch, microphones - 1, frames, width) in -1..1: cosines, then sines, 0 where
         a bin is silent."""
-        bins = stft(mixture, self.window, self.hop)
-        cross = bins[:, :1] * bins[:, 1:].conj()
-        power = cross.real.square() + cross.imag.square()
-        # Against the loudest of a microphone, -120 dB of the product of two amplitudes are silence.
-        floor = 1e-12 * power.detach().amax((2, 3), keepdim=True) + 1e-37
-        phase = cross / (power + floor).sqrt()
-        return torch.cat([phase.real, phase.imag], dim=2).mT
+        # What counts as silence must not hang on the level of a recording.
+        level = mixture.detach().square().mean(2, keepdim=True).sqrt().clamp_min(1e-8)
+        spectrum = stft(mixture / level, self.window, self.hop)
+        pairs = [(0, other) for other in range(1, mixture.shape[1])]
+        return torch.cat(interchannel_phase(spectrum, pairs), dim=2).mT
 
 
 class ConvolutionDifferences(Part):
