@@ -55,8 +55,11 @@ def fit_cacgmm(bins: Tensor, activity: Tensor, iterations: int = 20, weights: We
     quadratic = torch.ones_like(posteriors)
     history = []
     shapes = unit.new_zeros(())
-    for _ in range(iterations):
+    for number in range(iterations):
         shapes = _shapes(unit, posteriors * sounds / quadratic, (posteriors * sounds).sum(-1))
+        if number == 0:
+            # Noise begins as coming from everywhere, else it would stay the same as somebody who is always active.
+            shapes[:, -1] = torch.eye(len(bins), dtype=shapes.dtype, device=shapes.device)
         learnt = _learnt(posteriors, sounds, weights)
         density, quadratic = _log_density(unit, shapes)
         joint = density + (learnt * prior).clamp_min(0).log()
