@@ -95,9 +95,7 @@ def test_neither_the_order_of_channels_nor_the_level_counts():
         torch.testing.assert_close(fit_cacgmm(bins, made.activity).posteriors, expected, atol=1e-3, rtol=0)
     # Nor the level of each bin for itself: only the direction tells.
     levels = torch.rand(FREQ, FRAMES, generator=torch.Generator().manual_seed(1)) + 0.01
-    torch.testing.assert_close(
-        fit_cacgmm(levels * made.bins, made.activity).posteriors, expected, atol=1e-3, rtol=0
-    )
+    torch.testing.assert_close(fit_cacgmm(levels * made.bins, made.activity).posteriors, expected, atol=1e-3, rtol=0)
 
 
 def test_the_order_of_classes_does_not_count():
@@ -142,7 +140,9 @@ def test_any_input_gives_finite_masks(kind, weights):
 
 def test_wrong_arguments_are_told():
     made = scene()
-    with pytest.raises(ValueError, match=r"bins \(6, 300\) torch.complex64; expected complex \(channels, freq, frames\)"):
+    with pytest.raises(
+        ValueError, match=r"bins \(6, 300\) torch.complex64; expected complex \(channels, freq, frames\)"
+    ):
         fit_cacgmm(made.bins[0], made.activity)
     with pytest.raises(ValueError, match=r"activity \(2, 10\); expected \(classes, frames\) with 300 frames"):
         fit_cacgmm(made.bins, made.activity[:, :10])

@@ -46,9 +46,8 @@ def fit_cacgmm(bins: Tensor, activity: Tensor, iterations: int = 20, weights: We
     Raises ValueError for shapes that do not fit, activities beyond 0..1 and unknown weights.
     """
     _check(bins, activity, iterations, weights)
-    channels, _, frames = bins.shape
     unit, sounds = unit_vectors(bins)
-    noise = activity.new_ones(1, frames)
+    noise = activity.new_ones(1, bins.shape[2])
     prior = torch.cat([activity, noise]).to(unit.real.dtype)
     posteriors = (prior / prior.sum(0)).expand(unit.shape[0], -1, -1)
     # Before anything is learnt each bin counts the same.

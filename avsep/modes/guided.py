@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -46,8 +46,8 @@ class Guided(Mode):
 
 
 def check_turns(scene: Scene, mode: Mode) -> None:
-    """Before anything is decoded. Raises UsageError where a mode is taken that no turns can guide, and what `read_turns`
-    does."""
+    """Before anything is decoded. Raises UsageError where a mode is taken that no turns can guide, and what
+    `read_turns` does."""
     if not isinstance(mode, Guided):
         if scene.is_array:
             why, instead = f"{scene.model} separates without them", "--turns or --model"
@@ -69,8 +69,8 @@ def turns_of(scene: Scene) -> Mapping[str, np.ndarray]:
     if not any(active.any() for active in found.values()):
         end = clip.start_seconds + clip.duration_seconds
         raise InputError(
-            f"{scene.options.turns}: no turn lies in what is separated, {clip.start_seconds:.2f} to {end:.2f} s. Give the "
-            "turns of this recording, in seconds from the beginning of its sound"
+            f"{scene.options.turns}: no turn lies in what is separated, {clip.start_seconds:.2f} to {end:.2f} s. Give "
+            "the turns of this recording, in seconds from the beginning of its sound"
         )
     return found
 

@@ -16,7 +16,10 @@ FORM = "SPEAKER <recording> 1 <start> <duration> <NA> <NA> <name> <NA> <NA>"
 FIELDS = 8
 """Of a line, as far as the name; what comes behind it is not read."""
 
-OTHER_TYPES = tuple("SEGMENT LEXEME NON-LEX NON-SPEECH NOSCORE NO_RT_METADATA SPKR-INFO FILLER EDIT IP SU CB A/P".split())
+OTHER_TYPES = (
+    "SEGMENT", "LEXEME", "NON-LEX", "NON-SPEECH", "NOSCORE", "NO_RT_METADATA", "SPKR-INFO", "FILLER", "EDIT", "IP",
+    "SU", "CB", "A/P",
+)  # fmt: skip
 """Of lines, which tell of other things than turns."""
 
 
@@ -85,8 +88,8 @@ def _is_turn(path: Path, number: int, line: str) -> bool:
     if kind.startswith(";;") or kind in OTHER_TYPES:
         return False
     raise InputError(
-        f"{path}, line {number}: begins with {kind!r:.60}; a line of RTTM begins with SPEAKER, {', '.join(OTHER_TYPES)} "
-        f"or ;;. Lines of turns must be {FORM}"
+        f"{path}, line {number}: begins with {kind!r:.60}; a line of RTTM begins with SPEAKER, "
+        f"{', '.join(OTHER_TYPES)} or ;;. Lines of turns must be {FORM}"
     )
 
 

@@ -8,7 +8,8 @@ degrees or more apart. References are the early images (50 ms) at the first micr
 FOLDER/<name>/meeting.wav, meeting.rttm and reference_<talker>.wav.
 
 SI-SDRi is of the tracks' first channel against the references, over the whole meeting. Methods: `guided` is told the
-turns (--turns), the others the number of talkers (--speakers), and their tracks go to the talkers in the best order.
+turns (--turns) and names its tracks; `auxiva`, and `mono`, which gets the first microphone alone, are told the number
+of talkers (--speakers), and their tracks go to the talkers in the best order.
 """
 
 from __future__ import annotations
@@ -41,14 +42,15 @@ NOISE_DB = -30.0
 TURN_SECONDS = (2.0, 6.0)
 LEAST_ANGLE = 20.0
 """Degrees between two talkers, seen from the microphones."""
-MODELS: dict[str, str | None] = {"guided": None, "auxiva": "auxiva", "mono": "mono"}
+METHODS = ("guided", "auxiva", "mono")
 
 
 @dataclass(frozen=True, eq=False)
 class Meeting:
-    """mixture (microphones, time); references (talkers, time) at the first microphone; turns: (talker, start, end) in
-    seconds."""
+    """names: of the talkers. mixture (microphones, time); references (talkers, time) at the first microphone; turns:
+    (talker, start, end) in seconds."""
 
+    names: list[str]
     mixture: np.ndarray
     references: np.ndarray
     turns: list[tuple[str, float, float]]
@@ -60,7 +62,7 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=3, help="meetings of each number of talkers (default: 3)")
     parser.add_argument("--seconds", type=float, default=30.0, help="length of a meeting (default: 30)")
     parser.add_argument("--microphones", type=int, default=4, help="5 cm apart (default: 4)")
-    parser.add_argument("--methods", nargs="+", choices=MODELS, default=list(MODELS), help="default: all")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS, help="default: all")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the meetings here")
     args = parser.parse_args()
 
@@ -80,9 +82,9 @@ def main() -> None:
                 row = []
                 for method in args.methods:
                     began = time.perf_counter()
-                    found = tracks(method, place, talkers, Path(folder, "tracks"))
+                    found = separate(method, place, talkers, Path(folder, "tracks"))
                     taken[method] += time.perf_counter() - began
-                    gain = matched(found, made, method == "guided") - before
+                    gain = scores(found, made) - before
                     gains.setdefault(method, {}).setdefault(str(talkers), []).extend(gain.tolist())
                     row.append(f"{gain.mean():7.2f}")
             overlap = overlapped(made.turns, args.seconds)
@@ -112,14 +114,14 @@ def meeting(
     places = room.simulate(rng, talkers, SAMPLE_RATE)
     while least_angle(places) < LEAST_ANGLE:
         places = room.simulate(rng, talkers, SAMPLE_RATE)
-    time = round(seconds * SAMPLE_RATE)
+    samples = round(seconds * SAMPLE_RATE)
     names = [str(name) for name in rng.choice(sorted(speakers), talkers, replace=False)]
-    dry, turns = turns_of({name: speakers[name] for name in names}, time, rng)
+    dry, turns = turns_of({name: speakers[name] for name in names}, samples, rng)
     early = places.taps[:, 0, : round(EARLY_SECONDS * SAMPLE_RATE)]
-    mixture = fftconvolve(dry[:, None], places.taps, axes=2)[..., :time].sum(axis=0)
+    mixture = fftconvolve(dry[:, None], places.taps, axes=2)[..., :samples].sum(axis=0)
     mixture += 10 ** (NOISE_DB / 20) * mixture.std() * rng.standard_normal(mixture.shape)
-    references = fftconvolve(dry, early, axes=1)[:, :time]
-    return Meeting(mixture.astype(np.float32), references.astype(np.float32), turns)
+    references = fftconvolve(dry, early, axes=1)[:, :samples]
+    return Meeting(names, mixture.astype(np.float32), references.astype(np.float32), turns)
 
 
 def turns_of(
@@ -175,12 +177,41 @@ def least_angle(places: Responses) -> float:
 
 
 def write(made: Meeting, folder: Path) -> None:
-    """meeting.wav, meeting.rttm and the references."""
+    """meeting.wav, first.wav of the first microphone alone, meeting.rttm and the references."""
     folder.mkdir(parents=True, exist_ok=True)
     soundfile.write(folder / "meeting.wav", made.mixture.T, SAMPLE_RATE, subtype="FLOAT")
-    for name, reference in zip(names_of(made), made.references, strict=True):
+    soundfile.write(folder / "first.wav", made.mixture[0], SAMPLE_RATE, subtype="FLOAT")
+    for name, reference in zip(made.names, made.references, strict=True):
         soundfile.write(folder / f"reference_{name}.wav", reference, SAMPLE_RATE, subtype="FLOAT")
     lines = [
-        f"SPEAKER meeting 1 {start:.3f} {end - start:.3f} <NA> <NA> {name} <NA> <NA>" for name, start, end in made.turns
+        f"SPEAKER meeting 1 {start:.3f} {end - start:.3f} <NA> <NA> {name} <NA> <NA>\n"
+        for name, start, end in made.turns
     ]
-    (folder / "meeting.rttm").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / "meeting.rttm").write_text("".join(lines), encoding="utf-8")
+
+
+def separate(method: str, meeting: Path, talkers: int, output: Path) -> dict[str, np.ndarray]:
+    """The first channel of every track, by its label or, where it has none, its number."""
+    model, options = None, Options(speakers=talkers, overwrite=True)
+    if method == "guided":
+        options = Options(turns=str(meeting / "meeting.rttm"), overwrite=True)
+    elif method == "auxiva":
+        model = "auxiva"
+    clip = meeting / ("first.wav" if method == "mono" else "meeting.wav")
+    manifest = Separator(model, device="cpu", threads=1).separate(clip, output, options)
+    folder = output / clip.stem
+    files = {track["label"] or track["id"]: folder / track["audio"] for track in manifest["tracks"]}
+    return {name: soundfile.read(f, dtype="float32", always_2d=True)[0][:, 0] for name, f in files.items()}
+
+
+def scores(tracks: dict[str, np.ndarray], made: Meeting) -> np.ndarray:
+    """SI-SDR of each talker's track, (talkers,): the one with his name, else in the best order."""
+    if set(tracks) == set(made.names):
+        return si_sdr(np.stack([tracks[name] for name in made.names]), made.references)
+    found = si_sdr(np.stack(list(tracks.values()))[:, None], made.references[None])
+    order, of = linear_sum_assignment(-found)
+    return found[order[np.argsort(of)], np.sort(of)]
+
+
+if __name__ == "__main__":
+    main()
