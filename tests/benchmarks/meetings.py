@@ -2,10 +2,11 @@
 
     python tests/benchmarks/meetings.py SPEECH/manifest.tsv [--each 3] [--keep FOLDER] [--methods guided auxiva mono]
 
-Two and three talkers of the split dev take turns for 30 s; half of the time in which anybody speaks two or more do.
-Rooms have a T60 of 0.15 to 0.5 s, 4 microphones 5 cm apart and noise of the microphones 30 dB below; talkers are 20
-degrees or more apart. References are the early images (50 ms) at the first microphone. With --keep the meetings stay:
-FOLDER/<name>/meeting.wav, meeting.rttm and reference_<talker>.wav.
+SPEECH/manifest.tsv has the columns path, speaker, split and seconds. Two and three talkers of the split dev take turns
+for 30 s; half of the time in which anybody speaks two or more do. Rooms and arrays are those of compose_rooms.py: T60
+of 0.15 to 0.5 s, 4 microphones on a line or a circle with noise 30 dB below, talkers 20 degrees or more apart.
+References are the early images (50 ms) at the first microphone. With --keep the meetings stay: FOLDER/<name>/ with
+meeting.wav, meeting.rttm and reference_<talker>.wav.
 
 SI-SDRi is of the tracks' first channel against the references, over the whole meeting. Methods: `guided` is told the
 turns (--turns) and names its tracks; `auxiva`, and `mono`, which gets the first microphone alone, are told the number
@@ -23,13 +24,12 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from bench import machine
+from compose_rooms import EARLY_SECONDS, NOISE_DB, SHAPES, find_speech, read
 from scipy.optimize import linear_sum_assignment
 from scipy.signal import fftconvolve
 
 from avsep import Separator
 from avsep.data.image_rooms import ImageRooms
-from avsep.data.manifest import Utterance, read_manifest
-from avsep.data.rooms import Responses
 from avsep.evaluation.metrics import si_sdr
 from avsep.pipeline import Options
 from avsep.signals import SAMPLE_RATE
@@ -37,11 +37,8 @@ from avsep.signals import SAMPLE_RATE
 TALKERS = (2, 3)
 OVERLAPPED = 0.5
 """Of the time in which anybody speaks."""
-EARLY_SECONDS = 0.05
-NOISE_DB = -30.0
 TURN_SECONDS = (2.0, 6.0)
-LEAST_ANGLE = 20.0
-"""Degrees between two talkers, seen from the microphones."""
+"""Shortest and longest turn."""
 METHODS = ("guided", "auxiva", "mono")
 
 
@@ -58,15 +55,15 @@ class Meeting:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("speech", type=Path, metavar="MANIFEST", help="of preprocessing.speech_folder")
+    parser.add_argument("speech", type=Path, metavar="MANIFEST", help="of the speech")
     parser.add_argument("--each", type=int, default=3, help="meetings of each number of talkers (default: 3)")
     parser.add_argument("--seconds", type=float, default=30.0, help="length of a meeting (default: 30)")
-    parser.add_argument("--microphones", type=int, default=4, help="5 cm apart (default: 4)")
+    parser.add_argument("--microphones", type=int, default=4, help="(default: 4)")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS, help="default: all")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the meetings here")
     args = parser.parse_args()
 
-    speakers = by_speaker(read_manifest(args.speech, "dev"))
+    speakers = find_speech(args.speech)
     print(machine())
     print(f"{'meeting':12} {'overlap':>7} {'input':>6}  " + " ".join(f"{name:>7}" for name in args.methods) + "  (dB)")
     gains: dict[str, dict[str, list[float]]] = {}
@@ -74,7 +71,7 @@ def main() -> None:
     for talkers in TALKERS:
         for number in range(args.each):
             name = f"{talkers}-talkers-{number}"
-            made = meeting(speakers, talkers, args.seconds, args.microphones, np.random.default_rng([talkers, number]))
+            made = meeting(speakers, talkers, number, args.seconds, args.microphones)
             with tempfile.TemporaryDirectory() as folder:
                 place = (args.keep or Path(folder)) / name
                 write(made, place)
@@ -99,40 +96,37 @@ def main() -> None:
         )
 
 
-def by_speaker(rows: list[Utterance]) -> dict[str, list[Utterance]]:
-    speakers: dict[str, list[Utterance]] = {}
-    for row in rows:
-        speakers.setdefault(row.speaker, []).append(row)
-    return speakers
-
-
-def meeting(
-    speakers: dict[str, list[Utterance]], talkers: int, seconds: float, microphones: int, rng: np.random.Generator
-) -> Meeting:
-    """One meeting; the talkers' levels are within 3 dB of each other."""
-    room = ImageRooms(t60=(0.15, 0.5), distance=(0.8, 2.0), microphones=microphones)
-    places = room.simulate(rng, talkers, SAMPLE_RATE)
-    while least_angle(places) < LEAST_ANGLE:
-        places = room.simulate(rng, talkers, SAMPLE_RATE)
+def meeting(speakers: dict[str, list[Path]], talkers: int, number: int, seconds: float, microphones: int) -> Meeting:
+    """Meeting `number` of so many talkers, whose levels are within 3 dB of each other."""
+    rng = np.random.default_rng([talkers, number])
+    room = ImageRooms(
+        arrays=(SHAPES[number % len(SHAPES)],),
+        microphones=microphones,
+        spacing=(0.03, 0.08),
+        radius=(0.03, 0.1),
+        t60=(0.15, 0.5),
+        distance=(0.8, 2.0),
+        order=60,
+        decay_db=60.0,
+        early_seconds=EARLY_SECONDS,
+    )
+    responses = room.simulate(rng, talkers, SAMPLE_RATE)
     samples = round(seconds * SAMPLE_RATE)
     names = [str(name) for name in rng.choice(sorted(speakers), talkers, replace=False)]
     dry, turns = turns_of({name: speakers[name] for name in names}, samples, rng)
-    early = places.taps[:, 0, : round(EARLY_SECONDS * SAMPLE_RATE)]
-    mixture = fftconvolve(dry[:, None], places.taps, axes=2)[..., :samples].sum(axis=0)
+    mixture = fftconvolve(dry[:, None], responses.taps, axes=2)[..., :samples].sum(axis=0)
     mixture += 10 ** (NOISE_DB / 20) * mixture.std() * rng.standard_normal(mixture.shape)
-    references = fftconvolve(dry, early, axes=1)[:, :samples]
+    early = [room.early(responses, place, SAMPLE_RATE)[0] for place in range(talkers)]
+    references = np.stack([fftconvolve(voice, taps)[:samples] for voice, taps in zip(dry, early, strict=True)])
     return Meeting(names, mixture.astype(np.float32), references.astype(np.float32), turns)
 
 
 def turns_of(
-    speakers: dict[str, list[Utterance]], time: int, rng: np.random.Generator
+    speakers: dict[str, list[Path]], time: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, list[tuple[str, float, float]]]:
     """What each talker says (talkers, time), and when. Every turn begins so long before the end of another talker's
     that OVERLAPPED of the time has several. Who spoke least speaks next, more or less."""
-    said = {
-        name: np.concatenate([soundfile.read(row.audio, dtype="float32")[0] for row in rows])
-        for name, rows in speakers.items()
-    }
+    said = {name: np.concatenate([read(file) for file in files]) for name, files in speakers.items()}
     level = {name: 0.05 * 10 ** (rng.uniform(-1.5, 1.5) / 20) / sound.std() for name, sound in said.items()}
     used, spoken, free = dict.fromkeys(said, 0), dict.fromkeys(said, 0), dict.fromkeys(said, 0)
     dry = {name: np.zeros(time, np.float32) for name in said}
@@ -164,16 +158,6 @@ def overlapped(turns: list[tuple[str, float, float]], seconds: float) -> float:
     for _, start, end in turns:
         busy[round(100 * start) : round(100 * end)] += 1
     return float((busy > 1).sum() / (busy > 0).sum())
-
-
-def least_angle(places: Responses) -> float:
-    """Degrees between the two talkers that are nearest to each other in direction."""
-    assert places.places is not None
-    assert places.microphones is not None
-    ways = places.places - places.microphones.mean(axis=0)
-    ways /= np.linalg.norm(ways, axis=1, keepdims=True)
-    cosines = (ways @ ways.T)[np.triu_indices(len(ways), 1)]
-    return float(np.degrees(np.arccos(cosines.clip(-1, 1))).min())
 
 
 def write(made: Meeting, folder: Path) -> None:
