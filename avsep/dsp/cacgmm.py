@@ -21,12 +21,14 @@ class AngularMixture:
     """A fitted model; the last class is noise.
 
     posteriors: (freq, classes, frames) in 0..1, adding up to 1 over the classes. shapes: complex (freq, classes,
-    channels, channels), Hermitian, of trace `channels`. log_likelihood: (iterations,) of the model in each iteration,
-    the mean over bins.
+    channels, channels), Hermitian, of trace `channels`. power: (freq, classes, frames), the likeliest power of each
+    class if a bin were its alone: such that power times shape is the covariance of the bin's vector, brought to a
+    length of 1. log_likelihood: (iterations,) of the model in each iteration, the mean over bins.
     """
 
     posteriors: Tensor
     shapes: Tensor
+    power: Tensor
     log_likelihood: Tensor
 
 
@@ -65,7 +67,7 @@ def fit_cacgmm(bins: Tensor, activity: Tensor, iterations: int = 20, weights: We
         total = joint.logsumexp(1, keepdim=True)
         posteriors = torch.where(sounds > 0, (joint - total).exp(), prior / prior.sum(0))
         history.append((total * sounds).sum() / sounds.sum().clamp_min(1))
-    return AngularMixture(posteriors, shapes, torch.stack(history))
+    return AngularMixture(posteriors, shapes, quadratic / len(bins), torch.stack(history))
 
 
 def unit_vectors(bins: Tensor) -> tuple[Tensor, Tensor]:

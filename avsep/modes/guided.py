@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from avsep.errors import InputError, UsageError
+from avsep.matching.assignment import NEW
+from avsep.matching.lips import UNSEEN
+from avsep.matching.synchrony import trust
 from avsep.modes.base import Mode
 from avsep.modes.lips_match import LipsMatch
+from avsep.modes.people import lip_matcher
 from avsep.modes.voices import is_by_sound
-from avsep.signals import SAMPLE_RATE, Track, Tracks, pictures_in, pictures_of
-from avsep.speech.activity import gate
+from avsep.signals import FRAME_RATE, SAMPLE_RATE, Person, Track, Tracks, pictures_in, pictures_of
+from avsep.speech.activity import gate, per_decision
 from avsep.speech.turns import read_turns, speaking
 
 if TYPE_CHECKING:
@@ -23,6 +29,8 @@ if TYPE_CHECKING:
 
 MODEL = "gss"
 """Guided source separation has no weights; this is what the manifest calls it."""
+FEWEST = 2
+"""Microphones."""
 OVERLAP_SECONDS = 5.0
 """What two segments share. The filters of both are faded into each other."""
 LEAST_ACTIVITY = 0.1
@@ -76,7 +84,8 @@ def turns_of(scene: Scene) -> Mapping[str, np.ndarray]:
 
 
 def by_turns(scene: Scene) -> Tracks:
-    """A track for each speaker of the RTTM file, with his name as its label."""
+    """A track for each speaker of the RTTM file, with his name as its label and, where there are faces, the one that
+    his voice goes with best."""
     found = turns_of(scene)
     activity = np.stack(list(found.values()))
     warnings = [f"{name} does not speak in what is separated" for name, active in found.items() if not active.any()]
@@ -86,14 +95,52 @@ def by_turns(scene: Scene) -> Tracks:
         Track(f"speaker_{n:02d}", "voice", label=name, speech=active)
         for n, (name, active) in enumerate(zip(found, speech, strict=True))
     ]
-    return Tracks("multichannel", MODEL, guided, own_gains(speech), tracks, warnings)
+    made = Tracks("multichannel", MODEL, guided, own_gains(speech), tracks, warnings)
+    return with_faces(scene, made, speech) if scene.people else made
+
+
+def with_faces(scene: Scene, named: Tracks, speech: np.ndarray) -> Tracks:
+    """The tracks with the face of each, and silent ones after them for the people whose voice none of them is.
+
+    speech: (tracks, pictures). A face has one voice at most, over the whole clip: the turns tell the voices apart.
+    """
+    people = scene.people
+    match = lip_matcher(scene)
+    active = per_decision(speech).T
+    with scene.watch.step("synchrony"):
+        scores = match(named.sources, active)
+    odds = np.nan_to_num(match.odds(scores), nan=UNSEEN)
+    evidence = NEW * (odds * active[:, None]).sum(axis=0)
+    whose = {voice: person for person, voice in zip(*linear_sum_assignment(-evidence), strict=True)}
+    whose = {voice: person for voice, person in whose.items() if evidence[person, voice] > 0}
+    owned = np.zeros((len(people), len(named.tracks)))
+    owned[list(whose.values()), list(whose)] = 1
+    sure = trust(scores.correlation, owned * active[:, None])
+    tracks = [
+        with_face(track, people[whose[n]], float(sure[whose[n]]), int(scores.offsets[whose[n]]))
+        if n in whose
+        else track
+        for n, track in enumerate(named.tracks)
+    ]
+    for number in sorted(set(range(len(people))) - set(whose.values())):
+        silent = Track(f"speaker_{len(tracks):02d}", "person", speech=np.zeros(speech.shape[1], np.float32))
+        tracks.append(with_face(silent, people[number], math.nan, int(scores.offsets[number])))
+    gains = np.zeros((len(tracks), *named.gains.shape[1:]), np.float32)
+    gains[: len(named.tracks)] = named.gains
+    return replace(named, mode="audio-visual", gains=gains, tracks=tracks)
+
+
+def with_face(track: Track, person: Person, confidence: float, offset: int) -> Track:
+    """confidence: NaN where there is nothing to tell it by; offset in pictures."""
+    sure = None if math.isnan(confidence) else confidence
+    return replace(track, kind="person", person=person, confidence=sure, offset_seconds=offset / FRAME_RATE)
 
 
 def by_faces(scene: Scene) -> Tracks:
     """A track for each person, and for each voice that no face can have. When each speaks is found with the voices that
     one microphone gives: whose each is the lips tell. Nothing of what the array gives goes back into it."""
     matched = LipsMatch()(scene)
-    if not matched.tracks:
+    if not matched.tracks or len(scene.microphones) < FEWEST:
         return matched
     speech = np.stack([track.speech for track in matched.tracks if track.speech is not None])
     near = gate(speech)
@@ -107,6 +154,11 @@ def separate(scene: Scene, activity: np.ndarray) -> Estimates:
     from avsep.models.gss import GuidedSourceSeparation
 
     mixture = scene.mixture(SAMPLE_RATE, mono=False)
+    if mixture.channels < FEWEST:
+        raise InputError(
+            f"{scene.clip.path}: {mixture.channels} of {scene.channels} channels can be used "
+            f"({'; '.join(scene.warnings)}), and turns guide {FEWEST} or more. Leave out --turns"
+        )
     with scene.watch.step("separation"):
         engine = SlidingSeparator(GuidedSourceSeparation(), scene.models.device, overlap_seconds=OVERLAP_SECONDS)
         return engine.separate(mixture, Activity(activity), scene.folder, scene.progress)
