@@ -132,11 +132,14 @@ class Separator:
     def _checked(self, scene: Scene, contract: Contract) -> Mode:
         """The mode for a clip whose people are not known yet, once its options fit it."""
         from avsep.modes.choice import check_choice
+        from avsep.modes.guided import check_turns
         from avsep.modes.residual import check_residual
 
         _ = scene.positions  # refuses an option that does not fit the sound
         mode = self._mode(scene, contract)
         options = scene.options
+        if options.turns is not None:
+            check_turns(scene, mode)
         of_residual = check_residual(scene, contract) if options.residual else ()
         named = options.only is not None or options.without is not None
         check_choice(scene, [*mode.labels(scene, contract), *of_residual] if named else ())

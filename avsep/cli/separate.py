@@ -87,6 +87,11 @@ def _add_array(parser: argparse.ArgumentParser) -> None:
         help="what is written of an array: the reference microphone's channel, which is the first, or all (default: "
         "reference)",
     )
+    group.add_argument(
+        "--turns",
+        metavar="RTTM",
+        help="who speaks when, to guide the separation: a track for each name in this file",
+    )
 
 
 def _add_sounds(parser: argparse.ArgumentParser) -> None:
@@ -141,7 +146,7 @@ def _check_clips(args: argparse.Namespace, terminal: Terminal, results: Results)
     from avsep.output.workspace import folders_of, result_folder
 
     jobs, exit_code = [], 0
-    inputs = folders_of([*args.clips, *(name for name in (args.model, args.residual) if name)])
+    inputs = folders_of([*args.clips, *(name for name in (args.model, args.residual, args.turns) if name)])
     for clip in args.clips:
         try:
             info = probe(clip, audio_stream=args.audio_stream, start=args.start, end=args.end)
@@ -202,6 +207,7 @@ def _options(args: argparse.Namespace) -> Options:
         quality=args.quality,
         array=args.array,
         channels=args.channels,
+        turns=args.turns,
         residual=args.residual,
         only=args.only,
         without=args.without,

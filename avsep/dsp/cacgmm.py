@@ -21,12 +21,14 @@ class AngularMixture:
     """A fitted model; the last class is noise.
 
     posteriors: (freq, classes, frames) in 0..1, adding up to 1 over the classes. shapes: complex (freq, classes,
-    channels, channels), Hermitian, of trace `channels`. log_likelihood: (iterations,) of the model in each iteration,
-    the mean over bins.
+    channels, channels), Hermitian, of trace `channels`. power: (freq, classes, frames), the likeliest power of each
+    class if a bin were its alone: such that power times shape is the covariance of the bin's vector, brought to a
+    length of 1. log_likelihood: (iterations,) of the model in each iteration, the mean over bins.
     """
 
     posteriors: Tensor
     shapes: Tensor
+    power: Tensor
     log_likelihood: Tensor
 
 
@@ -46,24 +48,26 @@ def fit_cacgmm(bins: Tensor, activity: Tensor, iterations: int = 20, weights: We
     Raises ValueError for shapes that do not fit, activities beyond 0..1 and unknown weights.
     """
     _check(bins, activity, iterations, weights)
-    channels, _, frames = bins.shape
     unit, sounds = unit_vectors(bins)
-    noise = activity.new_ones(1, frames)
+    noise = activity.new_ones(1, bins.shape[2])
     prior = torch.cat([activity, noise]).to(unit.real.dtype)
     posteriors = (prior / prior.sum(0)).expand(unit.shape[0], -1, -1)
     # Before anything is learnt each bin counts the same.
     quadratic = torch.ones_like(posteriors)
     history = []
     shapes = unit.new_zeros(())
-    for _ in range(iterations):
+    for number in range(iterations):
         shapes = _shapes(unit, posteriors * sounds / quadratic, (posteriors * sounds).sum(-1))
+        if number == 0:
+            # Noise begins as coming from everywhere, else it would stay the same as somebody who is always active.
+            shapes[:, -1] = torch.eye(len(bins), dtype=shapes.dtype, device=shapes.device)
         learnt = _learnt(posteriors, sounds, weights)
         density, quadratic = _log_density(unit, shapes)
         joint = density + (learnt * prior).clamp_min(0).log()
         total = joint.logsumexp(1, keepdim=True)
         posteriors = torch.where(sounds > 0, (joint - total).exp(), prior / prior.sum(0))
         history.append((total * sounds).sum() / sounds.sum().clamp_min(1))
-    return AngularMixture(posteriors, shapes, torch.stack(history))
+    return AngularMixture(posteriors, shapes, quadratic / len(bins), torch.stack(history))
 
 
 def unit_vectors(bins: Tensor) -> tuple[Tensor, Tensor]:

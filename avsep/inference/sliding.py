@@ -21,7 +21,7 @@ from avsep.signals import Audio, ProgressHook, no_progress
 from avsep.storage.recording import Estimates, Recording
 
 CUES_AT_ONCE = 4
-"""Cues that go through the network in one batch; bounds the memory."""
+"""Cues that go through the network in one batch, unless it needs all of them; bounds the memory."""
 
 OVERLAP_SECONDS = 2.0
 """What two segments share: long enough to tell which source goes on with which."""
@@ -116,8 +116,9 @@ class SlidingSeparator:
         if not present:
             return np.zeros((cues.sources, self._channels(samples, found), samples.shape[-1]), np.float32)
         estimates: np.ndarray | None = None
-        for first in range(0, len(present), CUES_AT_ONCE):
-            group = slice(first, first + CUES_AT_ONCE)
+        at_once = len(present) if contract.joint else CUES_AT_ONCE
+        for first in range(0, len(present), at_once):
+            group = slice(first, first + at_once)
             made = self._spun(samples, {name: cue[group] for name, cue in found.items()})
             if estimates is None:
                 estimates = np.zeros((cues.sources, *made.shape[1:]), np.float32)

@@ -26,6 +26,7 @@ class Contract:
     `ratio_mask_refinement` against the mixture. stride: samples after which its frames lie on the signal as before; 1
     where it has no frames. segment_seconds: the length it works best on at a time, where a signal is longer. rounds:
     how often a part of it is run through, up to 16; with fewer it is faster and separates less well (`with_rounds`).
+    joint: whether it needs the cues of all sources at once, because one tells of the others.
     """
 
     sample_rate: int
@@ -39,6 +40,7 @@ class Contract:
     stride: int = 1
     segment_seconds: float = 10.0
     rounds: int = 1
+    joint: bool = False
 
     def __post_init__(self) -> None:
         check_whole(1000, 384_000, sample_rate=self.sample_rate)

@@ -35,10 +35,10 @@ class Options:
     the person in it. overwrite: replace earlier output. av_offset: seconds by which the sound comes after the picture
     (default: found for each person). quality: more or less work for the separation, see avsep.inference.quality.
     array: whether several channels are microphones, "auto", "off" or a file with their positions, see
-    avsep.media.array. channels: of an array that are written, "reference" or "all".
-    residual: model of sounds that splits what people and voices leave. At most one of these: only, without: labels of
-    tracks, see avsep.modes.choice; span: start and end in seconds on the sound's own clock, for the one track that
-    sounds there.
+    avsep.media.array. channels: of an array that are written, "reference" or "all". turns: RTTM file
+    that tells who speaks when before an array. residual: model of sounds that splits what people and voices leave. At
+    most one of these: only, without: labels of tracks, see avsep.modes.choice; span: start and end in seconds on the
+    sound's own clock, for the one track that sounds there.
     """
 
     speakers: int | None = None
@@ -52,6 +52,7 @@ class Options:
     quality: Quality = "normal"
     array: str = "auto"
     channels: Channels = "reference"
+    turns: str | None = None
     residual: str | None = None
     only: tuple[str, ...] | None = None
     without: tuple[str, ...] | None = None

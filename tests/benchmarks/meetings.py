@@ -2,13 +2,15 @@
 
     python tests/benchmarks/meetings.py SPEECH/manifest.tsv [--each 3] [--keep FOLDER] [--methods guided auxiva mono]
 
-Two and three talkers of the split dev take turns for 30 s; half of the time in which anybody speaks two or more do.
-Rooms have a T60 of 0.15 to 0.5 s, 4 microphones 5 cm apart and noise of the microphones 30 dB below; talkers are 20
-degrees or more apart. References are the early images (50 ms) at the first microphone. With --keep the meetings stay:
-FOLDER/<name>/meeting.wav, meeting.rttm and reference_<talker>.wav.
+SPEECH/manifest.tsv has the columns path, speaker, split and seconds. Two and three talkers of the split dev take turns
+for 30 s; half of the time in which anybody speaks two or more do. Rooms and arrays are those of compose_rooms.py: T60
+of 0.15 to 0.5 s, 4 microphones on a line or a circle with noise 30 dB below, talkers 20 degrees or more apart.
+References are the early images (50 ms) at the first microphone. With --keep the meetings stay: FOLDER/<name>/ with
+meeting.wav, meeting.rttm and reference_<talker>.wav.
 
 SI-SDRi is of the tracks' first channel against the references, over the whole meeting. Methods: `guided` is told the
-turns (--turns), the others the number of talkers (--speakers), and their tracks go to the talkers in the best order.
+turns (--turns) and names its tracks; `auxiva`, and `mono`, which gets the first microphone alone, are told the number
+of talkers (--speakers), and their tracks go to the talkers in the best order.
 """
 
 from __future__ import annotations
@@ -22,13 +24,12 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from bench import machine
+from compose_rooms import EARLY_SECONDS, NOISE_DB, SHAPES, find_speech, read
 from scipy.optimize import linear_sum_assignment
 from scipy.signal import fftconvolve
 
 from avsep import Separator
 from avsep.data.image_rooms import ImageRooms
-from avsep.data.manifest import Utterance, read_manifest
-from avsep.data.rooms import Responses
 from avsep.evaluation.metrics import si_sdr
 from avsep.pipeline import Options
 from avsep.signals import SAMPLE_RATE
@@ -36,19 +37,17 @@ from avsep.signals import SAMPLE_RATE
 TALKERS = (2, 3)
 OVERLAPPED = 0.5
 """Of the time in which anybody speaks."""
-EARLY_SECONDS = 0.05
-NOISE_DB = -30.0
 TURN_SECONDS = (2.0, 6.0)
-LEAST_ANGLE = 20.0
-"""Degrees between two talkers, seen from the microphones."""
-MODELS: dict[str, str | None] = {"guided": None, "auxiva": "auxiva", "mono": "mono"}
+"""Shortest and longest turn."""
+METHODS = ("guided", "auxiva", "mono")
 
 
 @dataclass(frozen=True, eq=False)
 class Meeting:
-    """mixture (microphones, time); references (talkers, time) at the first microphone; turns: (talker, start, end) in
-    seconds."""
+    """names: of the talkers. mixture (microphones, time); references (talkers, time) at the first microphone; turns:
+    (talker, start, end) in seconds."""
 
+    names: list[str]
     mixture: np.ndarray
     references: np.ndarray
     turns: list[tuple[str, float, float]]
@@ -56,15 +55,15 @@ class Meeting:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("speech", type=Path, metavar="MANIFEST", help="of preprocessing.speech_folder")
+    parser.add_argument("speech", type=Path, metavar="MANIFEST", help="of the speech")
     parser.add_argument("--each", type=int, default=3, help="meetings of each number of talkers (default: 3)")
     parser.add_argument("--seconds", type=float, default=30.0, help="length of a meeting (default: 30)")
-    parser.add_argument("--microphones", type=int, default=4, help="5 cm apart (default: 4)")
-    parser.add_argument("--methods", nargs="+", choices=MODELS, default=list(MODELS), help="default: all")
+    parser.add_argument("--microphones", type=int, default=4, help="(default: 4)")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS, help="default: all")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the meetings here")
     args = parser.parse_args()
 
-    speakers = by_speaker(read_manifest(args.speech, "dev"))
+    speakers = find_speech(args.speech)
     print(machine())
     print(f"{'meeting':12} {'overlap':>7} {'input':>6}  " + " ".join(f"{name:>7}" for name in args.methods) + "  (dB)")
     gains: dict[str, dict[str, list[float]]] = {}
@@ -72,7 +71,7 @@ def main() -> None:
     for talkers in TALKERS:
         for number in range(args.each):
             name = f"{talkers}-talkers-{number}"
-            made = meeting(speakers, talkers, args.seconds, args.microphones, np.random.default_rng([talkers, number]))
+            made = meeting(speakers, talkers, number, args.seconds, args.microphones)
             with tempfile.TemporaryDirectory() as folder:
                 place = (args.keep or Path(folder)) / name
                 write(made, place)
@@ -80,9 +79,9 @@ def main() -> None:
                 row = []
                 for method in args.methods:
                     began = time.perf_counter()
-                    found = tracks(method, place, talkers, Path(folder, "tracks"))
+                    found = separate(method, place, talkers, Path(folder, "tracks"))
                     taken[method] += time.perf_counter() - began
-                    gain = matched(found, made, method == "guided") - before
+                    gain = scores(found, made) - before
                     gains.setdefault(method, {}).setdefault(str(talkers), []).extend(gain.tolist())
                     row.append(f"{gain.mean():7.2f}")
             overlap = overlapped(made.turns, args.seconds)
@@ -97,40 +96,37 @@ def main() -> None:
         )
 
 
-def by_speaker(rows: list[Utterance]) -> dict[str, list[Utterance]]:
-    speakers: dict[str, list[Utterance]] = {}
-    for row in rows:
-        speakers.setdefault(row.speaker, []).append(row)
-    return speakers
-
-
-def meeting(
-    speakers: dict[str, list[Utterance]], talkers: int, seconds: float, microphones: int, rng: np.random.Generator
-) -> Meeting:
-    """One meeting; the talkers' levels are within 3 dB of each other."""
-    room = ImageRooms(t60=(0.15, 0.5), distance=(0.8, 2.0), microphones=microphones)
-    places = room.simulate(rng, talkers, SAMPLE_RATE)
-    while least_angle(places) < LEAST_ANGLE:
-        places = room.simulate(rng, talkers, SAMPLE_RATE)
-    time = round(seconds * SAMPLE_RATE)
+def meeting(speakers: dict[str, list[Path]], talkers: int, number: int, seconds: float, microphones: int) -> Meeting:
+    """Meeting `number` of so many talkers, whose levels are within 3 dB of each other."""
+    rng = np.random.default_rng([talkers, number])
+    room = ImageRooms(
+        arrays=(SHAPES[number % len(SHAPES)],),
+        microphones=microphones,
+        spacing=(0.03, 0.08),
+        radius=(0.03, 0.1),
+        t60=(0.15, 0.5),
+        distance=(0.8, 2.0),
+        order=60,
+        decay_db=60.0,
+        early_seconds=EARLY_SECONDS,
+    )
+    responses = room.simulate(rng, talkers, SAMPLE_RATE)
+    samples = round(seconds * SAMPLE_RATE)
     names = [str(name) for name in rng.choice(sorted(speakers), talkers, replace=False)]
-    dry, turns = turns_of({name: speakers[name] for name in names}, time, rng)
-    early = places.taps[:, 0, : round(EARLY_SECONDS * SAMPLE_RATE)]
-    mixture = fftconvolve(dry[:, None], places.taps, axes=2)[..., :time].sum(axis=0)
+    dry, turns = turns_of({name: speakers[name] for name in names}, samples, rng)
+    mixture = fftconvolve(dry[:, None], responses.taps, axes=2)[..., :samples].sum(axis=0)
     mixture += 10 ** (NOISE_DB / 20) * mixture.std() * rng.standard_normal(mixture.shape)
-    references = fftconvolve(dry, early, axes=1)[:, :time]
-    return Meeting(mixture.astype(np.float32), references.astype(np.float32), turns)
+    early = [room.early(responses, place, SAMPLE_RATE)[0] for place in range(talkers)]
+    references = np.stack([fftconvolve(voice, taps)[:samples] for voice, taps in zip(dry, early, strict=True)])
+    return Meeting(names, mixture.astype(np.float32), references.astype(np.float32), turns)
 
 
 def turns_of(
-    speakers: dict[str, list[Utterance]], time: int, rng: np.random.Generator
+    speakers: dict[str, list[Path]], time: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, list[tuple[str, float, float]]]:
     """What each talker says (talkers, time), and when. Every turn begins so long before the end of another talker's
     that OVERLAPPED of the time has several. Who spoke least speaks next, more or less."""
-    said = {
-        name: np.concatenate([soundfile.read(row.audio, dtype="float32")[0] for row in rows])
-        for name, rows in speakers.items()
-    }
+    said = {name: np.concatenate([read(file) for file in files]) for name, files in speakers.items()}
     level = {name: 0.05 * 10 ** (rng.uniform(-1.5, 1.5) / 20) / sound.std() for name, sound in said.items()}
     used, spoken, free = dict.fromkeys(said, 0), dict.fromkeys(said, 0), dict.fromkeys(said, 0)
     dry = {name: np.zeros(time, np.float32) for name in said}
@@ -164,23 +160,42 @@ def overlapped(turns: list[tuple[str, float, float]], seconds: float) -> float:
     return float((busy > 1).sum() / (busy > 0).sum())
 
 
-def least_angle(places: Responses) -> float:
-    """Degrees between the two talkers that are nearest to each other in direction."""
-    assert places.places is not None
-    assert places.microphones is not None
-    ways = places.places - places.microphones.mean(axis=0)
-    ways /= np.linalg.norm(ways, axis=1, keepdims=True)
-    cosines = (ways @ ways.T)[np.triu_indices(len(ways), 1)]
-    return float(np.degrees(np.arccos(cosines.clip(-1, 1))).min())
-
-
 def write(made: Meeting, folder: Path) -> None:
-    """meeting.wav, meeting.rttm and the references."""
+    """meeting.wav, first.wav of the first microphone alone, meeting.rttm and the references."""
     folder.mkdir(parents=True, exist_ok=True)
     soundfile.write(folder / "meeting.wav", made.mixture.T, SAMPLE_RATE, subtype="FLOAT")
-    for name, reference in zip(names_of(made), made.references, strict=True):
+    soundfile.write(folder / "first.wav", made.mixture[0], SAMPLE_RATE, subtype="FLOAT")
+    for name, reference in zip(made.names, made.references, strict=True):
         soundfile.write(folder / f"reference_{name}.wav", reference, SAMPLE_RATE, subtype="FLOAT")
     lines = [
-        f"SPEAKER meeting 1 {start:.3f} {end - start:.3f} <NA> <NA> {name} <NA> <NA>" for name, start, end in made.turns
+        f"SPEAKER meeting 1 {start:.3f} {end - start:.3f} <NA> <NA> {name} <NA> <NA>\n"
+        for name, start, end in made.turns
     ]
-    (folder / "meeting.rttm").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / "meeting.rttm").write_text("".join(lines), encoding="utf-8")
+
+
+def separate(method: str, meeting: Path, talkers: int, output: Path) -> dict[str, np.ndarray]:
+    """The first channel of every track, by its label or, where it has none, its number."""
+    model, options = None, Options(speakers=talkers, overwrite=True)
+    if method == "guided":
+        options = Options(turns=str(meeting / "meeting.rttm"), overwrite=True)
+    elif method == "auxiva":
+        model = "auxiva"
+    clip = meeting / ("first.wav" if method == "mono" else "meeting.wav")
+    manifest = Separator(model, device="cpu", threads=1).separate(clip, output, options)
+    folder = output / clip.stem
+    files = {track["label"] or track["id"]: folder / track["audio"] for track in manifest["tracks"]}
+    return {name: soundfile.read(f, dtype="float32", always_2d=True)[0][:, 0] for name, f in files.items()}
+
+
+def scores(tracks: dict[str, np.ndarray], made: Meeting) -> np.ndarray:
+    """SI-SDR of each talker's track, (talkers,): the one with his name, else in the best order."""
+    if set(tracks) == set(made.names):
+        return si_sdr(np.stack([tracks[name] for name in made.names]), made.references)
+    found = si_sdr(np.stack(list(tracks.values()))[:, None], made.references[None])
+    order, of = linear_sum_assignment(-found)
+    return found[order[np.argsort(of)], np.sort(of)]
+
+
+if __name__ == "__main__":
+    main()
