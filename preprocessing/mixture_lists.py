@@ -114,11 +114,11 @@ def tree_mixes(
                 parts.append(Part(path / noise / file.name, None, noise, "noise", 0.0, 1.0))
             mixes.append(Mix(file.stem, split, tuple(parts)))
         if files:
-            _check_sum(files[0], mixes[-len(files)].parts)
+            check_sum(files[0], mixes[-len(files)].parts)
     return mixes
 
 
-def _check_sum(mixture: Path, parts: Sequence[Part]) -> None:
+def check_sum(mixture: Path, parts: Sequence[Part]) -> None:
     """Raise InputError unless the parts add up to the mixture, apart from rounding to 16 bit."""
     try:
         total = sum(_samples(part.audio) for part in parts)

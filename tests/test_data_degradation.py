@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 from data_factory import TONES, loudest_hz, make_corpus, speech, white
+from scipy.signal import csd, welch
 
 from avsep.data.casts import SoundEvents
-from avsep.data.degradation import Babble, Noise
+from avsep.data.degradation import Babble, DiffuseNoise, Noise
 from avsep.data.draft import Draft
 from avsep.data.effects import Clipping
 from avsep.data.item import Item
 from avsep.data.levels import AsRecorded, level_of
 from avsep.data.mixtures import Mixtures
 from avsep.data.recipe import Recipe
+from avsep.data.rooms import SPEED_OF_SOUND, Responses
 from avsep.errors import UsageError
 
 RATE = 16_000
@@ -77,6 +79,27 @@ def test_babble_is_of_other_speakers_and_in_no_source(manifest: Path) -> None:
     # Of two speakers both are in the mixture: there is nobody left.
     alone = Mixtures(speech(manifest, degradation=[babble], levels=LEVEL, only=["ada", "bob"]))[0]
     assert np.abs(rest(alone)).max() < 1e-6
+
+
+def test_diffuse_noise_has_the_coherence_of_noise_from_everywhere(draft: Draft) -> None:
+    positions = np.array([[0.0, 0, 0], [0.05, 0, 0], [0.05, 0.3, 0], [0.05, 0.3, 0]])
+    draft.room = Responses(np.ones((1, 4, 1), np.float32), microphones=positions)
+    draft.base_db = -20.0
+    silence = np.zeros((4, 20 * RATE), np.float32)
+    noise = DiffuseNoise(p=1.0, below_db=(10.0, 10.0))(silence, np.random.default_rng(0), draft)
+    assert noise.dtype == np.float32
+    assert level_of(noise[0]) == pytest.approx(-30, abs=0.01)
+    assert level_of(noise[3]) == pytest.approx(-30, abs=0.5)
+    for n, metres in ((1, 0.05), (2, np.hypot(0.05, 0.3))):
+        frequency, cross = csd(noise[0], noise[n], RATE, nperseg=512)
+        power = [welch(noise[m], RATE, nperseg=512)[1] for m in (0, n)]
+        found = cross.real / np.sqrt(power[0] * power[1])
+        expected = np.sinc(2 * frequency * metres / SPEED_OF_SOUND)
+        assert np.abs(found - expected)[1:-1].mean() < 0.05
+    assert np.corrcoef(noise[2], noise[3])[0, 1] > 0.999  # at one place
+    draft.room = None
+    apart = DiffuseNoise(p=1.0)(silence, np.random.default_rng(0), draft)
+    assert np.abs(np.corrcoef(apart) - np.eye(4)).max() < 0.05
 
 
 def test_changes_follow_each_other_in_their_order(manifest: Path, sounds: str) -> None:

@@ -166,7 +166,7 @@ def test_the_recipes_of_the_documentation_are_read(tmp_path: Path) -> None:
     text = (Path(__file__).parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
     # Those of labelled sounds are of another data module.
     blocks = [b for b in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if b.startswith("class_path")]
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     for block in blocks:
         data = node("module.SeparationData", train=yaml.safe_load(block))
         (tmp_path / "config.yaml").write_text(yaml.safe_dump({"data": data}))

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from avsep.data.image_rooms import SPEED_OF_SOUND, ImageRooms, angle_between, lengthen
+from avsep.data.image_rooms import ImageRooms, angle_between, lengthen
 from avsep.data.rendered_rooms import RenderedRooms, read_rooms
-from avsep.data.rooms import DecayRooms, RecordedRooms
+from avsep.data.rooms import SPEED_OF_SOUND, DecayRooms, RecordedRooms
 from avsep.errors import InputError, UsageError
 from preprocessing.render_rooms import main as render_rooms
 

@@ -15,6 +15,11 @@ from avsep.data.corpus import Corpus
 from avsep.data.draft import Draft
 from avsep.data.levels import scale_to
 from avsep.data.ranges import Range, check
+from avsep.data.rooms import SPEED_OF_SOUND
+
+
+DIFFUSE_WINDOW = 512
+"""Samples over which diffuse noise is made at a time: longer than the sound's way from microphone to microphone."""
 
 
 class Degradation:
@@ -57,6 +62,53 @@ class Noise(Degradation):
         name = self._corpus.names[rng.integers(len(self._corpus.names))]
         sound = self._corpus.draw(rng, name, draft.length).sound
         return mixture + draft.background(sound, rng.uniform(*self.below_db), rng)
+
+
+@dataclass(frozen=True)
+class DiffuseNoise(Degradation):
+    """Noise that comes from everywhere alike, as of a room full of machines: microphones that are close together get
+    nearly the same, and those more than half a wavelength apart something else (spherically isotropic noise; made as by
+    Habets, Cohen and Gannot, Generating nonstationary multisensor signals under a spatial coherence constraint, 2008).
+
+    below_db: its level under that of the sources at the first microphone, slope_db: dB an octave. It needs the
+    positions of the microphones (`Rooms.positions`); where an item has none, it is other noise in each channel.
+    """
+
+    p: float = 0.5
+    below_db: Range = (10.0, 30.0)
+    slope_db: Range = (-6.0, 0.0)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def __call__(self, mixture: np.ndarray, rng: np.random.Generator, draft: Draft) -> np.ndarray:
+        if rng.random() >= self.p:
+            return mixture
+        level, slope = draft.level_db - rng.uniform(*self.below_db), rng.uniform(*self.slope_db)
+        channels, time = mixture.shape
+        positions = None if draft.room is None else draft.room.microphones
+        frequencies = np.fft.rfftfreq(DIFFUSE_WINDOW, 1 / draft.sample_rate)
+        mixing = np.eye(channels) if positions is None else isotropic_mixing(positions, frequencies)
+        gains = 10 ** (slope * np.log2(np.maximum(frequencies, 50.0) / 1000) / 20)
+        hop = DIFFUSE_WINDOW // 2
+        frames = time // hop + 2
+        drawn = rng.standard_normal((len(frequencies), channels, 2 * frames), np.float32).view(np.complex64)
+        spectra = mixing @ (gains[:, None, None] * drawn)
+        # The squares of these windows add up to 1.
+        window = np.sin(np.pi * (np.arange(DIFFUSE_WINDOW) + 0.5) / DIFFUSE_WINDOW)
+        blocks = np.fft.irfft(spectra, DIFFUSE_WINDOW, axis=0).transpose(1, 2, 0) * window
+        noise = (blocks[:, 1:, :hop] + blocks[:, :-1, hop:]).reshape(channels, -1)[:, :time].astype(np.float32)
+        return mixture + noise * scale_to(noise[:1], level, time)
+
+
+def isotropic_mixing(positions: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
+    """Matrices (frequencies, microphones, microphones) that give independent noises the coherence which noise from all
+    directions has at microphones at `positions` (microphones, 3) in m: sin(x) / x, where x is the distance in
+    wavelengths times 2 pi."""
+    metres = np.linalg.norm(positions[:, None] - positions, axis=-1)
+    coherence = np.sinc(2 * frequencies[:, None, None] * metres / SPEED_OF_SOUND)
+    # Regular also at 0 Hz and for microphones at one place: noise of their own, 40 dB below.
+    return np.linalg.cholesky(coherence + 1e-4 * np.eye(len(positions)))
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,8 @@ import numpy as np
 
 from avsep.data.microphone_arrays import Shape, draw_array
 from avsep.data.ranges import Range, check
-from avsep.data.rooms import PREROLL_SECONDS, Bank, Responses
+from avsep.data.rooms import PREROLL_SECONDS, SPEED_OF_SOUND, Bank, Responses
 from avsep.errors import UsageError
-
-SPEED_OF_SOUND = 343.0
-"""In m/s, as pyroomacoustics has it."""
 
 NEAREST_METRES = 0.2
 """A source is at least so far from every microphone and every wall."""

@@ -1,5 +1,5 @@
-"""Mixtures that others made, read as they are published: trees of WSJ0-mix, WHAM!, WHAMR! and LibriMix, and the tables
-that LibriMix writes beside its own.
+"""Mixtures that others made, read as they are published: trees of WSJ0-mix, WHAM!, WHAMR!, LibriMix and SMS-WSJ, and
+the tables that LibriMix writes beside its own.
 
 The mixture is the file itself, not the sum of its parts. Where only utterances and gains are published, the modules of
 preprocessing/ (wsj0_mix, librimix, wham) make a fixed list of them; see `FixedMixtures`.
@@ -23,6 +23,9 @@ from avsep.signals import SAMPLE_RATE
 
 MIXTURES = ("mix", "mix_clean", "mix_both", "mix_single", "mix_single_anechoic", "mix_both_anechoic", "mix_both_reverb")
 """Names that published trees give to the folder of the mixtures."""
+
+OBSERVATION = "observation"
+"""The folder of the mixtures of SMS-WSJ, in which its splits lie."""
 
 
 class Files(NamedTuple):
@@ -61,6 +64,31 @@ def read_tree(folder: Path, mixture: str | None = None, sources: Sequence[str] |
     rows = [Files(file.stem, file, tuple(folder / s / file.name for s in sources), str(file)) for file in files]
     for row in rows:
         _check_there(row)
+    return rows
+
+
+def read_sms_wsj(folder: Path, sources: str = "early") -> list[Files]:
+    """The mixtures of one split of SMS-WSJ: observation/SPLIT/ID.wav with SOURCES/SPLIT/ID_0.wav, ID_1.wav, ....
+
+    folder: that of the observations of a split. sources: the folder beside `observation` that has the sources: early
+    (images at all microphones) or speech_source (as they were spoken, one channel, moved to where they arrive). Raises
+    InputError for another layout, and for a source that is gone.
+    """
+    place = folder.parent.with_name(sources) / folder.name
+    if not folder.is_dir() or not place.is_dir():
+        missing = folder if not folder.is_dir() else place
+        raise InputError(
+            f"{missing}: no such folder. SMS-WSJ has observation/SPLIT, and sources in early/SPLIT or "
+            "speech_source/SPLIT (SPLIT: train_si284, cv_dev93, test_eval92)"
+        )
+    rows = []
+    for file in sorted(folder.glob("*.wav")):
+        # RIR_FIRST_SECOND: a source for each utterance.
+        count = max(1, len(file.stem.split("_")) - 1)
+        rows.append(Files(file.stem, file, tuple(place / f"{file.stem}_{n}.wav" for n in range(count)), str(file)))
+        _check_there(rows[-1])
+    if not rows:
+        raise InputError(f"{folder}: no mixtures ID.wav in it")
     return rows
 
 
@@ -107,7 +135,8 @@ def _check_there(row: Files) -> None:
 class PublishedMixtures(Dataset):
     """A published set of mixtures as items of the loop; beyond the end of the set it begins again.
 
-    path: the folder of a split (`read_tree`), or a table of LibriMix (`read_table`). seconds: cut or pad every mixture
+    path: the folder of a split (`read_tree`; `read_sms_wsj` where it lies in a folder observation, then `sources` names
+    one folder), or a table of LibriMix (`read_table`). seconds: cut or pad every mixture
     to this length; None keeps each as it is. sample_rate: what the model works at; files of another are refused, since
     the results of the literature hold for one rate. seed: to train: mixtures come in another order every epoch and are
     cut at random places; None for neither. Channels are kept; sources have as many as the mixture, or one each. Who the
@@ -124,7 +153,12 @@ class PublishedMixtures(Dataset):
         seed: int | None = None,
     ) -> None:
         path = Path(path)
-        self.files = read_table(path) if path.suffix == ".csv" else read_tree(path, mixture, sources)
+        if path.suffix == ".csv":
+            self.files = read_table(path)
+        elif path.parent.name == OBSERVATION:
+            self.files = read_sms_wsj(path, *(sources or ()))
+        else:
+            self.files = read_tree(path, mixture, sources)
         self.seconds, self.sample_rate, self.seed = seconds, sample_rate, seed
 
     def __len__(self) -> int:

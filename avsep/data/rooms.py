@@ -22,6 +22,9 @@ from avsep.data.ranges import Range, check
 from avsep.errors import InputError
 from avsep.signals import SAMPLE_RATE
 
+SPEED_OF_SOUND = 343.0
+"""In m/s, as pyroomacoustics has it."""
+
 PREROLL_SECONDS = 0.0005
 """Kept before the direct sound: the ringing of a fractional delay, and what reaches other microphones earlier."""
 

@@ -1,6 +1,7 @@
 """Two talkers in simulated rooms with a microphone array: a fixed list of recordings with their references.
 
     python tests/benchmarks/compose_rooms.py SPEECH/manifest.tsv OUT [--count 50] [--microphones 4] [--first FIRST]
+        [--dry DRY]
 
 SPEECH/manifest.tsv has the columns path, speaker, split and seconds. Recording n is drawn from a fixed seed and n
 alone: two speakers of the split dev, an utterance each, begun together and cut to the shorter one (4 to 8 s), the
@@ -13,6 +14,7 @@ float:
     OUT/NNN/s1.wav, s2.wav  the early image (50 ms from the direct sound on) of each talker at microphone 0, mono
     OUT/NNN.json            positions in m of microphones and talkers, size and T60 of the room, shape of the array
     FIRST/NNN.wav, NNN/     microphone 0 alone with the same references: for models of one channel
+    DRY/NNN/s1.wav, s2.wav  the talkers without any room: for `avsep evaluate --dry DRY`
 
     avsep separate OUT/*.wav -o SEPARATED --model auxiva
     avsep evaluate OUT SEPARATED
@@ -49,11 +51,12 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=50, help="recordings (default: 50)")
     parser.add_argument("--microphones", type=int, default=4, help="(default: 4)")
     parser.add_argument("--first", type=Path, metavar="FIRST", help="where the same goes with microphone 0 alone")
+    parser.add_argument("--dry", type=Path, metavar="DRY", help="where the talkers go as they spoke")
     options = parser.parse_args()
 
     speakers = find_speech(options.speech)
     for number in range(options.count):
-        compose(options.out, number, speakers, options.microphones, options.first)
+        compose(options.out, number, speakers, options.microphones, options.first, options.dry)
 
 
 def find_speech(manifest: Path) -> dict[str, list[Path]]:
@@ -66,7 +69,14 @@ def find_speech(manifest: Path) -> dict[str, list[Path]]:
     return found
 
 
-def compose(out: Path, number: int, speakers: dict[str, list[Path]], microphones: int, first: Path | None) -> None:
+def compose(
+    out: Path,
+    number: int,
+    speakers: dict[str, list[Path]],
+    microphones: int,
+    first: Path | None,
+    dry: Path | None,
+) -> None:
     """Write recording `number`."""
     rng = np.random.default_rng((SEED, number))
     names = rng.choice(sorted(speakers), 2, replace=False)
@@ -106,6 +116,8 @@ def compose(out: Path, number: int, speakers: dict[str, list[Path]], microphones
         write(folder / f"{name}.wav", level * channels)
         for source, reference in enumerate(references, 1):
             write(folder / name / f"s{source}.wav", level * reference[None])
+    for source, voice in enumerate(voices if dry else [], 1):
+        write(dry / name / f"s{source}.wav", voice[None, :length])
     facts = {
         "shape": shape,
         "microphones": layout.array.round(4).tolist(),
