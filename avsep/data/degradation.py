@@ -17,7 +17,6 @@ from avsep.data.levels import scale_to
 from avsep.data.ranges import Range, check
 from avsep.data.rooms import SPEED_OF_SOUND
 
-
 DIFFUSE_WINDOW = 512
 """Samples over which diffuse noise is made at a time: longer than the sound's way from microphone to microphone."""
 
