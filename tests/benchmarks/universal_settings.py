@@ -1,6 +1,6 @@
 """Every setting of conditioning in configs/universal, trained with one small budget and held side by side.
 
-    python tests/benchmarks/universal_settings.py EVENTS OUT [--steps 600] [--only tdcn tdcn_guided]
+    python tests/benchmarks/universal_settings.py EVENTS OUT [--steps 300] [--seed 0] [--only tdcn tdcn_guided]
 
 EVENTS is a packed folder or manifest of sounds by class, with the classes of the bundled classifier `sounds`, split
 into train and dev. Each configuration is trained as it is but for its size (32 ms windows, B 64, H 128, 6 blocks, 3
@@ -52,7 +52,7 @@ def settings() -> list[str]:
     return [BASELINE, *(name for name in names if name != BASELINE)]
 
 
-def reduced(name: str, events: str, folder: Path, steps: int) -> dict[str, Any]:
+def reduced(name: str, events: str, folder: Path, steps: int, seed: int) -> dict[str, Any]:
     """A configuration with the size, the data and the budget of the comparison."""
     config = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text(encoding="utf-8"))
     task, data, trainer = config["model"]["init_args"], config["data"]["init_args"], config["trainer"]
@@ -64,17 +64,18 @@ def reduced(name: str, events: str, folder: Path, steps: int) -> dict[str, Any]:
     data.pop("validation")
     trainer |= {"max_steps": steps, "default_root_dir": str(folder)}
     config["checkpoint_every"] = steps
+    config["seed_everything"] = data["train"]["init_args"]["seed"] = seed
     return config
 
 
-def train(name: str, events: str, out: Path, steps: int) -> tuple[Path, float]:
+def train(name: str, events: str, out: Path, steps: int, seed: int) -> tuple[Path, float]:
     """The weights after training, and processor minutes."""
     folder, weights = out / name, out / name / "model.safetensors"
     record = folder / "minutes.json"
     if not record.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / "setting.yaml"
-        config.write_text(yaml.safe_dump(reduced(name, events, folder, steps), sort_keys=False), encoding="utf-8")
+        config.write_text(yaml.safe_dump(reduced(name, events, folder, steps, seed), sort_keys=False), encoding="utf-8")
         before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
         run("fit", "--config", str(config), "--overwrite", "true")
         minutes = (resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before) / 60
@@ -103,7 +104,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("events")
     parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=0, help="of the weights and the mixtures; a folder OUT for each")
     parser.add_argument("--only", nargs="+", choices=settings(), default=settings())
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -113,7 +115,7 @@ def main() -> None:
     print(machine())
     base: np.ndarray | None = None
     for name in options.only:
-        weights, minutes = train(name, options.events, options.out.resolve(), options.steps)
+        weights, minutes = train(name, options.events, options.out.resolve(), options.steps, options.seed)
         found = gains(weights, mixtures)
         base = found if name == BASELINE else base
         line = f"{name:22} {found.mean():6.2f} dB  {minutes:5.1f} min"

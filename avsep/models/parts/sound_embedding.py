@@ -14,6 +14,9 @@ from avsep.models.base import Model, Part
 
 Embedding = Literal["mixture", "all", "soft_or"]
 
+FAR = -15.0
+"""Below, a logit and the logarithm of its softplus are the same to single precision."""
+
 
 class SoundEmbedding(Part):
     """Logits of a classifier's classes over time.
@@ -75,13 +78,20 @@ def of_sources(classifier: Any, sources: Tensor) -> Tensor:
 
 
 def soft_or(logits: Tensor) -> Tensor:
-    """Logits of a class being in any of the sources: (batch, sources, frames, classes) -> (batch, frames, classes)."""
-    # The negative logarithm of the probability that it is in none.
-    absent = functional.softplus(logits).sum(1).clamp_min(1e-30)
-    return absent + torch.log(-torch.expm1(-absent))
+    """Logits of a class being in any of the sources: (batch, sources, ...) -> (batch, ...).
+
+    With P = 1 - prod(1 - p) this is log(exp(s) - 1) of the sum s of the softplus of the logits: written so that it
+    neither overflows nor rounds to certainty, whatever the logits.
+    """
+    x = full_precision(logits)
+    each = torch.where(x < FAR, x, functional.softplus(x.clamp(min=FAR)).log())
+    small = each.logsumexp(1)
+    total = small.clamp(min=FAR).exp()
+    return torch.where(small < FAR, small, total + torch.log(-torch.expm1(-total)))
 
 
 def average(logits: Tensor) -> Tensor:
-    """Logits of the mean probability over time: (batch, frames, classes) -> (batch, 1, classes)."""
-    present, absent = (functional.logsigmoid(x).logsumexp(1, keepdim=True) for x in (logits, -logits))
+    """Logits of the mean probability over time: (..., frames, classes) -> (..., 1, classes)."""
+    logits = full_precision(logits)
+    present, absent = (functional.logsigmoid(x).logsumexp(-2, keepdim=True) for x in (logits, -logits))
     return present - absent

@@ -7,7 +7,7 @@ from decimal import Decimal, localcontext
 import pytest
 import torch
 
-from avsep.embeddings.sounds import average, embed, embedding_size, soft_or
+from avsep.models.parts.sound_embedding import SoundEmbedding, average, soft_or
 from avsep.models.sound_classifier import SoundClassifier
 
 TINY = {"classes": 3, "channels": [4] * 11}
@@ -80,16 +80,20 @@ def test_embeddings_are_the_classifiers_logits(averaged):
         logits = model(waveform)
         return average(logits) if averaged else logits
 
+    def embedding(kind: str) -> tuple[torch.Tensor, int]:
+        part = SoundEmbedding(model, kind, oracle=True, time_varying=not averaged)
+        return part(mixture, clean)[0], part.classes(4)
+
     frames = 1 if averaged else 101
-    found = embed(model, "mixture", mixture, averaged=averaged)
-    assert torch.allclose(found, of(mixture), atol=1e-5)
-    everything = embed(model, "all", mixture, clean, averaged)
-    assert everything.shape == (2, frames, embedding_size("all", 3, 4)) == (2, frames, 15)
+    assert torch.allclose(embedding("mixture")[0], of(mixture), atol=1e-5)
+    everything, size = embedding("all")
+    assert everything.shape == (2, frames, size) == (2, frames, 15)
     for place, sound in enumerate([mixture, *clean.unbind(1)]):
         assert torch.allclose(everything[..., 3 * place : 3 * place + 3], of(sound), atol=1e-5)
-    either = embed(model, "soft_or", mixture, clean, averaged)
-    assert either.shape == (2, frames, embedding_size("soft_or", 3, 4)) == (2, frames, 3)
-    assert torch.allclose(either, soft_or(torch.stack([of(sound) for sound in clean.unbind(1)], 1)), atol=1e-4)
+    either, size = embedding("soft_or")
+    assert either.shape == (2, frames, size) == (2, frames, 3)
+    direct = soft_or(torch.stack([model(sound) for sound in clean.unbind(1)], 1))
+    assert torch.allclose(either, average(direct) if averaged else direct, atol=1e-4)
 
 
 def test_gradients_reach_the_estimates():
@@ -97,17 +101,5 @@ def test_gradients_reach_the_estimates():
     estimates = (0.1 * torch.randn(1, 2, 16_000)).requires_grad_()
     for kind in ("all", "soft_or"):
         estimates.grad = None
-        embed(model, kind, estimates.detach().sum(1), estimates).sum().backward()
+        SoundEmbedding(model, kind)(estimates.detach().sum(1), estimates)[0].sum().backward()
         assert estimates.grad.abs().sum() > 0
-
-
-def test_what_is_missing_is_said():
-    model, mixture = SoundClassifier(**TINY), torch.zeros(2, 1600)
-    with pytest.raises(ValueError, match=r"sources are None; the embedding 'all' of mixtures \(2, 1600\) needs"):
-        embed(model, "all", mixture)
-    with pytest.raises(ValueError, match=r"sources are \(1, 2, 1600\)"):
-        embed(model, "soft_or", mixture, torch.zeros(1, 2, 1600))
-    with pytest.raises(ValueError, match="embedding is 'sources'; it must be one of mixture, all, soft_or"):
-        embed(model, "sources", mixture)
-    with pytest.raises(ValueError, match="embedding is 'both'"):
-        embedding_size("both", 3, 4)
