@@ -21,8 +21,8 @@ def wiener_filter(vectors: Tensor, power: Tensor, shapes: Tensor, wanted: int, r
     spatial covariance model, 2010). rounds: how often the powers are made likelier first, by multiplicative updates
     (Sawada et al., Multichannel extensions of non-negative matrix factorization, 2013).
     """
-    parts = (part.split(BLOCK) for part in (vectors, power, shapes))
-    made = [_filter(*block, wanted, rounds) for block in zip(*parts, strict=True)]
+    blocks = zip(vectors.split(BLOCK), power.split(BLOCK), shapes.split(BLOCK), strict=True)
+    made = [_filter(x, v, shape, wanted, rounds) for x, v, shape in blocks]
     return torch.cat(made, 1).permute(0, 3, 1, 2)
 
 
