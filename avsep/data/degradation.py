@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy import fft
 
 from avsep.data.casts import Cast
 from avsep.data.corpus import Corpus
@@ -91,12 +92,14 @@ class DiffuseNoise(Degradation):
         gains = 10 ** (slope * np.log2(np.maximum(frequencies, 50.0) / 1000) / 20)
         hop = DIFFUSE_WINDOW // 2
         frames = time // hop + 2
-        drawn = rng.standard_normal((len(frequencies), channels, 2 * frames), np.float32).view(np.complex64)
-        spectra = mixing @ (gains[:, None, None] * drawn)
+        # Real and imaginary parts one beside the other: the matrices are real.
+        drawn = rng.standard_normal((len(frequencies), channels, 2 * frames), np.float32)
+        mixed = (gains[:, None, None] * mixing).astype(np.float32) @ drawn
+        spectra = np.ascontiguousarray(mixed.view(np.complex64).transpose(1, 2, 0))
         # The squares of these windows add up to 1.
-        window = np.sin(np.pi * (np.arange(DIFFUSE_WINDOW) + 0.5) / DIFFUSE_WINDOW)
-        blocks = np.fft.irfft(spectra, DIFFUSE_WINDOW, axis=0).transpose(1, 2, 0) * window
-        noise = (blocks[:, 1:, :hop] + blocks[:, :-1, hop:]).reshape(channels, -1)[:, :time].astype(np.float32)
+        window = np.sin(np.pi * (np.arange(DIFFUSE_WINDOW) + 0.5) / DIFFUSE_WINDOW).astype(np.float32)
+        blocks = fft.irfft(spectra, DIFFUSE_WINDOW) * window
+        noise = (blocks[:, 1:, :hop] + blocks[:, :-1, hop:]).reshape(channels, -1)[:, :time]
         return mixture + noise * scale_to(noise[:1], level, time)
 
 
