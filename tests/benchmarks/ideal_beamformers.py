@@ -70,12 +70,13 @@ def recording(
     rooms = ImageRooms(t60=(t60, t60), distance=(0.8, 2.0), microphones=microphones, early_seconds=EARLY_SECONDS)
     room = rooms.simulate(rng, 2, SAMPLE_RATE)
     mixture, targets = 0.0, []
-    for name, taps in zip(rng.choice(sorted(speakers), 2, replace=False), room.taps, strict=True):
+    for place, name in enumerate(rng.choice(sorted(speakers), 2, replace=False)):
         said = np.concatenate([soundfile.read(row.audio, dtype="float32")[0] for row in speakers[name]])
         said = np.resize(said, round(seconds * SAMPLE_RATE))
         said = 0.05 * said / said.std()
-        mixture = mixture + fftconvolve(said[None], taps, axes=1)[:, : len(said)]
-        targets.append(fftconvolve(said[None], rooms.early(taps, SAMPLE_RATE), axes=1)[:, : len(said)])
+        mixture = mixture + fftconvolve(said[None], room.taps[place], axes=1)[:, : len(said)]
+        early = rooms.early(room, place, SAMPLE_RATE)
+        targets.append(fftconvolve(said[None], early, axes=1)[:, : len(said)])
     mixture = mixture + 10**-1.5 * np.std(mixture) * rng.standard_normal(mixture.shape)
     assert room.places is not None
     assert room.microphones is not None
