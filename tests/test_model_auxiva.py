@@ -118,7 +118,7 @@ def test_without_pyroomacoustics(monkeypatch):
 def test_a_file_of_four_microphones_on_the_command_line(cli, room, tmp_path):
     mixture = room.sum(0)
     soundfile.write(tmp_path / "meeting.wav", mixture.T, 16_000, subtype="FLOAT")
-    code, out, err = cli("separate", "meeting.wav", "--model", "auxiva", "--json")
+    code, out, err = cli("separate", "meeting.wav", "--model", "auxiva", "--channels", "all", "--json")
     assert code == 0, err
     (manifest,) = json.loads(out)
     assert (manifest["mode"], manifest["model"]) == ("multichannel", "auxiva")

@@ -20,6 +20,7 @@ from avsep.modes import MODES
 from avsep.modes.array import Array
 from avsep.modes.base import Options, Scene
 from avsep.modes.by_sound import BySound
+from avsep.modes.guided import Guided
 from avsep.modes.lips_condition import LipCues, LipsCondition
 from avsep.modes.lips_match import LipsMatch
 from avsep.modes.universal import Universal
@@ -92,20 +93,23 @@ ARRAY = Contract(16_000, channels=(2, 8))
 
 
 @pytest.mark.parametrize(
-    ("contract", "faces", "channels", "expected"),
+    ("contract", "faces", "channels", "model", "expected"),
     [
-        (VOICES, 0, 1, BySound),
-        (VOICES, 2, 1, LipsMatch),
-        (VOICES, 1, 2, LipsMatch),
-        (LIPS, 1, 1, LipsCondition),
-        (SOUNDS, 0, 1, Universal),
-        (SOUNDS, 2, 2, Universal),
-        (ARRAY, 0, 4, Array),
-        (ARRAY, 2, 4, Array),
+        (VOICES, 0, 1, None, BySound),
+        (VOICES, 2, 1, None, LipsMatch),
+        (VOICES, 1, 2, None, LipsMatch),
+        (VOICES, 0, 4, None, BySound),
+        (VOICES, 2, 4, None, Guided),
+        (VOICES, 2, 4, "given", Guided),
+        (LIPS, 1, 1, None, LipsCondition),
+        (SOUNDS, 0, 1, "given", Universal),
+        (SOUNDS, 2, 2, "given", Universal),
+        (ARRAY, 0, 4, "given", Array),
+        (ARRAY, 2, 4, "given", Array),
     ],
 )
-def test_a_scene_goes_to_the_mode_that_fits(contract, faces, channels, expected):
-    made = scene(Store(), people=[person()] * faces, channels=channels)
+def test_a_scene_goes_to_the_mode_that_fits(contract, faces, channels, model, expected):
+    made = scene(Store(), people=[person()] * faces, model=model, channels=channels)
     chosen = Separator(device="cpu")._mode(made, contract)
     assert type(chosen) is expected
 

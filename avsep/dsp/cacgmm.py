@@ -13,6 +13,9 @@ Weights = Literal["frequency", "frame"]
 FLOOR = 1e-5
 """Least eigenvalue of a shape matrix, in parts of its largest: what a float32 observation can tell. It keeps the
 matrices regular where channels are copies of each other."""
+DIFFUSE = 0.1
+"""Share of the noise that comes from everywhere, whatever is learnt. Without it, in a room without noise, the class of
+the noise takes the place of a talker."""
 TINY = 1e-12
 
 
@@ -58,9 +61,9 @@ def fit_cacgmm(bins: Tensor, activity: Tensor, iterations: int = 20, weights: We
     shapes = unit.new_zeros(())
     for number in range(iterations):
         shapes = _shapes(unit, posteriors * sounds / quadratic, (posteriors * sounds).sum(-1))
-        if number == 0:
-            # Noise begins as coming from everywhere, else it would stay the same as somebody who is always active.
-            shapes[:, -1] = torch.eye(len(bins), dtype=shapes.dtype, device=shapes.device)
+        # Noise begins as coming from everywhere, else it would stay the same as somebody who is always active.
+        diffuse = DIFFUSE if number else 1.0
+        shapes[:, -1] = (1 - diffuse) * shapes[:, -1] + diffuse * torch.eye(len(bins), device=shapes.device)
         learnt = _learnt(posteriors, sounds, weights)
         density, quadratic = _log_density(unit, shapes)
         joint = density + (learnt * prior).clamp_min(0).log()
