@@ -13,10 +13,13 @@ from avsep.losses.objective import as_objective
 from avsep.models.conv_tasnet import ConvTasNet
 from avsep.models.masking import MaskingModel
 from avsep.models.mc_conv_tasnet import MultiChannelConvTasNet
+from avsep.models.mc_split_tasnet import MultiChannelSplitTasNet
 from avsep.models.parts.decoder import Decoder
 from avsep.models.parts.inter_channel import ArrayEncoder, ConvolutionDifferences, PhaseDifferences
 from avsep.models.separators.conv_tasnet import TemporalConvNet
+from avsep.models.split_tasnet import SplitTasNet
 
+SPLIT = {"window": 64, "stride": 16, "channels": 8, "hidden": 12, "blocks": 2}
 SIZES = {"filters": 16, "kernel": 8, "stride": 4, "bottleneck": 8, "hidden": 12, "skip": 8, "blocks": 2, "repeats": 2}
 FEATURES = {"ipd": lambda: PhaseDifferences(64, 16), "icd": lambda: ConvolutionDifferences(6, 8, 4)}
 
@@ -26,8 +29,10 @@ def _seed(one_thread):
     torch.manual_seed(0)
 
 
-@pytest.fixture(params=FEATURES)
-def model(request) -> MultiChannelConvTasNet:
+@pytest.fixture(params=[*FEATURES, "split"])
+def model(request) -> MaskingModel:
+    if request.param == "split":
+        return MultiChannelSplitTasNet(**SPLIT, pair_hidden=10).eval()
     return MultiChannelConvTasNet(**SIZES, features=FEATURES[request.param](), pair_hidden=10).eval()
 
 
@@ -70,10 +75,16 @@ def test_frames_get_the_features_that_are_nearest(features):
     count = 60
     frames = features(torch.randn(1, 2, 237)).shape[2]
     numbers = torch.arange(frames, dtype=torch.float32).expand(1, 4, -1).mT
-    found = encoder._at_frames(numbers, count)[0, :, 0]
-    middle = torch.arange(count) * 4 + 4 - 4
+    middle = torch.arange(count) * 4
+    found = encoder.pairs.nearest(numbers, middle)[0, :, 0]
     distance = (middle[:, None] - (torch.arange(frames) * features.hop + features.centre)[None]).abs()
     assert torch.equal(distance.gather(1, found.long()[:, None])[:, 0], distance.amin(1))
+
+
+def test_phase_differences_of_the_split_model_are_those_of_its_own_frames():
+    encoder = MultiChannelSplitTasNet(**SPLIT).encoder
+    features, bins = encoder(torch.randn(1, 3, 403))
+    assert encoder.pairs.features(torch.randn(1, 3, 403)).shape[2] == features.shape[1] == bins.shape[1]
 
 
 def test_sizes():
@@ -127,12 +138,13 @@ def test_gradients_reach_every_weight(model):
 
 
 def test_it_begins_with_what_one_microphone_learnt(model):
-    mono = ConvTasNet(**SIZES)
+    mono = SplitTasNet(**SPLIT) if isinstance(model, SplitTasNet) else ConvTasNet(**SIZES)
+    mono.eval()
     taken = model.warm_start(mono)
     assert set(taken) == set(mono.state_dict())
     mixture = torch.randn(1, 3, 600)
     with torch.no_grad():
-        model.encoder.to_frames.weight.zero_()
+        model.encoder.pairs.to_frames.weight.zero_()
     assert torch.allclose(model(mixture).estimates, mono(mixture[:, :1]).estimates, atol=1e-6)
 
 

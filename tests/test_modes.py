@@ -98,7 +98,8 @@ ARRAY = Contract(16_000, channels=(2, 8))
         (VOICES, 0, 1, None, BySound),
         (VOICES, 2, 1, None, LipsMatch),
         (VOICES, 1, 2, None, LipsMatch),
-        (VOICES, 0, 4, None, BySound),
+        (VOICES, 0, 4, None, Array),
+        (VOICES, 0, 4, "given", BySound),
         (VOICES, 2, 4, None, Guided),
         (VOICES, 2, 4, "given", Guided),
         (LIPS, 1, 1, None, LipsCondition),
@@ -167,6 +168,8 @@ def test_a_mode_of_ones_own_is_asked_first():
 def test_the_bundled_models_for_a_number_of_voices():
     assert default_models(None) == ["audio-3spk", "audio-2spk"]
     assert [default_models(n) for n in (1, 2, 3)] == [["audio-2spk"], ["audio-2spk"], ["audio-3spk"]]
+    assert default_models(None, array=True) == ["audio-3spk", "array-2spk"]
+    assert [default_models(n, array=True) for n in (2, 3)] == [["array-2spk"], ["audio-3spk"]]
 
 
 def both() -> Store:
@@ -222,6 +225,31 @@ def test_an_array_goes_to_its_model_with_all_channels(speech):
     assert (tracks.mode, tracks.model, len(tracks.tracks)) == ("multichannel", "array", 2)
     assert tracks.sources.channels == 4
     assert store.models["array"].given[0][0].shape[1] == 4
+
+
+def with_array() -> Store:
+    return Store(**both().models, **{"array-2spk": Gains([0.7, 0.3], channels=(2, 8))})
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "speakers", "mode", "model", "count"),
+    [
+        ((0.9, 0.9, 0.0), None, "multichannel", "array-2spk", 2),
+        ((0.9, 0.9, 0.9), None, "multichannel", "audio-3spk + MVDR", 3),
+        ((0.9, 0.0, 0.0), None, "audio-only", "audio-3spk", 1),
+        ((0.9, 0.9, 0.0), 2, "multichannel", "array-2spk", 2),
+        ((0.9, 0.9, 0.0), 3, "multichannel", "audio-3spk + MVDR", 3),
+    ],
+)
+def test_an_array_without_a_model_gets_the_bundled_one_that_fits(speech, probabilities, speakers, mode, model, count):
+    speech(*probabilities)
+    tracks = Array()(scene(with_array(), channels=4, speakers=speakers))
+    assert (tracks.mode, tracks.model, len(tracks.tracks)) == (mode, model, count)
+
+
+def test_more_voices_than_any_bundled_model_of_arrays_separates_are_refused(speech):
+    with pytest.raises(UsageError, match=r"--speakers is 4; model 'audio-3spk' separates up to 3 voices here"):
+        Array()(scene(with_array(), channels=4, speakers=4))
 
 
 def test_more_voices_than_an_array_has_sources_are_refused(speech):

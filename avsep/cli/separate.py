@@ -217,10 +217,11 @@ def _options(args: argparse.Namespace) -> Options:
 
 def _tell_plan(args: argparse.Namespace, job: Job, terminal: Terminal, results: Results) -> None:
     from avsep.checkpoint import find_weights, read_card
+    from avsep.media.array import is_array
     from avsep.pipeline import default_models
 
     # Without a number, the voices that are found decide.
-    names = [args.model] if args.model else default_models(args.speakers)
+    names = [args.model] if args.model else default_models(args.speakers, is_array(job.info.audio, args.array))
     model = " or ".join(read_card(find_weights(name)).name for name in names)
     if args.residual:
         model += f", then {read_card(find_weights(args.residual)).name}"

@@ -15,7 +15,7 @@ class MultiChannelConvTasNet(MaskingModel):
     is told by features of the other microphones where the sources are.
 
     features: `PhaseDifferences` (the default) or `ConvolutionDifferences` of avsep.models.parts.inter_channel;
-    pair_hidden, pooled, fewest_channels, most_channels: see `ArrayEncoder` there. The other arguments are those of
+    pair_hidden, pooled, fewest_channels, most_channels: see `PairFeatures` there. The other arguments are those of
     `ConvTasNet`, whose weights it can start with (`warm_start`).
     """
 

@@ -29,14 +29,17 @@ DEFAULT_MODEL = "audio-2spk"
 MANY_MODEL = "audio-3spk"
 """For more voices at a time than DEFAULT_MODEL separates. It also leaves a voice that is alone in one piece, and so
 tells how many there are."""
+ARRAY_MODEL = "array-2spk"
+"""In place of DEFAULT_MODEL where there is an array."""
 
 
-def default_models(voices: int | None) -> list[str]:
+def default_models(voices: int | None, array: bool = False) -> list[str]:
     """The bundled weights for so many voices; several where the number is not known, the first of which tells whether
     the next ones are better."""
+    two = ARRAY_MODEL if array else DEFAULT_MODEL
     if voices is None:
-        return [MANY_MODEL, DEFAULT_MODEL]
-    return [MANY_MODEL if voices > 2 else DEFAULT_MODEL]
+        return [MANY_MODEL, two]
+    return [MANY_MODEL if voices > 2 else two]
 
 
 def is_by_sound(contract: Contract) -> bool:
@@ -66,9 +69,14 @@ class Voices:
 def separate_voices(scene: Scene, name: str, mixture: Recording, far_below: float = FAR_BELOW) -> Voices:
     """The voices that one model separates. far_below: see `activity`."""
     sources = scene.separate(scene.models.separation(name), mixture)
+    return found_voices(scene, scene.models.card(name).name, sources, far_below)
+
+
+def found_voices(scene: Scene, model: str, sources: Estimates, far_below: float = FAR_BELOW) -> Voices:
+    """How much of each source is speech."""
     with scene.watch.step("speech"):
         speech, level = speech_and_level(sources, scene.progress)
-    return Voices(scene.models.card(name).name, sources, speech, level, activity(speech, level, far_below))
+    return Voices(model, sources, speech, level, activity(speech, level, far_below))
 
 
 def separate_with_fitting_model(scene: Scene, wanted: int | None, most: float = math.inf) -> Voices:
