@@ -13,9 +13,12 @@ import yaml
 pytest.importorskip("lightning")
 pytest.importorskip("jsonargparse")
 
+from avsep.data.image_rooms import ImageRooms
+from avsep.data.rendered_rooms import write_rooms
 from avsep.training.cli import FitCLI
 from avsep.training.configuration import check_configuration
 from preprocessing import make_smoke
+from preprocessing.render_rooms import render
 
 ROOT = Path(__file__).parents[1]
 UNTRAINED = [ROOT / "configs" / name for name in ("auxiva.yaml", "arrays/fastica.yaml", "arrays/delay_and_sum.yaml")]
@@ -59,6 +62,8 @@ def is_variant(config: Path) -> bool:
 def smoke(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("smoke")
     make_smoke.make(folder, talkers=4, utterances=1, seconds=3.0, seed=0)
+    rooms = [render(n, ImageRooms(microphones=8, order=2), 2, 16_000) for n in range(2)]
+    write_rooms(folder / "rooms.npz", rooms, 16_000)
     return folder
 
 
@@ -82,6 +87,8 @@ def small(node: Any, smoke: Path, sizes: dict[str, Any]) -> Any:
         out["names"] = sorted({*out["names"], *(f"talker{number:02}" for number in range(4))})
     if "held_out" in out:
         out["held_out"] = ["talker00", "talker02"]
+    if str(out.get("path", "")).endswith(".npz"):
+        out["path"] = str(smoke / "rooms.npz")
     if isinstance(out.get("classes"), dict):
         out["classes"] = {name: str(smoke / "manifest.tsv") for name in out["classes"]}
     if "events" in out:

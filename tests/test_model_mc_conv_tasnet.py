@@ -10,6 +10,7 @@ from two_talkers import steps_to, two_mixtures_in_a_room
 
 from avsep.inference.sliding import refined
 from avsep.losses.objective import as_objective
+from avsep.models.av_conv_tasnet import AVConvTasNet
 from avsep.models.conv_tasnet import ConvTasNet
 from avsep.models.masking import MaskingModel
 from avsep.models.mc_conv_tasnet import MultiChannelConvTasNet
@@ -170,6 +171,25 @@ def test_any_masking_model_may_have_the_encoder():
     )
     assert (model.contract.channels, model.contract.sources) == ((2, 4), 3)
     assert model(torch.randn(2, 4, 99)).estimates.shape == (2, 3, 1, 99)
+
+
+def test_lips_join_as_with_one_microphone():
+    lip = {"channels": 4, "widths": [2, 2, 2, 2], "temporal_channels": 4, "temporal_blocks": 1, "size": 24}
+    sizes = {"filters": 8, "kernel": 8, "stride": 4, "bottleneck": 4, "hidden": 6, "blocks": 2, "repeats": 2}
+    model = AVConvTasNet(**sizes, lip=lip, pairs=PhaseDifferences(64, 16), pair_hidden=5).eval()
+    assert (model.contract.channels, model.contract.cues) == ((2, 8), ("lips",))
+    mixture, lips = torch.randn(1, 4, 1600), torch.rand(1, 2, 3, 32, 32)
+    estimates = model(mixture, lips=lips).estimates
+    assert estimates.shape == (1, 2, 1, 1600)
+    others = torch.cat([mixture[:, :1], torch.randn(1, 3, 1600)], 1)
+    assert not torch.allclose(model(others, lips=lips).estimates, estimates, atol=1e-5)
+    assert not torch.allclose(model(mixture, lips=lips.flip(1)).estimates, estimates, atol=1e-6)
+    # The same class with one microphone gives it its weights.
+    mono = AVConvTasNet(**sizes, lip=lip).eval()
+    model.warm_start(mono)
+    with torch.no_grad():
+        model.encoder.pairs.to_frames.weight.zero_()
+    assert torch.allclose(model(mixture, lips=lips).estimates, mono(mixture[:, :1], lips=lips).estimates, atol=1e-5)
 
 
 def test_one_channel_is_fitted_to_the_first_of_the_mixture():

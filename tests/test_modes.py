@@ -90,6 +90,7 @@ VOICES = Contract(16_000)
 LIPS = Contract(16_000, cues=("lips",), sources=None, order="cue")
 SOUNDS = Contract(16_000, kind="sound")
 ARRAY = Contract(16_000, channels=(2, 8))
+ARRAY_LIPS = dataclasses.replace(LIPS, channels=(2, 8))
 
 
 @pytest.mark.parametrize(
@@ -103,6 +104,8 @@ ARRAY = Contract(16_000, channels=(2, 8))
         (VOICES, 2, 4, None, Guided),
         (VOICES, 2, 4, "given", Guided),
         (LIPS, 1, 1, None, LipsCondition),
+        (LIPS, 1, 4, "given", LipsCondition),
+        (ARRAY_LIPS, 1, 4, "given", LipsCondition),
         (SOUNDS, 0, 1, "given", Universal),
         (SOUNDS, 2, 2, "given", Universal),
         (ARRAY, 0, 4, "given", Array),
@@ -133,6 +136,7 @@ def test_a_scene_that_no_mode_fits_says_why(contract, channels, message):
     ("contract", "pictures", "message"),
     [
         (ARRAY, True, "it takes 2 to 8 channels, and the clip has 1"),
+        (ARRAY_LIPS, True, "it takes 2 to 8 channels, and the clip has 1"),
         (dataclasses.replace(SOUNDS, channels=(4, 4)), True, "it takes 4 channels, and the clip has 1"),
         (LIPS, False, "it needs faces, and the clip shows none"),
     ],
@@ -320,7 +324,8 @@ def test_a_person_without_a_voice_keeps_a_silent_track(speech, monkeypatch):
     assert tracks.tracks[1].confidence is None
 
 
-def test_lips_steer_a_model_once_they_are_in_step(speech, monkeypatch):
+@pytest.mark.parametrize(("channels", "taken"), [(1, (1, 1)), (4, (1, 1)), (4, (2, 8))])
+def test_lips_steer_a_model_once_they_are_in_step(speech, monkeypatch, channels, taken):
     speech(0.9, 0.9, 0.0)
     monkeypatch.setattr(lips_condition, "lip_matcher", lambda scene: Lips(2, [0, 1]))
 
@@ -329,11 +334,11 @@ def test_lips_steer_a_model_once_they_are_in_step(speech, monkeypatch):
             self.given.append((mixture, cues))
             return Output(cues["lips"].mean((2, 3, 4))[:, :, None, None] * mixture.unsqueeze(1))
 
-    model = Steered([1.0], cues=("lips",), sources=None, order="cue")
+    model = Steered([1.0], cues=("lips",), sources=None, order="cue", channels=taken)
     store = Store(**both().models, fused=model)
-    made = scene(store, people=[person(shade=51), person(shade=102)], model="fused")
+    made = scene(store, people=[person(shade=51), person(shade=102)], model="fused", channels=channels)
     tracks = LipsCondition()(made)
-    x = made.mixture().read(0, 64_000)
+    x = made.mixture(mono=taken == (1, 1)).read(0, 64_000)
     np.testing.assert_allclose(tracks.sources.read(0, 64_000), np.stack([0.2 * x, 0.4 * x]), atol=1e-5)
     assert (tracks.mode, tracks.model, len(tracks.tracks)) == ("audio-visual", "fused", 2)
     # The second person's lips are a picture late, so that they are read from one picture before.

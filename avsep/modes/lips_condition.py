@@ -27,7 +27,9 @@ class LipsCondition(Mode):
     def misfit(self, scene: Scene, contract: Contract) -> str | None:
         if contract.cues != ("lips",):
             return ""
-        return None if scene.may_have_faces else "it needs faces, and the clip shows none"
+        if not scene.may_have_faces:
+            return "it needs faces, and the clip shows none"
+        return None if contract.channels[1] == 1 else scene.channel_misfit(contract)
 
     def __call__(self, scene: Scene) -> Tracks:
         assert scene.model is not None
@@ -37,7 +39,9 @@ class LipsCondition(Mode):
         match = lip_matcher(scene)
         offsets = match(by_sound.sources, by_sound.active).offsets
         lips = LipCues(people, offsets.tolist())
-        sources = scene.separate(scene.models.separation(scene.model), scene.mixture(), lips)
+        model = scene.models.separation(scene.model)
+        mixture = scene.mixture(mono=model.contract.channels[1] == 1)
+        sources = scene.separate(model, mixture, lips)
         with scene.watch.step("speech"):
             speech, level = speech_and_level(sources, scene.progress)
         silent = too_little(speech)
