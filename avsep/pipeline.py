@@ -76,11 +76,12 @@ class Separator:
                 tracks = split_residual(scene, tracks)
             return write_result(scene, choose(scene, tracks))
 
-    def check(self, path: str | Path, options: Options = DEFAULTS) -> None:
-        """Raise what `separate` would raise before it decodes the clip; write nothing."""
+    def check(self, path: str | Path, options: Options = DEFAULTS) -> str:
+        """Which models may separate a clip, in words; write nothing. Raises what `separate` would raise before it
+        decodes the clip."""
         contract = self._contract(options)
         with self._scene(path, None, options, None) as scene:
-            self._checked(scene, contract)
+            return self._checked(scene, contract).plan(scene)
 
     def faces(
         self,
@@ -136,6 +137,11 @@ class Separator:
         from avsep.modes.residual import check_residual
 
         _ = scene.positions  # refuses an option that does not fit the sound
+        if scene.is_mixed_down:
+            scene.warnings.append(
+                f"the {scene.channels} channels of this sound are taken for a film's, and their mean is separated; "
+                "if they are microphones, give their positions with --array FILE.json"
+            )
         mode = self._mode(scene, contract)
         options = scene.options
         if options.turns is not None:

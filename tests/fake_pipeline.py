@@ -30,8 +30,9 @@ def fake_pipeline(on_separate: Callable[[Path], None] = lambda clip: None, mode:
         def __init__(self, model=None, *, device="auto", threads=None) -> None:
             calls.append(("Separator", model, device, threads))
 
-        def check(self, path, options=None) -> None:
+        def check(self, path, options=None) -> str:
             calls.append(("check", Path(path), options))
+            return "small-av"
 
         def separate(self, path, output, options=None, progress=None) -> dict:
             calls.append((Path(path), Path(output), options))

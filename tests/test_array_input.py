@@ -130,6 +130,28 @@ def test_a_dead_channel_is_left_out_and_told(tmp_path: Path, meeting: Path) -> N
     np.testing.assert_allclose(tracks.sum(axis=0) + residual, samples.T[1:2], atol=1e-6)
 
 
+def test_nine_channels_without_positions_are_said_to_be_mixed_down(tmp_path: Path, meeting: Path) -> None:
+    samples = sf.read(meeting, dtype="float32")[0]
+    sf.write(tmp_path / "nine.wav", np.tile(samples, 3)[:, :9], RATE, subtype="FLOAT")
+    separator = Separator("audio-2spk", device="cpu")
+    told = separator.separate(tmp_path / "nine.wav", tmp_path / "a", Options(speakers=2))["warnings"]
+    assert told == [
+        "the 9 channels of this sound are taken for a film's, and their mean is separated; if they are microphones, "
+        "give their positions with --array FILE.json"
+    ]
+    off = separator.separate(tmp_path / "nine.wav", tmp_path / "b", Options(speakers=2, array="off"))
+    assert off["warnings"] == []
+
+
+@pytest.mark.parametrize("channels", ["reference", "all"])
+def test_of_the_residual_of_an_array_the_reference_microphone_is_split(tmp_path, meeting, channels) -> None:
+    options = Options(speakers=2, residual="universal", channels=channels)
+    result = Separator("auxiva", device="cpu").separate(meeting, tmp_path, options)
+    tracks, residual = written(tmp_path / "meeting", result)
+    mixture = sf.read(meeting, dtype="float32")[0].T[: 1 if channels == "reference" else 4]
+    np.testing.assert_allclose(tracks.sum(axis=0) + residual, mixture, atol=1e-6)
+
+
 def test_too_few_good_channels_are_an_error_that_says_why(tmp_path: Path, meeting: Path, cli) -> None:
     samples = sf.read(meeting, dtype="float32")[0][:, :3]
     samples[:, 1] = 0

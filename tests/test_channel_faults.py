@@ -58,7 +58,7 @@ def early(x: np.ndarray) -> None:
         (faint, "is nearly silent"),
         (copied, "is a copy of channel 1"),
         (clipped, "is clipped ("),
-        (late, "is 101 ms too late"),
+        (late, "is 100 ms too late"),
         (early, "is 99 ms too early"),
     ],
 )
@@ -69,6 +69,31 @@ def test_a_spoilt_channel_is_named_and_no_other(spoil, message: str) -> None:
     found = faults(samples)
     assert list(found) == [2]
     assert found[2].startswith(message)
+
+
+@pytest.mark.parametrize("samples", [800, 960, 1600])
+def test_one_late_channel_of_three_leaves_the_others(samples) -> None:
+    meeting3 = meeting(channels=3)
+    meeting3[2, samples:] = meeting3[2, :-samples].copy()
+    found = faults(meeting3)
+    assert list(found) == [2]
+    assert found[2].endswith("ms too late")
+
+
+@pytest.mark.parametrize("seconds", [0.8, 4.5])
+def test_two_channels_far_apart_in_time_lose_the_second(seconds) -> None:
+    pair = meeting(seconds, channels=2)
+    assert faults(pair) == {}
+    pair[1, 1600:] = pair[1, :-1600].copy()
+    assert faults(pair) == {1: "is 201 ms apart from channel 0"}
+
+
+@pytest.mark.parametrize(("channels", "spoilt"), [(2, [1]), (4, [1, 3]), (3, [2])])
+def test_clipped_channels_are_found_beside_as_many_good_ones(channels, spoilt) -> None:
+    samples = meeting(channels=channels)
+    for channel in spoilt:
+        samples[channel] = np.clip(samples[channel], -0.2, 0.2)
+    assert list(faults(samples)) == spoilt
 
 
 def test_a_recording_that_is_clipped_as_a_whole_keeps_its_channels() -> None:

@@ -17,7 +17,7 @@ from avsep.errors import InputError, UsageError
 from avsep.models.base import Contract
 from avsep.modes.array import Array
 from avsep.modes.by_sound import BySound
-from avsep.modes.guided import Activity, Guided, check_turns
+from avsep.modes.guided import Activity, Guided, check_turns, turns_of
 from avsep.modes.lips_match import LipsMatch
 from avsep.pipeline import Separator
 
@@ -42,7 +42,7 @@ def rttm(tmp_path) -> str:
         (None, VOICES, 4, 2, False, Guided),
         (None, ARRAY, 4, 2, False, Guided),
         ("audio-2spk", VOICES, 4, 1, False, Guided),
-        (None, VOICES, 4, 0, False, BySound),
+        (None, VOICES, 4, 0, False, Array),
         (None, VOICES, 2, 2, False, LipsMatch),
         ("auxiva", ARRAY, 4, 2, True, Array),
         (None, VOICES, 1, 0, True, BySound),
@@ -62,13 +62,41 @@ def test_what_is_guided(model, contract, channels, faces, turns, expected, rttm)
             BySound(),
             r"--turns guides .* an array of microphones, and the clip has 1 channel\. Leave out --turns",
         ),
-        (2, None, BySound(), r"the clip has 2 channels\. Leave out --turns"),
-        (4, "auxiva", Array(), r"and auxiva separates without them\. Leave out --turns or --model"),
+        (2, None, BySound(), r"the clip's 2 channels are taken for a film's\. Say that .* with --array FILE.json"),
+        (4, "auxiva", Array(), r"no other model, and --model auxiva is one\. Leave out --turns or --model"),
+        (4, "audio-2spk", Guided(), r"no other model, and --model audio-2spk is one"),
     ],
 )
 def test_turns_that_cannot_guide_are_refused(channels, model, mode, message, rttm):
     with pytest.raises(UsageError, match=message):
         check_turns(scene(Store(), model=model, channels=channels, turns=rttm), mode)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"array": "off"}, r"and --array off says there is none\. Leave out --turns or --array"),
+        ({"speakers": 3}, r"--turns tells who speaks, and --speakers how many\. Leave out --speakers"),
+    ],
+)
+def test_options_that_turns_contradict_are_refused(options, message, rttm):
+    with pytest.raises(UsageError, match=message):
+        check_turns(scene(Store(), channels=4, turns=rttm, **options), BySound())
+
+
+def test_names_of_turns_are_labels_to_choose_by(rttm):
+    made = scene(Store(), channels=4, turns=rttm)
+    assert Guided().labels(made, VOICES) == list(turns_of(made))
+    assert Guided().labels(scene(Store(), channels=4), VOICES) == ()
+
+
+def test_what_is_planned_is_told():
+    turns = scene(Store(), channels=4, turns="somewhere.rttm")
+    faces = scene(Store(), people=[person()], channels=4)
+    assert (Guided().plan(turns), Guided().plan(faces)) == ("gss", "audio-3spk or audio-2spk, then gss")
+    assert Array().plan(scene(Store(), channels=4)) == "audio-3spk or array-2spk"
+    assert Array().plan(scene(Store(), channels=4, model="auxiva")) == "auxiva"
+    assert BySound().plan(scene(Store(), speakers=2)) == "audio-2spk"
 
 
 def test_turns_of_another_time_are_refused(rttm):

@@ -143,7 +143,7 @@ def test_it_learns_a_batch(model):
 def test_the_order_of_the_microphones_does_not_matter_but_for_the_first(model):
     mixture = torch.randn(1, 5, 600)
     expected = model(mixture).estimates
-    assert torch.allclose(model(mixture[:, [0, 3, 1, 4, 2]]).estimates, expected, atol=1e-5)
+    assert torch.allclose(model(mixture[:, [0, 3, 1, 4, 2]]).estimates, expected, atol=1e-4)
     assert not torch.allclose(model(mixture[:, [1, 0, 2, 3, 4]]).estimates, expected, atol=1e-3)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -229,6 +230,30 @@ def test_an_array_goes_to_its_model_with_all_channels(speech):
     assert (tracks.mode, tracks.model, len(tracks.tracks)) == ("multichannel", "array", 2)
     assert tracks.sources.channels == 4
     assert store.models["array"].given[0][0].shape[1] == 4
+
+
+def test_a_model_is_told_the_positions_of_the_microphones_in_use(speech, tmp_path):
+    speech(0.9, 0.8)
+    places = [[0.0, 0.0, 0.0], [0.1, 0.0, 0.0], [0.2, 0.0, 0.0], [0.3, 0.0, 0.0]]
+    file = tmp_path / "places.json"
+    file.write_text(json.dumps({"positions": places}))
+
+    class Placed(Gains):
+        def with_positions(self, positions):
+            self.positions = positions
+            return self
+
+    store = Store(array=Placed([0.7, 0.3], channels=(2, 8)))
+    made = scene(store, model="array", channels=4, array=str(file))
+    made._microphones = (1, 3)
+    Array()(made)
+    np.testing.assert_array_equal(store.models["array"].positions, [places[1], places[3]])
+
+
+def test_more_microphones_than_the_bundled_model_takes_steer_a_beamformer(speech):
+    speech(0.9, 0.9, 0.0)
+    tracks = Array()(scene(with_array(), channels=12))
+    assert (tracks.mode, tracks.model, len(tracks.tracks)) == ("multichannel", "audio-2spk + MVDR", 2)
 
 
 def with_array() -> Store:

@@ -146,7 +146,8 @@ def _check_clips(args: argparse.Namespace, terminal: Terminal, results: Results)
     from avsep.output.workspace import folders_of, result_folder
 
     jobs, exit_code = [], 0
-    inputs = folders_of([*args.clips, *(name for name in (args.model, args.residual, args.turns) if name)])
+    array = None if args.array in ("auto", "off") else args.array
+    inputs = folders_of([*args.clips, *(name for name in (args.model, args.residual, args.turns, array) if name)])
     for clip in args.clips:
         try:
             info = probe(clip, audio_stream=args.audio_stream, start=args.start, end=args.end)
@@ -171,7 +172,7 @@ def _each(args: argparse.Namespace, jobs: list[Job], terminal: Terminal, results
         count = f"({number}/{len(jobs)}) " if len(jobs) > 1 else ""
         try:
             if args.dry_run:
-                separator.check(job.clip, wanted)
+                models = separator.check(job.clip, wanted)
             else:
                 with terminal.progress(f"{count}{job.clip.name}") as hook:
                     manifest = separator.separate(job.clip, args.output, wanted, hook)
@@ -182,7 +183,7 @@ def _each(args: argparse.Namespace, jobs: list[Job], terminal: Terminal, results
             exit_code = 1
             continue
         if args.dry_run:
-            _tell_plan(args, job, terminal, results)
+            _tell_plan(args, job, models, terminal, results)
             continue
         terminal.say(report.mode_line(manifest))
         if args.json:
@@ -215,15 +216,10 @@ def _options(args: argparse.Namespace) -> Options:
     )
 
 
-def _tell_plan(args: argparse.Namespace, job: Job, terminal: Terminal, results: Results) -> None:
-    from avsep.checkpoint import find_weights, read_card
-    from avsep.media.array import is_array
-    from avsep.pipeline import default_models
-
-    # Without a number, the voices that are found decide.
-    names = [args.model] if args.model else default_models(args.speakers, is_array(job.info.audio, args.array))
-    model = " or ".join(read_card(find_weights(name)).name for name in names)
+def _tell_plan(args: argparse.Namespace, job: Job, model: str, terminal: Terminal, results: Results) -> None:
     if args.residual:
+        from avsep.checkpoint import find_weights, read_card
+
         model += f", then {read_card(find_weights(args.residual)).name}"
     if args.json:
         plan = asdict(job.info) | {"path": str(job.clip), "output": str(job.target), "model": model}

@@ -108,6 +108,8 @@ class ImageRooms(Bank):
         size, absorption, t60, array, places = layout
         arrivals = np.linalg.norm(places[:, None] - array, axis=-1) * sample_rate / SPEED_OF_SOUND
         taps = int(max(self.decay_db / 60 * t60, self.early_seconds or 0.0) * sample_rate) + 1
+        # The last microphone, too, gets as much after the direct sound as the first.
+        taps += round(float(np.ptp(arrivals, axis=1).max()))
         # The images of order n + 1 come from at least n / density away: until then the response is complete.
         density = float(np.sqrt((size**-2.0).sum()))
         needed = (arrivals.max() + taps) / sample_rate * SPEED_OF_SOUND * density

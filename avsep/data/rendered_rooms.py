@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -114,7 +115,7 @@ def read_rooms(path: Path) -> tuple[list[Responses], int]:
                 for start, end, (places, microphones, direct) in zip(starts, ends, positions, strict=True)
             ]
             rate = int(file["sample_rate"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, EOFError, TypeError, ValueError, KeyError, BadZipFile) as error:
         raise InputError(
             f"{path}: holds no rooms that can be read ({error}). Make such a file with "
             "python -m preprocessing.render_rooms"

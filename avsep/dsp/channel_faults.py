@@ -16,6 +16,8 @@ CLIPPED_MORE = 10.0
 """How much more often than the middle channel it must be: a recording that is clipped as a whole has no better one."""
 LATEST_SECONDS = 0.05
 """Delay against the middle channel that no array is large enough for: 17 m."""
+MOST_CHANNELS = 16
+"""Whose delays are looked for: the memory for them grows with the square of the channels."""
 DISTINCT = 10.0
 """Height of the peak of the cross-correlation, in its standard deviations, from which it tells a delay."""
 
@@ -44,12 +46,12 @@ class ChannelFaults:
         held = (limit[:, 1:] & limit[:, :-1]).sum(axis=1)
         self.peaks.append(peak)
         self.flat.append(np.where(peak > 0, held, 0))
-        if x.shape[1] == block.sample_rate:
+        if len(x) <= MOST_CHANNELS and (x.shape[1] == block.sample_rate or self.cross is None):
             self._add_cross(x, block.sample_rate)
 
     def _add_cross(self, x: np.ndarray, rate: int) -> None:
-        """Cross-spectra of a whole second, without their magnitude (GCC-PHAT, Knapp and Carter,
-        1976)."""
+        """Cross-spectra of a second, or of a sound that is shorter, without their magnitude (GCC-PHAT, Knapp and
+        Carter, 1976)."""
         spectra = np.fft.rfft(x, 2 * rate, axis=1)
         cross = spectra[:, None] * spectra[None].conj()
         if self.cross is None:
@@ -92,18 +94,25 @@ class ChannelFaults:
         peaks, flat = np.array(self.peaks)[:, left], np.array(self.flat)[:, left]
         at_limit = peaks >= 0.999 * peaks.max(axis=0)
         share = (flat * at_limit).sum(axis=0) / self.samples
+        # The lower one of two in the middle: where half of the channels are clipped, the others are better.
+        middle = np.sort(share)[(len(left) - 1) // 2]
         for channel, part in zip(left, share, strict=True):
-            if part > CLIPPED and part > CLIPPED_MORE * np.median(share):
+            if part > CLIPPED and part > CLIPPED_MORE * middle:
                 faults[channel] = f"is clipped ({100 * part:.1f} % of its samples are at the limit)"
 
     def _find_late(self, faults: dict[int, str]) -> None:
         left = self._left(faults)
-        if len(left) < 3 or self.cross is None:
+        if len(left) < 2 or self.cross is None:
             return
         delays = np.stack([self._delays(first, left) for first in left])
-        # A channel's own delay against the others is their median, which one late channel does not move.
+        if len(left) == 2:
+            # Which of the two is at fault nobody can tell.
+            if abs(delays[1, 0]) > LATEST_SECONDS:
+                faults[left[1]] = f"is {1000 * abs(delays[1, 0]):.0f} ms apart from channel {left[0]}"
+            return
+        # A channel's delay is the median of those against all, itself among them, which one late channel does not move.
         for channel, row in zip(left, delays, strict=True):
-            late = float(np.nanmedian(np.delete(row, left.index(channel)))) if np.isfinite(row).sum() > 1 else 0.0
+            late = float(np.nanmedian(row)) if np.isfinite(row).sum() > 1 else 0.0
             if abs(late) > LATEST_SECONDS:
                 word = "late" if late > 0 else "early"
                 faults[channel] = f"is {1000 * abs(late):.0f} ms too {word}"

@@ -65,7 +65,6 @@ class ChannelImages:
         power = self._gram.diagonal(dim1=1, dim2=2).real.mean(dim=1)
         pull = (PULL * power + 1e-6 * power.mean() + 1e-9)[:, None, None] * torch.eye(tracks)
         ones = torch.ones(channels.shape[1], tracks, dtype=gram.dtype)
-        # Hermitian, so the transposed system is the conjugate one.
         offset = self._cross - ones @ self._gram
         delta = torch.linalg.solve(self._gram + pull, offset, left=False)
         filters = 1 + delta

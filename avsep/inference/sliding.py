@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -55,6 +55,8 @@ class SlidingSeparator:
     refine: bool | None = None
     segment_seconds: float | None = None
     overlap_seconds: float = OVERLAP_SECONDS
+    _kept: dict[int, int] = field(default_factory=dict, init=False, repr=False)
+    """Channels of a mixture -> those of its estimates."""
 
     @property
     def passes_made(self) -> int:
@@ -120,6 +122,7 @@ class SlidingSeparator:
         for first in range(0, len(present), at_once):
             group = slice(first, first + at_once)
             made = self._spun(samples, {name: cue[group] for name, cue in found.items()})
+            self._kept[len(samples)] = made.shape[1]
             if estimates is None:
                 estimates = np.zeros((cues.sources, *made.shape[1:]), np.float32)
             estimates[present[group]] = made
@@ -130,9 +133,10 @@ class SlidingSeparator:
         """Channels of the estimates for a segment without anybody's cue: of several the model may keep all or one."""
         if len(samples) == 1:
             return 1
-        return self._spun(
-            samples, {name: np.zeros((1, *cue.shape[1:]), cue.dtype) for name, cue in cues.items()}
-        ).shape[1]
+        if len(samples) not in self._kept:
+            nobody = {name: np.zeros((1, *cue.shape[1:]), cue.dtype) for name, cue in cues.items()}
+            self._kept[len(samples)] = self._spun(samples, nobody).shape[1]
+        return self._kept[len(samples)]
 
     def _spun(self, samples: np.ndarray, cues: Mapping[str, np.ndarray]) -> np.ndarray:
         """(channels, time) and cues (sources, ...) -> (sources, channels, time), the mean of all passes."""

@@ -50,7 +50,7 @@ def read_positions(path: Path | str, channels: int) -> np.ndarray:
 
     path = Path(path)
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(
             f"--array {path}: {error.strerror}. Give auto, off, or a JSON file with positions in metres"

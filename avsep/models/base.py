@@ -5,11 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 
 from torch import Tensor, nn
 
 from avsep.models.limits import check_whole
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Order = Literal["any", "cue", "named"]
 Kind = Literal["voice", "sound", "stem"]
@@ -180,6 +183,10 @@ class SeparationModel(Model):
     def separate(self, mixture: Tensor, **cues: Tensor) -> Output:
         """For use, with estimates: where that is more than `forward` (clustering, recursion, beamforming)."""
         return self(mixture, **cues)
+
+    def with_positions(self, positions: np.ndarray) -> SeparationModel:
+        """The same model, told where the microphones are: (channels, 3) in m. Most make no use of it."""
+        return self
 
     def with_rounds(self, rounds: int) -> SeparationModel:
         """The same model, with the same weights, whose part of several rounds is run through so often. Only for models

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -73,6 +74,17 @@ class DelayAndSum(SeparationModel):
         channels = (2, most_channels) if positions is None else (len(positions), len(positions))
         self.contract = Contract(sample_rate, channels, sources=sources)
         self.sources, self.window, self.hop, self.longest_delay = sources, window, hop, longest_delay
+
+    def with_positions(self, positions: np.ndarray) -> DelayAndSum:
+        if self.positions is not None:
+            return self
+        return DelayAndSum(
+            self.sources,
+            positions.tolist(),
+            window=self.window,
+            hop=self.hop,
+            sample_rate=self.contract.sample_rate,
+        )
 
     def forward(self, mixture: Tensor, **cues: Tensor) -> Output:
         """mixture (batch, channels, time) -> estimates (batch, sources, 1, time)."""

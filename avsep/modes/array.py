@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from avsep.errors import InputError
 from avsep.modes.base import Mode
 from avsep.modes.voices import (
     ARRAY_MODEL,
+    DEFAULT_MODEL,
     MANY_MODEL,
     Voices,
     check_wanted,
     found_voices,
     is_by_sound,
+    planned,
     separate_voices,
+    separate_with_fitting_model,
     voice_tracks,
 )
 from avsep.signals import SAMPLE_RATE, Tracks
+from avsep.speech.activity import FAR_BELOW as FAR_BELOW_OF_ONE
 from avsep.speech.activity import voices_at_once
 
 if TYPE_CHECKING:
@@ -25,9 +28,9 @@ if TYPE_CHECKING:
     from avsep.storage.recording import Recording
 
 FAR_BELOW = 8.0
-"""dB below the louder source at which a source counts as its reverberation, not as a voice: with more microphones than
-voices some sources are that. Of 45 simulated recordings of one to three voices 37 are given their number, with the
-25 dB that hold for one microphone 22 (tests/benchmarks/array_rooms.py --each 5)."""
+"""dB below the louder source at which a source counts as its reverberation, not as a voice, of a model that gives as
+many sources as there are microphones. Of 45 simulated recordings of one to three voices 37 are given their number, with
+the 25 dB that hold for one microphone 22 (tests/benchmarks/array_rooms.py --each 5)."""
 
 
 class Array(Mode):
@@ -40,41 +43,50 @@ class Array(Mode):
             return ""
         return scene.channel_misfit(contract)
 
+    def plan(self, scene: Scene) -> str:
+        return planned(scene, array=True)
+
     def __call__(self, scene: Scene) -> Tracks:
         mixture = scene.mixture(SAMPLE_RATE, mono=False)
         if scene.model is None:
             return _by_default(scene, mixture)
-        fewest = scene.models.separation(scene.model).contract.channels[0]
-        if mixture.channels < fewest:
-            raise InputError(
-                f"{scene.clip.path}: {mixture.channels} of {scene.channels} channels can be used "
-                f"({'; '.join(scene.warnings)}), and model {scene.model!r} takes {fewest} or more. "
-                "Give --array off, or a model of one channel"
-            )
-        voices = separate_voices(scene, scene.model, mixture, FAR_BELOW)
-        return voice_tracks(scene, voices, "multichannel")
+        model = scene.models.separation(scene.model)
+        fewest = model.contract.channels[0]
+        why = f"model {scene.model!r} takes {fewest} or more. Give --array off, or a model of one channel"
+        scene.check_microphones(fewest, why)
+        if scene.positions is not None:
+            model = model.with_positions(scene.positions[list(scene.microphones)])
+        name = scene.models.card(scene.model).name
+        # One that gives what it finds gives reverberation, too.
+        far_below = FAR_BELOW if model.contract.sources is None else FAR_BELOW_OF_ONE
+        return voice_tracks(scene, found_voices(scene, name, scene.separate(model, mixture), far_below), "multichannel")
 
 
 def _by_default(scene: Scene, mixture: Recording) -> Tracks:
     """With the bundled models: how many speak at a time is told by the reference microphone."""
-    wanted = scene.options.speakers
-    if wanted is None or mixture.channels == 1:
+    at_once = scene.options.speakers
+    if mixture.channels == 1:
+        return voice_tracks(scene, separate_with_fitting_model(scene, at_once), "audio-only")
+    if at_once is None:
         voices = separate_voices(scene, MANY_MODEL, scene.mixture())
-        at_once = wanted or voices_at_once(voices.active)
-        if at_once < 2 or mixture.channels == 1:
+        at_once = voices_at_once(voices.active)
+        if at_once < 2:
             return voice_tracks(scene, voices, "audio-only")
+    if at_once > 2:
+        made = _beams(scene, MANY_MODEL, mixture)
+    elif scene.models.separation(ARRAY_MODEL).contract.takes(mixture.channels):
+        made = separate_voices(scene, ARRAY_MODEL, mixture)
     else:
-        at_once = wanted
-    made = _beams_of_many(scene, mixture) if at_once > 2 else separate_voices(scene, ARRAY_MODEL, mixture, FAR_BELOW)
+        made = _beams(scene, DEFAULT_MODEL, mixture)
     return voice_tracks(scene, made, "multichannel")
 
 
-def _beams_of_many(scene: Scene, mixture: Recording) -> Voices:
-    """More than two voices: those that the reference microphone gives steer a beamformer."""
+def _beams(scene: Scene, name: str, mixture: Recording) -> Voices:
+    """Any number of microphones: the voices that a model separates at the reference microphone steer a beamformer."""
     from avsep.models.beam_tasnet import BeamTasNet
 
-    separator = scene.models.separation(MANY_MODEL)
+    separator = scene.models.separation(name)
     assert separator.contract.sources is not None
-    check_wanted(scene.options.speakers, MANY_MODEL, separator.contract.sources)
+    check_wanted(scene.options.speakers, name, separator.contract.sources)
     beams = BeamTasNet(separator, most_channels=mixture.channels)
-    return found_voices(scene, f"{MANY_MODEL} + MVDR", scene.separate(beams, mixture))
+    return found_voices(scene, f"{name} + MVDR", scene.separate(beams, mixture))

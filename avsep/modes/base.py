@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from avsep.dsp.channel_faults import ChannelFaults
+from avsep.errors import InputError
 from avsep.inference.models import ModelStore
 from avsep.inference.quality import Quality
 from avsep.media.array import Channels, is_array, read_positions
@@ -64,8 +65,9 @@ class Scene:
     """A clip with the people in it, and what a mode works with.
 
     model: name or path of the model that was asked for, None for the bundled ones. folder: for files that are gone with
-    the run. searched: whether people were searched yet. warnings: for the manifest. picture_log: what decoding the
-    pictures told. sha256: of the clip's file. sound: what is separated in place of the clip's sound.
+    the run. searched: whether people were searched yet. warnings: for the manifest. faults: of an array's channels.
+    picture_log: what decoding the pictures told. sha256: of the clip's file. sound: what is separated in place of the
+    clip's sound.
     """
 
     clip: ClipInfo
@@ -78,6 +80,7 @@ class Scene:
     progress: ProgressHook = no_progress
     watch: Stopwatch = field(default_factory=Stopwatch)
     warnings: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
     picture_log: PictureLog | None = None
     sha256: str | None = None
     sound: Recording | None = None
@@ -96,6 +99,12 @@ class Scene:
     def is_array(self) -> bool:
         """Whether the sound that is separated is that of an array as it was recorded."""
         return self.sound is None and is_array(self.clip.audio, self.options.array)
+
+    @property
+    def is_mixed_down(self) -> bool:
+        """Whether a sound without pictures, so that it may be no film's, has more channels than stereo and no array."""
+        audio = self.clip.audio
+        return not self.is_array and self.clip.video is None and audio.channels > 2 and self.options.array == "auto"
 
     @cached_property
     def positions(self) -> np.ndarray | None:
@@ -137,10 +146,20 @@ class Scene:
         are left out, the reference microphone's. Decoded once for each."""
         key = (sample_rate, mono or self.channels == 1)
         if key not in self._recordings:
-            with self.watch.step("decode"):
-                made = self._of_array(*key) if self.is_array else self._decoded(*key)
+            if self.is_array and mono:
+                made = _some_channels(self.mixture(sample_rate, mono=False), [0], self.folder)
+            else:
+                with self.watch.step("decode"):
+                    made = self._of_array(sample_rate) if self.is_array else self._decoded(*key)
             self._recordings[key] = made
         return self._recordings[key]
+
+    def check_microphones(self, fewest: int, why: str) -> None:
+        """InputError where fewer of an array's channels are of use. why: what needs them, and what to do instead."""
+        usable = len(self.microphones)
+        if usable < fewest:
+            left_out = f" ({'; '.join(self.faults)})" if self.faults else ""
+            raise InputError(f"{self.clip.path}: {usable} of {self.channels} channels can be used{left_out}, and {why}")
 
     def written(self) -> Iterator[Audio]:
         """The sound of the clip at its own rate in the channels in which the tracks are written."""
@@ -166,21 +185,18 @@ class Scene:
             recording.append(samples)
         return recording
 
-    def _of_array(self, sample_rate: int, mono: bool) -> Recording:
-        """All microphones that are of use, or the reference microphone."""
+    def _of_array(self, sample_rate: int) -> Recording:
+        """All microphones that are of use."""
         faults = ChannelFaults(self.channels) if self._microphones is None else None
         everything = self._decoded(sample_rate, False, faults)
         if faults is not None:
             found = faults.found()
             self._microphones = tuple(number for number in range(self.channels) if number not in found)
-            self.warnings += [f"channel {number} {why}; it is left out" for number, why in found.items()]
-        channels = list(self.microphones[:1] if mono else self.microphones)
-        if len(channels) == self.channels:
+            self.faults = [f"channel {number} {why}; it is left out" for number, why in found.items()]
+            self.warnings += self.faults
+        if len(self.microphones) == self.channels:
             return everything
-        chosen = Recording(self.folder, len(channels), sample_rate)
-        for block in everything.blocks():
-            chosen.append(block.samples[channels])
-        return chosen
+        return _some_channels(everything, list(self.microphones), self.folder)
 
     def separate(self, model: SeparationModel, mixture: Recording, cues: Cues | None = None) -> Estimates:
         """What a model separates of a mixture, at the mixture's rate."""
@@ -203,9 +219,21 @@ class Mode(Protocol):
 
     def __call__(self, scene: Scene) -> Tracks: ...
 
+    def plan(self, scene: Scene) -> str:
+        """Which models may separate the scene, in words; where nothing is asked for, what is found in it decides."""
+        assert scene.model is not None
+        return scene.models.card(scene.model).name
+
     def labels(self, scene: Scene, contract: Contract) -> Sequence[str]:
         """The labels that its tracks may have with a model of that contract; none where they have no labels."""
         return ()
+
+
+def _some_channels(recording: Recording, channels: list[int], folder: Path | None) -> Recording:
+    chosen = Recording(folder, len(channels), recording.sample_rate)
+    for block in recording.blocks():
+        chosen.append(block.samples[channels])
+    return chosen
 
 
 def _examined(blocks: Iterable[Audio], faults: ChannelFaults) -> Iterator[Audio]:

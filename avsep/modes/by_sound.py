@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from avsep.modes.base import Mode
-from avsep.modes.voices import is_by_sound, separate_with_fitting_model, voice_tracks
+from avsep.modes.voices import is_by_sound, planned, separate_with_fitting_model, voice_tracks
 from avsep.signals import Tracks
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ class BySound(Mode):
 
     def misfit(self, scene: Scene, contract: Contract) -> str | None:
         return None if is_by_sound(contract) else ""
+
+    def plan(self, scene: Scene) -> str:
+        return planned(scene)
 
     def __call__(self, scene: Scene) -> Tracks:
         return voice_tracks(scene, separate_with_fitting_model(scene, scene.options.speakers), "audio-only")

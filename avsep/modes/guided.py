@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from avsep.matching.synchrony import trust
 from avsep.modes.base import Mode
 from avsep.modes.lips_match import LipsMatch
 from avsep.modes.people import lip_matcher
-from avsep.modes.voices import is_by_sound
+from avsep.modes.voices import is_by_sound, planned
 from avsep.signals import FRAME_RATE, SAMPLE_RATE, Person, Track, Tracks, pictures_in, pictures_of
 from avsep.speech.activity import gate, per_decision
 from avsep.speech.turns import read_turns, speaking
@@ -49,6 +49,12 @@ class Guided(Mode):
         guide = scene.options.turns is not None or scene.may_have_faces
         return None if scene.is_array and guide else ""
 
+    def plan(self, scene: Scene) -> str:
+        return MODEL if scene.options.turns is not None else f"{planned(scene)}, then {MODEL}"
+
+    def labels(self, scene: Scene, contract: Contract) -> Sequence[str]:
+        return () if scene.options.turns is None else list(turns_of(scene))
+
     def __call__(self, scene: Scene) -> Tracks:
         return by_turns(scene) if scene.options.turns is not None else by_faces(scene)
 
@@ -56,13 +62,24 @@ class Guided(Mode):
 def check_turns(scene: Scene, mode: Mode) -> None:
     """Before anything is decoded. Raises UsageError where a mode is taken that no turns can guide, and what
     `read_turns` does."""
+    if scene.model is not None:
+        raise UsageError(
+            f"--turns guides a separation that has no other model, and --model {scene.model} is one. Leave out --turns "
+            "or --model"
+        )
+    if scene.options.speakers is not None:
+        raise UsageError("--turns tells who speaks, and --speakers how many. Leave out --speakers")
     if not isinstance(mode, Guided):
-        if scene.is_array:
-            why, instead = f"{scene.model} separates without them", "--turns or --model"
-        else:
-            count = scene.channels
-            why, instead = f"the clip has {count} channel{'s' if count > 1 else ''}", "--turns"
-        raise UsageError(f"--turns guides the separation of an array of microphones, and {why}. Leave out {instead}")
+        count = scene.channels
+        why = f"the clip has {count} channel{'s' if count > 1 else ''}. Leave out --turns"
+        if scene.options.array == "off":
+            why = "--array off says there is none. Leave out --turns or --array"
+        elif count > 1:
+            why = (
+                f"the clip's {count} channels are taken for a film's. Say that they are microphones with --array "
+                "FILE.json, or leave out --turns"
+            )
+        raise UsageError(f"--turns guides the separation of an array of microphones, and {why}")
     turns_of(scene)
 
 
@@ -153,14 +170,11 @@ def separate(scene: Scene, activity: np.ndarray) -> Estimates:
     from avsep.inference.sliding import SlidingSeparator
     from avsep.models.gss import GuidedSourceSeparation
 
+    scene.check_microphones(FEWEST, f"turns guide {FEWEST} or more. Leave out --turns")
     mixture = scene.mixture(SAMPLE_RATE, mono=False)
-    if mixture.channels < FEWEST:
-        raise InputError(
-            f"{scene.clip.path}: {mixture.channels} of {scene.channels} channels can be used "
-            f"({'; '.join(scene.warnings)}), and turns guide {FEWEST} or more. Leave out --turns"
-        )
     with scene.watch.step("separation"):
-        engine = SlidingSeparator(GuidedSourceSeparation(), scene.models.device, overlap_seconds=OVERLAP_SECONDS)
+        model = GuidedSourceSeparation(most_channels=max(FEWEST, mixture.channels))
+        engine = SlidingSeparator(model, scene.models.device, overlap_seconds=OVERLAP_SECONDS)
         return engine.separate(mixture, Activity(activity), scene.folder, scene.progress)
 
 

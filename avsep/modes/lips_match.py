@@ -11,7 +11,7 @@ from avsep.matching.assignment import assign
 from avsep.matching.synchrony import Scores, trust
 from avsep.modes.base import Mode
 from avsep.modes.people import lip_matcher, person_tracks
-from avsep.modes.voices import Voices, is_by_sound, separate_with_fitting_model
+from avsep.modes.voices import Voices, is_by_sound, planned, separate_with_fitting_model
 from avsep.signals import Person, Tracks
 from avsep.speech.activity import gate, speech_of_tracks, too_little
 
@@ -29,6 +29,9 @@ class LipsMatch(Mode):
         if not is_by_sound(contract):
             return ""
         return None if scene.may_have_faces else "it needs faces, and the clip shows none"
+
+    def plan(self, scene: Scene) -> str:
+        return planned(scene)
 
     def __call__(self, scene: Scene) -> Tracks:
         people = scene.people

@@ -49,6 +49,9 @@ def split_residual(scene: Scene, tracks: Tracks) -> Tracks:
     """The tracks, and after them those of the sounds in what they leave."""
     name = scene.options.residual
     assert name is not None
+    if scene.is_array:
+        # Of an array the reference microphone's sound is split: a mean of microphones would lose what is apart in them.
+        tracks = replace(tracks, sources=_first_channel(tracks.sources, scene))
     left = sound_without(scene, tracks, range(len(tracks.tracks)))
     if _peak(left) < max(_peak(_sound_of(scene, tracks)) * 10 ** (-NOTHING / 10), SILENCE):
         return replace(tracks, warnings=[*tracks.warnings, "the tracks leave nothing that could be split"])
@@ -79,6 +82,15 @@ def _sound_of(scene: Scene, tracks: Tracks) -> Recording:
 def _peak(sound: Recording) -> float:
     """Mean square of the loudest second."""
     return max((float(np.square(block.samples, dtype=np.float64).mean()) for block in sound.blocks()), default=0.0)
+
+
+def _first_channel(sources: Estimates, scene: Scene) -> Estimates:
+    if sources.channels == 1:
+        return sources
+    made = Estimates(scene.folder, 1, sources.sample_rate)
+    for start in range(0, len(sources), sources.sample_rate):
+        made.append(sources.read(start, start + sources.sample_rate)[:, :1])
+    return made
 
 
 def _in_channels(sources: Estimates, channels: int, scene: Scene) -> Estimates:

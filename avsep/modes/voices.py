@@ -42,6 +42,12 @@ def default_models(voices: int | None, array: bool = False) -> list[str]:
     return [MANY_MODEL if voices > 2 else two]
 
 
+def planned(scene: Scene, array: bool = False) -> str:
+    """The model that was asked for, or the bundled ones that may separate voices, in words."""
+    names = [scene.model] if scene.model else default_models(scene.options.speakers, array)
+    return " or ".join(scene.models.card(name).name for name in names)
+
+
 def is_by_sound(contract: Contract) -> bool:
     """Whether a model separates voices of one channel without cues."""
     return not contract.cues and contract.kind == "voice" and contract.channels[0] == 1

@@ -44,7 +44,7 @@ def read_turns(path: Path | str, recording: str) -> dict[str, list[Turn]]:
     """
     path = Path(path)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise UsageError(f"--turns {path}: {error.strerror}. Give an RTTM file, lines such as {FORM}") from error
     except UnicodeDecodeError as error:
