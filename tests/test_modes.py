@@ -13,7 +13,7 @@ from stub_models import Gains, Lips
 import avsep.modes.lips_condition as lips_condition
 import avsep.modes.lips_match as lips_match
 import avsep.modes.voices as voices_module
-from avsep.checkpoint import Card
+from avsep.checkpoint import Card, load_model
 from avsep.errors import UsageError
 from avsep.media.probe import AudioInfo, ClipInfo, VideoInfo
 from avsep.models.base import Contract, Output
@@ -175,6 +175,13 @@ def test_the_bundled_models_for_a_number_of_voices():
     assert [default_models(n) for n in (1, 2, 3)] == [["audio-2spk"], ["audio-2spk"], ["audio-3spk"]]
     assert default_models(None, array=True) == ["audio-3spk", "array-2spk"]
     assert [default_models(n, array=True) for n in (2, 3)] == [["array-2spk"], ["audio-3spk"]]
+
+
+def test_the_models_of_the_defaults_are_bundled_and_fit():
+    for name in {*default_models(None), *default_models(None, array=True)}:
+        model, _ = load_model(name)
+        assert model.contract.takes(4) or name != "array-2spk"
+        assert model.contract.kind == "voice"
 
 
 def both() -> Store:
