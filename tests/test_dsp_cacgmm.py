@@ -72,6 +72,19 @@ def test_soft_activities_guide_too():
     assert right(fit_cacgmm(made.bins, soft, 50), made) > 0.95
 
 
+@pytest.mark.parametrize("weights", ["frequency", "given"])
+def test_poor_masks_as_activities_of_bins_become_better_ones(weights):
+    made = scene()
+    generator = torch.Generator().manual_seed(1)
+    true = torch.nn.functional.one_hot(made.loudest, 3).permute(2, 0, 1).float()
+    poor = true + 1.5 * torch.rand(true.shape, generator=generator)
+    poor = poor / poor.sum(0)
+    before = float((poor.argmax(0) == made.loudest).float().mean())
+    found = fit_cacgmm(made.bins, poor[:2], 12, weights, noise=poor[2])
+    assert before < 0.9
+    assert right(found, made) > 0.97
+
+
 @pytest.mark.parametrize("weights", ["frequency", "frame"])
 def test_the_likelihood_never_falls(weights):
     made = scene(noise=0.3)
@@ -144,7 +157,7 @@ def test_wrong_arguments_are_told():
         ValueError, match=r"bins \(6, 300\) torch.complex64; expected complex \(channels, freq, frames\)"
     ):
         fit_cacgmm(made.bins[0], made.activity)
-    with pytest.raises(ValueError, match=r"activity \(2, 10\); expected \(classes, frames\) with 300 frames"):
+    with pytest.raises(ValueError, match=r"activity \(2, 10\); expected .* with 6 frequencies and 300 frames"):
         fit_cacgmm(made.bins, made.activity[:, :10])
     with pytest.raises(ValueError, match=r"activity from 0 to 2; expected 0\.\.1"):
         fit_cacgmm(made.bins, 2 * made.activity)

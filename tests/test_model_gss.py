@@ -59,8 +59,8 @@ def test_estimates_follow_their_microphones_and_turns(room, turns):
     activity = turns[:, 50:125]
     expected = separated(mixture, activity, iterations=5)
     order = [2, 0, 3, 1]
-    np.testing.assert_allclose(separated(mixture[order], activity, iterations=5), expected[:, order], atol=2e-3)
-    np.testing.assert_allclose(separated(mixture, activity[::-1].copy(), iterations=5), expected[::-1], atol=2e-3)
+    assert (si_sdr(separated(mixture[order], activity, iterations=5), expected[:, order]) > 30).all()
+    assert (si_sdr(separated(mixture, activity[::-1].copy(), iterations=5), expected[::-1]) > 30).all()
 
 
 @pytest.mark.parametrize("kind", ["silence", "one sample", "the same", "one is silent", "nobody", "one never speaks"])

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-Weights = Literal["frequency", "frame"]
+Weights = Literal["frequency", "frame", "given"]
 
 FLOOR = 1e-5
 """Least eigenvalue of a shape matrix, in parts of its largest: what a float32 observation can tell. It keeps the
@@ -35,13 +35,21 @@ class AngularMixture:
     log_likelihood: Tensor
 
 
-def fit_cacgmm(bins: Tensor, activity: Tensor, iterations: int = 20, weights: Weights = "frequency") -> AngularMixture:
+def fit_cacgmm(
+    bins: Tensor,
+    activity: Tensor,
+    iterations: int = 20,
+    weights: Weights = "frequency",
+    noise: Tensor | None = None,
+) -> AngularMixture:
     """Fit classes that are active at known times, and noise that always is, by expectation maximisation.
 
     bins: complex STFT (channels, freq, frames). activity: (classes, frames) in 0..1, how likely each class is active in
-    each frame; it multiplies the learnt weights of the classes, so that a class has mask 0 where it is 0, and holds the
-    same class together over all frequencies. weights: "frequency", of each class in each frequency, the same for all
-    frames (guided source separation), or "frame", of each class in each frame, the same for all frequencies.
+    each frame, or (classes, freq, frames), in each bin, as masks are; it multiplies the learnt weights of the classes,
+    so that a class has mask 0 where it is 0, and holds the same class together over all frequencies. noise: the same
+    for the noise, (freq, frames); 1 where it is not given. weights: "frequency", of each class in each frequency, the
+    same for all frames (guided source separation), "frame", of each class in each frame, the same for all frequencies,
+    or "given", none but the activities.
 
     The model is that of Ito et al., Complex angular central Gaussian mixture model for directional statistics in
     mask-based microphone array signal processing, 2016; with activities of Boeddeker et al., Front-end processing for
@@ -52,9 +60,11 @@ def fit_cacgmm(bins: Tensor, activity: Tensor, iterations: int = 20, weights: We
     """
     _check(bins, activity, iterations, weights)
     unit, sounds = unit_vectors(bins)
-    noise = activity.new_ones(1, bins.shape[2])
-    prior = torch.cat([activity, noise]).to(unit.real.dtype)
-    posteriors = (prior / prior.sum(0)).expand(unit.shape[0], -1, -1)
+    each = activity if activity.dim() == 3 else activity.unsqueeze(1).expand(-1, len(unit), -1)
+    of_noise = each.new_ones(1, *each.shape[1:]) if noise is None else noise.unsqueeze(0)
+    prior = torch.cat([each, of_noise]).transpose(0, 1).to(unit.real.dtype)
+    given = prior / prior.sum(1, keepdim=True).clamp_min(TINY)
+    posteriors = given
     # Before anything is learnt each bin counts the same.
     quadratic = torch.ones_like(posteriors)
     history = []
@@ -68,7 +78,7 @@ def fit_cacgmm(bins: Tensor, activity: Tensor, iterations: int = 20, weights: We
         density, quadratic = _log_density(unit, shapes)
         joint = density + (learnt * prior).clamp_min(0).log()
         total = joint.logsumexp(1, keepdim=True)
-        posteriors = torch.where(sounds > 0, (joint - total).exp(), prior / prior.sum(0))
+        posteriors = torch.where(sounds > 0, (joint - total).exp(), given)
         history.append((total * sounds).sum() / sounds.sum().clamp_min(1))
     return AngularMixture(posteriors, shapes, quadratic / len(bins), torch.stack(history))
 
@@ -88,8 +98,11 @@ def unit_vectors(bins: Tensor) -> tuple[Tensor, Tensor]:
 def _check(bins: Tensor, activity: Tensor, iterations: int, weights: str) -> None:
     if bins.dim() != 3 or not bins.is_complex():
         raise ValueError(f"bins {tuple(bins.shape)} {bins.dtype}; expected complex (channels, freq, frames)")
-    if activity.dim() != 2 or activity.shape[1] != bins.shape[2]:
-        raise ValueError(f"activity {tuple(activity.shape)}; expected (classes, frames) with {bins.shape[2]} frames")
+    if tuple(activity.shape[1:]) not in ((bins.shape[2],), tuple(bins.shape[1:])):
+        raise ValueError(
+            f"activity {tuple(activity.shape)}; expected (classes, frames) or (classes, freq, frames) with "
+            f"{bins.shape[1]} frequencies and {bins.shape[2]} frames"
+        )
     if activity.numel() and not (activity.min() >= 0 and activity.max() <= 1):
         low, high = activity.min().item(), activity.max().item()
         raise ValueError(f"activity from {low:g} to {high:g}; expected 0..1")
@@ -100,7 +113,9 @@ def _check(bins: Tensor, activity: Tensor, iterations: int, weights: str) -> Non
 
 
 def _learnt(posteriors: Tensor, sounds: Tensor, weights: Weights) -> Tensor:
-    """Weights of the classes: (freq, classes, 1) or (1, classes, frames)."""
+    """Weights of the classes: (freq, classes, 1) or (1, classes, frames); 1 where none are learnt."""
+    if weights == "given":
+        return posteriors.new_ones(1, 1, 1)
     over = -1 if weights == "frequency" else 0
     count = sounds.sum(over, keepdim=True)
     learnt = (posteriors * sounds).sum(over, keepdim=True) / count.clamp_min(1)

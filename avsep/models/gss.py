@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import torch
 from torch import Tensor
 
-from avsep.dsp.beamforming import beamform, beamformer_weights
 from avsep.dsp.cacgmm import fit_cacgmm, unit_vectors
-from avsep.dsp.spatial import spatial_covariance
 from avsep.dsp.stft import istft, stft
 from avsep.dsp.wiener import wiener_filter
 from avsep.models.base import Contract, Output, SeparationModel
 from avsep.models.limits import check_spectra, check_whole
+from avsep.models.parts.source_images import Beam, beams, check_beam
 from avsep.signals import FRAME_RATE, SAMPLE_RATE
-
-Kind = Literal["wiener", "souden", "rtf", "gev"]
-KINDS = get_args(Kind)
 
 
 class GuidedSourceSeparation(SeparationModel):
     """An estimate for each person whose speaking times are known, as he arrives at every microphone.
 
     It has no weights and nothing to train: in every segment the times guide a complex angular central Gaussian mixture
-    model (Boeddeker et al., 2018), whose shapes and masks give a multichannel Wiener filter for each person, or whose
-    masks give the covariances of a beamformer. The talkers must keep their places for a segment.
+    model (Boeddeker et al., 2018), whose masks give the covariances of a beamformer, or whose shapes and masks give a
+    multichannel Wiener filter for each person. The talkers must keep their places for a segment.
 
     The cue "activity" is (batch, people, pictures) in 0..1 at FRAME_RATE, how likely each person speaks; where it is 0
-    all the time, the estimate is silent. window and hop in samples. beamformer: "wiener", or "souden" and "rtf" (MVDR)
-    or "gev" (with blind analytic normalisation), see `avsep.dsp.beamforming`. rounds: of the Wiener filter, see
-    `avsep.dsp.wiener`. most_channels: microphones that are allowed.
+    all the time, the estimate is silent. window and hop: of the mixture model, in samples. beamformer: "souden" and
+    "rtf" (MVDR) or "gev" (with blind analytic normalisation), see `avsep.dsp.beamforming`, with beam_window and
+    beam_hop; or "wiener", the filter of the mixture model, with rounds, see `avsep.dsp.wiener`. most_channels:
+    microphones that are allowed.
     """
 
     paper = "Boeddeker et al., Front-end processing for the CHiME-5 dinner party scenario"
@@ -38,10 +33,12 @@ class GuidedSourceSeparation(SeparationModel):
 
     def __init__(
         self,
-        window: int = 1024,
-        hop: int = 256,
+        window: int = 2048,
+        hop: int = 512,
         iterations: int = 20,
-        beamformer: Kind = "wiener",
+        beamformer: Beam = "souden",
+        beam_window: int = 4096,
+        beam_hop: int = 1024,
         rounds: int = 0,
         most_channels: int = 16,
         segment_seconds: float = 15.0,
@@ -49,12 +46,13 @@ class GuidedSourceSeparation(SeparationModel):
     ) -> None:
         super().__init__()
         check_spectra(window, hop)
+        check_spectra(beam_window, beam_hop)
+        check_beam(beamformer)
         check_whole(1, 1000, iterations=iterations)
         check_whole(2, 128, most_channels=most_channels)
         check_whole(0, 100, rounds=rounds)
-        if beamformer not in KINDS:
-            raise ValueError(f"beamformer is {beamformer!r}; it must be one of {', '.join(KINDS)}")
         self.window, self.hop, self.iterations = window, hop, iterations
+        self.beam_window, self.beam_hop = beam_window, beam_hop
         self.beamformer, self.rounds = beamformer, rounds
         self.contract = Contract(
             sample_rate,
@@ -83,25 +81,22 @@ class GuidedSourceSeparation(SeparationModel):
         spectrum = stft(mixture, self.window, self.hop)
         activity = self._in_frames(activity.to(spectrum.real.dtype), spectrum.shape[-1])
         found = fit_cacgmm(spectrum, activity, self.iterations)
-        people = range(len(activity))
+        time = mixture.shape[-1]
         if self.beamformer == "wiener":
             unit, _ = unit_vectors(spectrum)
             powers = found.posteriors * found.power
-            images = wiener_filter(unit, powers, found.shapes, len(activity), self.rounds)
-            images = images * torch.linalg.vector_norm(spectrum, dim=0)
-        else:
-            images = torch.stack([self._beamformed(spectrum, found.posteriors[:, k], activity[k]) for k in people])
-        time = mixture.shape[-1]
-        return torch.stack([istft(images[k], time, self.window, self.hop) for k in people])
+            spectra = wiener_filter(unit, powers, found.shapes, len(activity), self.rounds)
+            spectra = spectra * torch.linalg.vector_norm(spectrum, dim=0)
+            return self._in_time(spectra, time)
+        images = self._in_time(found.posteriors[:, :-1].transpose(0, 1).unsqueeze(1) * spectrum, time)
+        made = beams(
+            images[None], mixture[None], self.beamformer, self.beam_window, self.beam_hop, range(len(mixture))
+        )[0]
+        # A beam lets the others through where the person is silent.
+        return self._in_time(stft(made, self.window, self.hop) * activity[:, None, None], time)
 
-    def _beamformed(self, spectrum: Tensor, mask: Tensor, active: Tensor) -> Tensor:
-        """A person at every microphone: (channels, freq, frames), (freq, frames), (frames,) -> as the spectrum."""
-        target = spatial_covariance(spectrum, mask)
-        # Of the others where he speaks: who is silent then need not be suppressed.
-        noise = spatial_covariance(spectrum, (1 - mask) * active)
-        assert self.beamformer != "wiener"
-        weights = [beamformer_weights(self.beamformer, target, noise, m) for m in range(len(spectrum))]
-        return torch.stack([beamform(of, spectrum) for of in weights]) * active
+    def _in_time(self, spectra: Tensor, time: int) -> Tensor:
+        return torch.stack([istft(one, time, self.window, self.hop) for one in spectra])
 
     def _in_frames(self, activity: Tensor, frames: int) -> Tensor:
         """(people, pictures) -> (people, frames), each frame the picture at its centre."""

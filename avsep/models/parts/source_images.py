@@ -11,14 +11,19 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from avsep.dsp.beamforming import Beamformer, beamform, beamformer_weights, multichannel_wiener
+from avsep.dsp.cacgmm import fit_cacgmm
 from avsep.dsp.spatial import spatial_covariance
 from avsep.dsp.stft import full_precision, istft, stft
 from avsep.models.base import Contract, SeparationModel
 
 Beam = Literal["wiener", Beamformer]
-Images = Literal["masked", "each"]
+Images = Literal["masked", "each", "clustered"]
 TINY = 1e-12
 """Added to the powers of bins."""
+CLUSTER_WINDOW, CLUSTER_HOP, CLUSTER_ITERATIONS = 1024, 256, 12
+"""Of the mixture model, in samples."""
+NOISE = 1e-3
+"""Of the power of a bin, that is noise whatever the estimates say."""
 
 
 def check_beam(beamformer: str) -> None:
@@ -54,14 +59,17 @@ def source_images(separator: SeparationModel, mixture: Tensor, how: Images = "ma
     - "each" runs it for each microphone, on that one alone or, of a separator that takes several, with it in the first
       place and the others following in their order round the array (Ochiai et al., Beam-TasNet, 2020). Where its
       sources may come in any order, they are brought into that of the first microphone.
+    - "clustered" is "masked" with masks that are made better before: as what is likely beforehand in each bin they
+      guide a mixture model of the directions from which the bins come (`avsep.dsp.cacgmm`; Nakatani et al., Integrating
+      DNN-based and spatial clustering-based mask estimation for robust MVDR beamforming, 2017).
     """
     channels = mixture.shape[1]
     takes_one = separator.contract.channels[1] == 1
     first = estimates_of(separator, mixture[:, :1] if takes_one else mixture, cues)
     if first.shape[2] == channels:
         return first
-    if how == "masked":
-        return masked_images(first, mixture)
+    if how != "each":
+        return (masked_images if how == "masked" else clustered_images)(first, mixture)
     turned = (mixture.roll(-channel, 1) for channel in range(1, channels))
     made = [first, *(estimates_of(separator, one[:, :1] if takes_one else one, cues) for one in turned)]
     images = torch.cat([one[:, :, :1] for one in made], 2)
@@ -78,6 +86,25 @@ def masked_images(estimates: Tensor, mixture: Tensor) -> Tensor:
     sizes = (spectrum.real.square() + spectrum.imag.square() + TINY).sqrt()
     masks = sizes[:, :-1] / sizes.sum(1, keepdim=True)
     return istft(masks.unsqueeze(2) * stft(mixture).unsqueeze(1), mixture.shape[-1])
+
+
+@torch.no_grad()
+def clustered_images(estimates: Tensor, mixture: Tensor) -> Tensor:
+    """As `masked_images`, through the posteriors of a mixture model that ratio masks guide."""
+    return torch.stack([_clustered(*one) for one in zip(full_precision(estimates[:, :, 0]), mixture, strict=True)])
+
+
+def _clustered(estimates: Tensor, mixture: Tensor) -> Tensor:
+    """(sources, time), (channels, time) -> (sources, channels, time)."""
+    bins = stft(mixture, CLUSTER_WINDOW, CLUSTER_HOP)
+    parts = torch.cat([estimates, (mixture[0] - estimates.sum(0))[None]])
+    powers = stft(parts, CLUSTER_WINDOW, CLUSTER_HOP).abs().square()
+    powers[-1] += NOISE * bins[0].abs().square()
+    masks = (powers + TINY).sqrt()
+    masks = masks / masks.sum(0)
+    found = fit_cacgmm(bins, masks[:-1], CLUSTER_ITERATIONS, "given", masks[-1])
+    images = found.posteriors[:, :-1].transpose(0, 1).unsqueeze(1) * bins
+    return istft(images, mixture.shape[-1], CLUSTER_WINDOW, CLUSTER_HOP)
 
 
 def estimates_of(separator: SeparationModel, mixture: Tensor, cues: dict[str, Tensor]) -> Tensor:
