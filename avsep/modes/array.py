@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from avsep.modes.base import Mode
@@ -31,6 +32,11 @@ FAR_BELOW = 8.0
 """dB below the louder source at which a source counts as its reverberation, not as a voice, of a model that gives as
 many sources as there are microphones. Of 45 simulated recordings of one to three voices 37 are given their number, with
 the 25 dB that hold for one microphone 22 (tests/benchmarks/array_rooms.py --each 5)."""
+
+BLIND_MODEL = "auxiva"
+LONG_SECONDS = 15.0
+"""Of a recording of more than two voices that auxIVA separates better than beams do: three talkers gain 11.8 dB in
+meetings of 30 s (beams 3.2; tests/benchmarks/meetings.py), and 2.6 dB in 8 s in which all speak (beams 6.1)."""
 
 
 class Array(Mode):
@@ -73,12 +79,23 @@ def _by_default(scene: Scene, mixture: Recording) -> Tracks:
         if at_once < 2:
             return voice_tracks(scene, voices, "audio-only")
     if at_once > 2:
-        made = _beams(scene, MANY_MODEL, mixture)
+        made = _many_voices(scene, mixture, at_once)
     elif scene.models.separation(ARRAY_MODEL).contract.takes(mixture.channels):
         made = separate_voices(scene, ARRAY_MODEL, mixture)
     else:
         made = _beams(scene, DEFAULT_MODEL, mixture)
     return voice_tracks(scene, made, "multichannel")
+
+
+def _many_voices(scene: Scene, mixture: Recording, count: int) -> Voices:
+    """More than two: by auxIVA where there is enough to learn the filters from, else, and where pyroomacoustics is not
+    installed, by beams."""
+    separable = scene.models.separation(MANY_MODEL).contract.sources or 0
+    enough = len(mixture) >= LONG_SECONDS * mixture.sample_rate or count > separable
+    model = scene.models.separation(BLIND_MODEL)
+    if enough and count <= mixture.channels and model.contract.takes(mixture.channels) and find_spec("pyroomacoustics"):
+        return separate_voices(scene, BLIND_MODEL, mixture, FAR_BELOW)
+    return _beams(scene, MANY_MODEL, mixture)
 
 
 def _beams(scene: Scene, name: str, mixture: Recording) -> Voices:
