@@ -12,7 +12,7 @@ import soundfile
 from stub_models import Gains, Lips
 from test_modes import Store, person, scene, speech  # noqa: F401 (a fixture)
 
-import avsep.modes.lips_match as lips_match
+import avsep.modes.guided as guided
 from avsep.errors import InputError, UsageError
 from avsep.models.base import Contract
 from avsep.modes.array import Array
@@ -121,9 +121,22 @@ def test_a_track_for_each_name(rttm):
     assert not tracks.gains[0, :, 75].any()
 
 
+def test_lips_choose_among_the_voices_of_the_array_where_all_speak_all_the_time(speech, monkeypatch):  # noqa: F811
+    speech(0.9, 0.9, 0.0)
+    monkeypatch.setattr(guided, "lip_matcher", lambda scene: Lips(2, [1, 0]))
+    both = {"audio-2spk": Gains([0.6, 0.4]), "audio-3spk": Gains([0.5, 0.3, 0.2])}
+    store = Store(**both, **{"array-2spk": Gains([0.7, 0.3], channels=(2, 8))})
+    people = [person(), person()]
+    tracks = Guided()(scene(store, people=people, channels=4))
+    assert (tracks.mode, tracks.model) == ("audio-visual", "array-2spk")
+    assert [track.person for track in tracks.tracks] == people
+    np.testing.assert_array_equal(tracks.gains[:, :, 50], [[0, 1], [1, 0]])
+
+
 def test_faces_tell_when_each_speaks(speech, monkeypatch):  # noqa: F811
     speech(0.9, 0.9, 0.0)
-    monkeypatch.setattr(lips_match, "lip_matcher", lambda scene: Lips(2, [1, 0]))
+    monkeypatch.setattr(guided, "MOST_OVERLAPPED", 1.0)
+    monkeypatch.setattr(guided, "lip_matcher", lambda scene: Lips(2, [1, 0]))
     given = []
     monkeypatch.setattr(
         Activity, "__init__", lambda self, activity: given.append(activity) or setattr(self, "activity", activity)

@@ -15,9 +15,15 @@ from avsep.matching.assignment import NEW
 from avsep.matching.lips import UNSEEN
 from avsep.matching.synchrony import trust
 from avsep.modes.base import Mode
-from avsep.modes.lips_match import LipsMatch
+from avsep.modes.lips_match import matched
 from avsep.modes.people import lip_matcher
-from avsep.modes.voices import is_by_sound, planned
+from avsep.modes.voices import (
+    ARRAY_MODEL,
+    is_by_sound,
+    planned,
+    separate_voices,
+    separate_with_fitting_model,
+)
 from avsep.signals import FRAME_RATE, SAMPLE_RATE, Person, Track, Tracks, pictures_in, pictures_of
 from avsep.speech.activity import gate, per_decision
 from avsep.speech.turns import read_turns, speaking
@@ -33,6 +39,8 @@ FEWEST = 2
 """Microphones."""
 OVERLAP_SECONDS = 5.0
 """What two segments share. The filters of both are faded into each other."""
+MOST_OVERLAPPED = 0.75
+"""Part of the time in which anybody speaks that two may do, so that when each speaks guides a separation."""
 LEAST_ACTIVITY = 0.1
 """Of a person whose track has speech, as the faces tell: a separated voice may be soft, and the detector unsure."""
 
@@ -155,14 +163,28 @@ def with_face(track: Track, person: Person, confidence: float, offset: int) -> T
 
 def by_faces(scene: Scene) -> Tracks:
     """A track for each person, and for each voice that no face can have. When each speaks is found with the voices that
-    one microphone gives: whose each is the lips tell. Nothing of what the array gives goes back into it."""
-    matched = LipsMatch()(scene)
-    if not matched.tracks or len(scene.microphones) < FEWEST:
-        return matched
-    speech = np.stack([track.speech for track in matched.tracks if track.speech is not None])
+    one microphone gives: whose each is the lips tell. Nothing of what the array gives goes back into it.
+
+    Where two speak at once nearly all the time, that tells nothing: then the lips choose among the voices that a model
+    of several microphones separates.
+    """
+    voices = separate_with_fitting_model(scene, None, most=max(2, len(scene.people)))
+    match = lip_matcher(scene)
+    found = matched(scene, voices, match)
+    if not found.tracks or len(scene.microphones) < FEWEST:
+        return found
+    speech = np.stack([track.speech for track in found.tracks if track.speech is not None])
     near = gate(speech)
+    at_once = (near > 0.5).sum(axis=0)
+    mixture = scene.mixture(SAMPLE_RATE, mono=False)
+    if (
+        (at_once > 1).sum() > MOST_OVERLAPPED * (at_once > 0).sum()
+        and at_once.max() == 2
+        and scene.models.separation(ARRAY_MODEL).contract.takes(mixture.channels)
+    ):
+        return matched(scene, separate_voices(scene, ARRAY_MODEL, mixture), match)
     guided = separate(scene, near * speech.clip(LEAST_ACTIVITY, 1))
-    return replace(matched, model=f"{matched.model} + {MODEL}", sources=guided, gains=own_gains(speech))
+    return replace(found, model=f"{found.model} + {MODEL}", sources=guided, gains=own_gains(speech))
 
 
 def separate(scene: Scene, activity: np.ndarray) -> Estimates:

@@ -16,6 +16,7 @@ from avsep.signals import Person, Tracks
 from avsep.speech.activity import gate, speech_of_tracks, too_little
 
 if TYPE_CHECKING:
+    from avsep.matching.lips import LipMatcher
     from avsep.models.base import Contract
     from avsep.modes.base import Scene
 
@@ -34,11 +35,14 @@ class LipsMatch(Mode):
         return planned(scene)
 
     def __call__(self, scene: Scene) -> Tracks:
-        people = scene.people
-        voices = separate_with_fitting_model(scene, None, most=max(2, len(people)))
-        match = lip_matcher(scene)
-        with scene.watch.step("synchrony"):
-            return share_out(people, voices, match(voices.sources, voices.active), match.odds)
+        voices = separate_with_fitting_model(scene, None, most=max(2, len(scene.people)))
+        return matched(scene, voices, lip_matcher(scene))
+
+
+def matched(scene: Scene, voices: Voices, match: LipMatcher) -> Tracks:
+    """A track for each person, with those of the voices that his lips match."""
+    with scene.watch.step("synchrony"):
+        return share_out(scene.people, voices, match(voices.sources, voices.active), match.odds)
 
 
 def share_out(people: Sequence[Person], voices: Voices, scores: Scores, odds: Callable[[Scores], np.ndarray]) -> Tracks:
