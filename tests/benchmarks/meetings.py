@@ -1,7 +1,7 @@
 """Meetings in simulated rooms: separation guided by turns, against what needs no guide.
 
     python tests/benchmarks/meetings.py SPEECH/manifest.tsv [--each 3] [--keep FOLDER]
-        [--methods guided array auxiva mono]
+        [--methods guided array auxiva fastica mono]
 
 SPEECH/manifest.tsv has the columns path, speaker, split and seconds. Two and three talkers of the split dev take turns
 for 30 s; half of the time in which anybody speaks two or more do. Rooms and arrays are those of compose_rooms.py: T60
@@ -10,8 +10,8 @@ References are the early images (50 ms) at the first microphone. With --keep the
 meeting.wav, meeting.rttm and reference_<talker>.wav.
 
 SI-SDRi is of the tracks' first channel against the references, over the whole meeting. Methods: `guided` is told the
-turns (--turns) and names its tracks; `array`, the default for a sound file of an array, `auxiva`, and `mono`, which
-gets the first microphone alone, are told the number of talkers (--speakers), and their tracks go to the talkers in the
+turns (--turns) and names its tracks; `array`, the default for a sound file of an array, `auxiva`, `fastica`, and
+`mono`, which gets the first microphone alone, are told the number of talkers (--speakers), and their tracks go to the talkers in the
 best order.
 """
 
@@ -41,7 +41,7 @@ OVERLAPPED = 0.5
 """Of the time in which anybody speaks."""
 TURN_SECONDS = (2.0, 6.0)
 """Shortest and longest turn."""
-METHODS = ("guided", "array", "auxiva", "mono")
+METHODS = ("guided", "array", "auxiva", "fastica", "mono")
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,8 +181,8 @@ def separate(method: str, meeting: Path, talkers: int, output: Path) -> dict[str
     model, options = None, Options(speakers=talkers, overwrite=True)
     if method == "guided":
         options = Options(turns=str(meeting / "meeting.rttm"), overwrite=True)
-    elif method == "auxiva":
-        model = "auxiva"
+    elif method in ("auxiva", "fastica"):
+        model = method
     clip = meeting / ("first.wav" if method == "mono" else "meeting.wav")
     manifest = Separator(model, device="cpu", threads=1).separate(clip, output, options)
     folder = output / clip.stem
