@@ -11,8 +11,8 @@ meeting.wav, meeting.rttm and reference_<talker>.wav.
 
 SI-SDRi is of the tracks' first channel against the references, over the whole meeting. Methods: `guided` is told the
 turns (--turns) and names its tracks; `array`, the default for a sound file of an array, `auxiva`, `fastica`, and
-`mono`, which gets the first microphone alone, are told the number of talkers (--speakers), and their tracks go to the talkers in the
-best order.
+`mono`, which gets the first microphone alone, are told the number of talkers (--speakers), and their tracks go to the
+talkers in the best order.
 """
 
 from __future__ import annotations
