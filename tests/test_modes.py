@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from stub_models import Gains, Lips
 
-import avsep.modes.array as array_module
 import avsep.modes.lips_condition as lips_condition
 import avsep.modes.lips_match as lips_match
 import avsep.modes.voices as voices_module
@@ -266,17 +265,17 @@ def test_more_microphones_than_the_bundled_model_takes_steer_a_beamformer(speech
 
 def with_array() -> Store:
     blind = Gains([0.4, 0.3, 0.2, 0.1], channels=(2, 8))
-    return Store(**both().models, **{"array-2spk": Gains([0.7, 0.3], channels=(2, 8)), "auxiva": blind})
+    return Store(**both().models, **{"array-2spk": Gains([0.7, 0.3], channels=(2, 8)), "fastica": blind})
 
 
 @pytest.mark.parametrize(
     ("probabilities", "speakers", "mode", "model", "count"),
     [
         ((0.9, 0.9, 0.0), None, "multichannel", "array-2spk", 2),
-        ((0.9, 0.9, 0.9), None, "multichannel", "audio-3spk + MVDR", 3),
+        ((0.9, 0.9, 0.9, 0.0), None, "multichannel", "fastica", 3),
         ((0.9, 0.0, 0.0), None, "audio-only", "audio-3spk", 1),
         ((0.9, 0.9, 0.0), 2, "multichannel", "array-2spk", 2),
-        ((0.9, 0.9, 0.0), 3, "multichannel", "audio-3spk + MVDR", 3),
+        ((0.9, 0.9, 0.9, 0.0), 3, "multichannel", "fastica", 3),
     ],
 )
 def test_an_array_without_a_model_gets_the_bundled_one_that_fits(speech, probabilities, speakers, mode, model, count):
@@ -286,28 +285,19 @@ def test_an_array_without_a_model_gets_the_bundled_one_that_fits(speech, probabi
 
 
 @pytest.mark.parametrize(
-    ("installed", "long", "speakers", "model"),
-    [
-        (True, 2.0, 3, "auxiva"),
-        (True, 15.0, 3, "audio-3spk + MVDR"),
-        (False, 2.0, 3, "audio-3spk + MVDR"),
-        (True, 15.0, 4, "auxiva"),
-    ],
+    ("channels", "speakers", "model"), [(4, 3, "fastica"), (4, 4, "fastica"), (2, 3, "audio-3spk + MVDR")]
 )
-def test_many_voices_of_a_long_recording_are_separated_blindly(speech, monkeypatch, installed, long, speakers, model):
+def test_many_voices_of_an_array_are_separated_blindly(speech, tmp_path, channels, speakers, model):
     speech(0.9, 0.9, 0.9, 0.9)
-    monkeypatch.setattr(array_module, "LONG_SECONDS", long)
-    monkeypatch.setattr(array_module, "find_spec", lambda name: installed)
-    tracks = Array()(scene(with_array(), channels=4, speakers=speakers))
+    file = tmp_path / "places.json"
+    file.write_text(json.dumps({"positions": [[0.1 * n, 0.0, 0.0] for n in range(channels)]}))
+    tracks = Array()(scene(with_array(), channels=channels, speakers=speakers, array=str(file)))
     assert (tracks.mode, tracks.model, len(tracks.tracks)) == ("multichannel", model, speakers)
 
 
-@pytest.mark.parametrize(("installed", "speakers"), [(True, 5), (False, 4)])
-def test_more_voices_than_any_model_of_arrays_separates_are_refused(speech, monkeypatch, installed, speakers):
-    monkeypatch.setattr(array_module, "find_spec", lambda name: installed)
-    told = rf"--speakers is {speakers}; model 'audio-3spk' separates up to 3 voices here"
-    with pytest.raises(UsageError, match=told):
-        Array()(scene(with_array(), channels=4, speakers=speakers))
+def test_more_voices_than_microphones_and_than_any_model_separates_are_refused(speech):
+    with pytest.raises(UsageError, match=r"--speakers is 5; model 'audio-3spk' separates up to 3 voices here"):
+        Array()(scene(with_array(), channels=4, speakers=5))
 
 
 def test_more_voices_than_an_array_has_sources_are_refused(speech):

@@ -34,7 +34,7 @@ class ImageRooms(Bank):
 
     Reflections up to `order` are exact; behind them the response goes on as noise of the same level that decays with
     the room's T60 (Lehmann and Johansson, 2010), which costs a fiftieth of a full simulation. A response ends where it
-    has fallen by `decay_db`.
+    has fallen by `decay_db` at the microphone that the sound reaches first.
 
     rooms: size of the bank, drawn once from `seed`. length, width, height in m, t60 in s, distance of a source from the
     middle of the microphones in m. apart: least angle in degrees between two sources, as seen from there. arrays: the
@@ -108,8 +108,6 @@ class ImageRooms(Bank):
         size, absorption, t60, array, places = layout
         arrivals = np.linalg.norm(places[:, None] - array, axis=-1) * sample_rate / SPEED_OF_SOUND
         taps = int(max(self.decay_db / 60 * t60, self.early_seconds or 0.0) * sample_rate) + 1
-        # The last microphone, too, gets as much after the direct sound as the first.
-        taps += round(float(np.ptp(arrivals, axis=1).max()))
         # The images of order n + 1 come from at least n / density away: until then the response is complete.
         density = float(np.sqrt((size**-2.0).sum()))
         needed = (arrivals.max() + taps) / sample_rate * SPEED_OF_SOUND * density

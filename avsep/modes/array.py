@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from avsep.modes.base import Mode
@@ -33,10 +32,9 @@ FAR_BELOW = 8.0
 many sources as there are microphones. Of 45 simulated recordings of one to three voices 37 are given their number, with
 the 25 dB that hold for one microphone 22 (tests/benchmarks/array_rooms.py --each 5)."""
 
-BLIND_MODEL = "auxiva"
-LONG_SECONDS = 15.0
-"""Of a recording of more than two voices that auxIVA separates better than beams do: three talkers gain 11.8 dB in
-meetings of 30 s (beams 3.2; tests/benchmarks/meetings.py), and 2.6 dB in 8 s in which all speak (beams 6.1)."""
+BLIND_MODEL = "fastica"
+"""For more than two voices. Three talkers gain 11.2 dB in meetings of 30 s (tests/benchmarks/meetings.py; beams from
+what MANY_MODEL separates 3.2 dB, auxIVA 11.8 dB) and 6.1 dB in 8 s in which all speak (beams and auxIVA 4.1 dB)."""
 
 
 class Array(Mode):
@@ -88,12 +86,8 @@ def _by_default(scene: Scene, mixture: Recording) -> Tracks:
 
 
 def _many_voices(scene: Scene, mixture: Recording, count: int) -> Voices:
-    """More than two: by auxIVA where there is enough to learn the filters from, else, and where pyroomacoustics is not
-    installed, by beams."""
-    separable = scene.models.separation(MANY_MODEL).contract.sources or 0
-    enough = len(mixture) >= LONG_SECONDS * mixture.sample_rate or count > separable
-    model = scene.models.separation(BLIND_MODEL)
-    if enough and count <= mixture.channels and model.contract.takes(mixture.channels) and find_spec("pyroomacoustics"):
+    """More than two: by FastICA, or by beams where there are fewer microphones than voices."""
+    if count <= mixture.channels and scene.models.separation(BLIND_MODEL).contract.takes(mixture.channels):
         return separate_voices(scene, BLIND_MODEL, mixture, FAR_BELOW)
     return _beams(scene, MANY_MODEL, mixture)
 
