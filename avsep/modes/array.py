@@ -33,8 +33,8 @@ many sources as there are microphones. Of 45 simulated recordings of one to thre
 the 25 dB that hold for one microphone 22 (tests/benchmarks/array_rooms.py --each 5)."""
 
 BLIND_MODEL = "fastica"
-"""For more than two voices. Three talkers gain 11.2 dB in meetings of 30 s (tests/benchmarks/meetings.py; beams from
-what MANY_MODEL separates 3.2 dB, auxIVA 11.8 dB) and 6.1 dB in 8 s in which all speak (beams and auxIVA 4.1 dB)."""
+"""For more than two voices. Three talkers gain 10.7 dB in meetings of 30 s (tests/benchmarks/meetings.py), as much as
+with auxIVA; in 8 s in which all speak 6.1 dB, where beams from what MANY_MODEL separates, and auxIVA, gain 4.1 dB."""
 
 
 class Array(Mode):
