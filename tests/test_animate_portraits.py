@@ -181,6 +181,7 @@ def write_recordings(folder: Path) -> list[Sound]:
     return animate_portraits.find_recordings([folder])
 
 
+@pytest.mark.slow
 def test_clips_have_the_sound_s_length_and_resume(tmp_path: Path, portrait: Portrait) -> None:
     recordings = write_recordings(tmp_path / "speech")
     out = tmp_path / "out"
@@ -207,6 +208,7 @@ def test_clips_have_the_sound_s_length_and_resume(tmp_path: Path, portrait: Port
     assert clips[1].read_bytes() == kept
 
 
+@pytest.mark.slow
 def test_clips_end_in_a_manifest(tmp_path: Path, portrait: Portrait, monkeypatch: pytest.MonkeyPatch) -> None:
     recordings = write_recordings(tmp_path / "speech")[:1]
     read: list[Path] = []

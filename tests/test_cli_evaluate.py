@@ -131,6 +131,7 @@ def label_list(folder: Path, *rows: str) -> None:
 CLASSES = ("000\ts1\train", "000\ts2\tdog_bark", "001\ts1\tdog_bark", "001\ts2\train", "002\ts1\train", "002\ts2\train")
 
 
+@pytest.mark.slow
 def test_classes_of_references_tell_which_pairs_are_hard(cli, folders) -> None:
     label_list(folders[0], *CLASSES)
     code, _, err = cli("evaluate", *folders, "--metrics", "si_sdr")

@@ -54,8 +54,10 @@ SMALL_MODEL = {
 
 
 def is_variant(config: Path) -> bool:
-    """One of many settings of a model whose smoke configuration is tried anyway."""
-    return config.parent.name == "universal" and not config.stem.endswith("_smoke")
+    """One of many settings of a model whose smoke configuration is tried anyway, or a model that has one of its own."""
+    if config.stem.endswith("_smoke"):
+        return False
+    return config.parent.name == "universal" or config.with_name(f"{config.stem}_smoke.yaml") in CONFIGS
 
 
 @pytest.fixture(scope="module")

@@ -104,6 +104,7 @@ def test_formats_that_libsndfile_does_not_know(tmp_path: Path) -> None:
     assert whole_seconds(path) is None
 
 
+@pytest.mark.slow
 def test_a_file_that_is_cut_off_says_so(cut_off: Path) -> None:
     assert whole_seconds(cut_off) is None
     assert read_sound(cut_off, 0.5, 16_000, at_least=4.0).any()

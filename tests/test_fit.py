@@ -73,6 +73,7 @@ def wrong(capsys, *arguments: str) -> str:
     return message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_every_mode_learns(tmp_path, mode):
     config = write_config(tmp_path, **{"data__init_args__epoch_items": 40, "trainer__max_epochs": 2} | MODES[mode])

@@ -101,6 +101,7 @@ def test_hidden_pictures_take_no_part_in_the_correlation():
     assert (told.visible == 0).all()
 
 
+@pytest.mark.slow
 def test_a_training_writes_weights_with_fitted_odds(tmp_path, capsys):
     make_corpus(tmp_path / "faces", ("ada", "bob", "cyd"), seconds=1.0, lips=True)
     output = tmp_path / "mouth.safetensors"

@@ -103,6 +103,7 @@ def test_a_model_with_a_cue_or_a_spectrum_is_refused():
             StreamingSeparator(model)
 
 
+@pytest.mark.slow
 def test_the_bundled_causal_weights_separate_a_stream_as_the_whole_sound():
     model, _ = load_model("audio-causal")
     voices = [soundfile.read(DEMO / f"{side}.flac")[0][: 4 * 16_000] for side in ("left", "right")]

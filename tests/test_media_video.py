@@ -76,6 +76,7 @@ def test_pictures_outside_the_sound_are_kept_unless_a_span_is_asked_for(tmp_path
     assert min(numbers(probe(early, start=0.5))) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "codec", "sound_codec"),
     [("a.mp4", "libx264", "aac"), ("a.mkv", "libx264", "aac"), ("a.webm", "libvpx", "libopus"),

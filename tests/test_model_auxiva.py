@@ -31,6 +31,7 @@ def noise(*shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
 
 
+@pytest.mark.slow
 def test_two_talkers_in_a_room(room):
     mixture = room.sum(0)
     estimates = AuxIVA()(torch.from_numpy(mixture)[None]).estimates[0].numpy()

@@ -99,6 +99,7 @@ def test_stopped_training_learns_from_the_same_items(whole, tmp_path):
     assert len(lines) == 18 + 1  # step 8 was done twice, from the checkpoint at 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
