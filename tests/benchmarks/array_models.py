@@ -115,8 +115,8 @@ def scores(model: SeparationModel, rooms: Path) -> tuple[list[float], list[float
         with torch.inference_mode():
             estimates = model.separate(torch.from_numpy(given)[None]).estimates[0, :, 0].numpy()
         found = si_sdr(estimates[:, None], images[None])
-        order = linear_sum_assignment(-found)[0], linear_sum_assignment(-found)[1]
-        chosen = estimates[order[0][np.argsort(order[1])]]
+        which, of = linear_sum_assignment(-found)
+        chosen = estimates[which[np.argsort(of)]]
         gains.append(float((si_sdr(chosen, images) - si_sdr(mixture[0], images)).mean()))
         distortions.append(float(sdr_sir_sar(images, chosen)[0].mean()))
     return gains, distortions

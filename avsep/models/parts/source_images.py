@@ -13,7 +13,7 @@ from torch import Tensor
 from avsep.dsp.beamforming import Beamformer, beamform, beamformer_weights, multichannel_wiener
 from avsep.dsp.cacgmm import fit_cacgmm
 from avsep.dsp.spatial import spatial_covariance
-from avsep.dsp.stft import full_precision, istft, stft
+from avsep.dsp.stft import HOP, WINDOW, full_precision, istft, stft
 from avsep.models.base import Contract, SeparationModel
 
 Beam = Literal["wiener", Beamformer]
@@ -79,32 +79,32 @@ def source_images(separator: SeparationModel, mixture: Tensor, how: Images = "ma
 def masked_images(estimates: Tensor, mixture: Tensor) -> Tensor:
     """Estimates at the first microphone (batch, sources, 1, time) -> (batch, sources, channels, time), the mixture
     (batch, channels, time) through their ratio masks. What they leave of the first microphone is one more source."""
-    estimates = full_precision(estimates)
-    parts = torch.cat([estimates, mixture[:, None, :1] - estimates.sum(1, keepdim=True)], 1)
-    spectrum = stft(parts[:, :, 0])
-    # The root's slope at 0 is infinite.
-    sizes = (spectrum.real.square() + spectrum.imag.square() + TINY).sqrt()
-    masks = sizes[:, :-1] / sizes.sum(1, keepdim=True)
+    masks = ratio_masks(estimates, mixture)[:, :-1]
     return istft(masks.unsqueeze(2) * stft(mixture).unsqueeze(1), mixture.shape[-1])
 
 
 @torch.no_grad()
 def clustered_images(estimates: Tensor, mixture: Tensor) -> Tensor:
     """As `masked_images`, through the posteriors of a mixture model that ratio masks guide."""
-    return torch.stack([_clustered(*one) for one in zip(full_precision(estimates[:, :, 0]), mixture, strict=True)])
+    masks = ratio_masks(estimates, mixture, CLUSTER_WINDOW, CLUSTER_HOP, NOISE)
+    images = []
+    for bins, mask in zip(stft(mixture, CLUSTER_WINDOW, CLUSTER_HOP), masks, strict=True):
+        found = fit_cacgmm(bins, mask[:-1], CLUSTER_ITERATIONS, "given", mask[-1])
+        images.append(found.posteriors[:, :-1].transpose(0, 1).unsqueeze(1) * bins)
+    return istft(torch.stack(images), mixture.shape[-1], CLUSTER_WINDOW, CLUSTER_HOP)
 
 
-def _clustered(estimates: Tensor, mixture: Tensor) -> Tensor:
-    """(sources, time), (channels, time) -> (sources, channels, time)."""
-    bins = stft(mixture, CLUSTER_WINDOW, CLUSTER_HOP)
-    parts = torch.cat([estimates, (mixture[0] - estimates.sum(0))[None]])
-    powers = stft(parts, CLUSTER_WINDOW, CLUSTER_HOP).abs().square()
-    powers[-1] += NOISE * bins[0].abs().square()
-    masks = (powers + TINY).sqrt()
-    masks = masks / masks.sum(0)
-    found = fit_cacgmm(bins, masks[:-1], CLUSTER_ITERATIONS, "given", masks[-1])
-    images = found.posteriors[:, :-1].transpose(0, 1).unsqueeze(1) * bins
-    return istft(images, mixture.shape[-1], CLUSTER_WINDOW, CLUSTER_HOP)
+def ratio_masks(estimates: Tensor, mixture: Tensor, window: int = WINDOW, hop: int = HOP, noise: float = 0.0) -> Tensor:
+    """Of estimates at the first microphone, and behind them of what they leave of it and of a part of its power, in
+    each bin, that is `noise`: (batch, sources + 1, freq, frames), adding up to 1."""
+    first = mixture[:, :1]
+    sources = full_precision(estimates[:, :, 0])
+    spectrum = stft(torch.cat([sources, first - sources.sum(1, keepdim=True), first], 1), window, hop)
+    powers = spectrum.real.square() + spectrum.imag.square()
+    powers = torch.cat([powers[:, :-2], powers[:, -2:-1] + noise * powers[:, -1:]], 1)
+    # The root's slope at 0 is infinite.
+    sizes = (powers + TINY).sqrt()
+    return sizes / sizes.sum(1, keepdim=True)
 
 
 def estimates_of(separator: SeparationModel, mixture: Tensor, cues: dict[str, Tensor]) -> Tensor:
