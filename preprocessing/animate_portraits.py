@@ -28,7 +28,7 @@ from avsep.errors import AvsepError, InputError, OutputError, UsageError
 from avsep.signals import SAMPLE_RATE
 from preprocessing.corpus import SUFFIXES, Sound, find_sounds, hashed_split
 from preprocessing.faces_corpus import Clip, make_clip
-from preprocessing.jobs import add_workers, run_jobs
+from preprocessing.jobs import add_seed, add_workers, run_jobs
 from preprocessing.portraits.motion import animate
 from preprocessing.portraits.outline import find_landmarks, find_lips
 from preprocessing.portraits.puppet import FACE_HEIGHT, Puppet, frame_portrait
@@ -199,7 +199,7 @@ def _parser() -> argparse.ArgumentParser:
         "--speech", type=Path, nargs="+", required=True, metavar="PATH", help="recordings, folders or manifests of them"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the mp4 files go")
-    parser.add_argument("--seed", type=int, default=0, help="of all random choices (default: %(default)s)")
+    add_seed(parser)
     parser.add_argument("--count", type=int, help="clips to make, speakers in turn (default: one a recording)")
     parser.add_argument("--seconds", type=float, help="longest clip; the rest of a recording is cut off")
     parser.add_argument("--videos-only", action="store_true", help="no lips, no manifest.tsv")

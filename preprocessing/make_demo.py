@@ -16,6 +16,7 @@ import soundfile
 
 from avsep.errors import AvsepError
 from avsep.signals import SAMPLE_RATE
+from preprocessing.jobs import add_seed
 from preprocessing.portraits.motion import animate
 from preprocessing.portraits.outline import find_landmarks
 from preprocessing.portraits.puppet import Puppet, frame_portrait
@@ -132,7 +133,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m preprocessing.make_demo", description="Make the demo clip from scratch."
     )
     parser.add_argument("folder", type=Path, metavar="OUT_FOLDER", help="where demo.mp4, left.flac and right.flac go")
-    parser.add_argument("--seed", type=int, default=1, help="of blinks and head motion (default: %(default)s)")
+    add_seed(parser, "of blinks and head motion", 1)
     options = parser.parse_args(arguments)
     try:
         make_demo(options.folder, options.seed)

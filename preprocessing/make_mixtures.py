@@ -32,7 +32,7 @@ from avsep.errors import InputError, UsageError
 from avsep.signals import FRAME_RATE, HOP, SAMPLE_RATE
 from avsep.storage.files import write_lines
 from preprocessing.corpus import add_folders
-from preprocessing.jobs import command, run_jobs
+from preprocessing.jobs import add_seed, command, run_jobs
 
 COUNTS = (20_000, 5_000, 3_000)
 SECONDS = (2.0, 4.0)
@@ -204,7 +204,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--faces", action="store_true", help="only utterances with lips; the list names them")
     parser.add_argument("--enrolment", action="store_true", help="name another utterance of each speaker")
-    parser.add_argument("--seed", type=int, default=0, help="default: 0")
+    add_seed(parser)
     parser.add_argument("--overwrite", action="store_true", help="make again what is there already")
 
 

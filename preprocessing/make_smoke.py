@@ -21,7 +21,7 @@ from scipy.signal import lfilter
 from avsep.data.manifest import Utterance, write_manifest
 from avsep.signals import HOP, SAMPLE_RATE
 from avsep.storage.files import write_whole
-from preprocessing.jobs import command
+from preprocessing.jobs import add_seed, command
 
 SIZE = 96
 """Side of a mouth crop in pixels."""
@@ -119,7 +119,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--talkers", type=int, default=16, help="a quarter is held out (default: 16)")
     parser.add_argument("--utterances", type=int, default=3, help="of each talker (default: 3)")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of an utterance (default: 4)")
-    parser.add_argument("--seed", type=int, default=0)
+    add_seed(parser)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -34,7 +34,7 @@ from avsep.storage.files import write_whole
 from preprocessing.animate_portraits import SHORTEST_SECONDS, find_recordings, speakers_in_turn
 from preprocessing.corpus import Sound
 from preprocessing.faces_corpus import clip_files, is_made, write_clips
-from preprocessing.jobs import add_count, add_workers, command, run_jobs
+from preprocessing.jobs import add_count, add_seed, add_workers, command, run_jobs
 
 BROKEN = 12.0
 """What a jump between two pictures costs at least, in the unit of `features`: else the mouth would flicker."""
@@ -181,7 +181,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--speech", type=Path, nargs="+", required=True, metavar="PATH", help="recordings, folders or manifests of them"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the choice of talkers (default: %(default)s)")
+    add_seed(parser, "of the choice of talkers")
     parser.add_argument("--seconds", type=float, default=4.0, help="longest clip (default: %(default)s)")
     add_count(parser, "--count", "clips to make, speakers in turn (default: one a recording)")
     add_workers(parser)

@@ -26,7 +26,7 @@ from avsep.data.rendered_rooms import write_rooms
 from avsep.data.rooms import Responses
 from avsep.errors import AvsepError
 from avsep.signals import SAMPLE_RATE
-from preprocessing.jobs import add_count, add_workers, command, run_jobs
+from preprocessing.jobs import add_count, add_seed, add_workers, command, run_jobs
 
 
 def render(number: int, rooms: ImageRooms, sources: int, sample_rate: int) -> Responses:
@@ -62,7 +62,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--apart", type=float, default=20.0, help="degrees (default: %(default)g)")
     add_count(parser, "--order", "of the last exact reflections (default: %(default)s)", 40)
     add_count(parser, "--sample-rate", "in Hz (default: %(default)s)", SAMPLE_RATE)
-    parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
+    add_seed(parser)
     add_workers(parser)
 
 

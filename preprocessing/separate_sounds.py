@@ -27,7 +27,7 @@ from avsep.data.scene import SimulatedScene
 from avsep.errors import UsageError
 from avsep.losses import si_snr_loss
 from avsep.models.base import SeparationModel
-from preprocessing.jobs import add_count, command
+from preprocessing.jobs import add_count, add_seed, command
 
 PEAK = 0.9
 
@@ -68,7 +68,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--classes", nargs="*", default=[], metavar="NAME=FOLDER", help="corpora that are one class")
     parser.add_argument("--least", type=float, default=0.0, metavar="DB", help="default: %(default)s")
     parser.add_argument("--seconds", type=float, default=3.0, help="of a mixture (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0)
+    add_seed(parser)
     add_count(parser, "--count", "mixtures (default: %(default)s)", 600)
 
 

@@ -94,7 +94,6 @@ def test_what_is_planned_is_told():
     turns = scene(Store(), channels=4, turns="somewhere.rttm")
     faces = scene(Store(), people=[person()], channels=4)
     assert (Guided().plan(turns), Guided().plan(faces)) == ("gss", "audio-3spk or audio-2spk, then gss")
-    assert Array().plan(scene(Store(), channels=4)) == "audio-3spk or array-2spk"
     assert Array().plan(scene(Store(), channels=4, model="auxiva")) == "auxiva"
     assert BySound().plan(scene(Store(), speakers=2)) == "audio-2spk"
 

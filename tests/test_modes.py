@@ -173,14 +173,12 @@ def test_a_mode_of_ones_own_is_asked_first():
 def test_the_bundled_models_for_a_number_of_voices():
     assert default_models(None) == ["audio-3spk", "audio-2spk"]
     assert [default_models(n) for n in (1, 2, 3)] == [["audio-2spk"], ["audio-2spk"], ["audio-3spk"]]
-    assert default_models(None, array=True) == ["audio-3spk", "array-2spk"]
-    assert [default_models(n, array=True) for n in (2, 3)] == [["array-2spk"], ["audio-3spk"]]
 
 
 def test_the_models_of_the_defaults_are_bundled_and_fit():
-    for name in {*default_models(None), *default_models(None, array=True)}:
+    for name, channels in (("audio-3spk", 1), ("audio-2spk", 1), ("array-2spk", 4), ("fastica", 4)):
         model, _ = load_model(name)
-        assert model.contract.takes(4) or name != "array-2spk"
+        assert model.contract.takes(channels)
         assert model.contract.kind == "voice"
 
 
@@ -282,6 +280,22 @@ def test_an_array_without_a_model_gets_the_bundled_one_that_fits(speech, probabi
     speech(*probabilities)
     tracks = Array()(scene(with_array(), channels=4, speakers=speakers))
     assert (tracks.mode, tracks.model, len(tracks.tracks)) == (mode, model, count)
+
+
+@pytest.mark.parametrize(
+    ("channels", "speakers", "plan"),
+    [
+        (4, None, "audio-3spk, then array-2spk or fastica"),
+        (2, None, "audio-3spk, then array-2spk or audio-3spk"),
+        (12, None, "audio-3spk, then audio-2spk or audio-3spk"),
+        (4, 1, "array-2spk"),
+        (4, 2, "array-2spk"),
+        (4, 3, "fastica"),
+        (2, 3, "audio-3spk"),
+    ],
+)
+def test_what_is_planned_for_an_array_is_told(channels, speakers, plan):
+    assert Array().plan(scene(with_array(), channels=channels, speakers=speakers)) == plan
 
 
 @pytest.mark.parametrize(
@@ -393,3 +407,12 @@ def test_tracks_whose_gains_do_not_fit_are_refused():
     sources = Estimates.of(np.zeros((2, 100), np.float32), 16_000)
     with pytest.raises(ValueError, match=r"gains \(1, 1, 5\); expected .* 1 tracks and 2 sources"):
         Tracks("x", "y", sources, np.zeros((1, 1, 5), np.float32), [Track("a", "voice")])
+
+
+@pytest.mark.parametrize(("array", "expected"), [("auto", lambda x: x[0]), ("off", lambda x: x.mean(axis=0))])
+def test_sources_of_an_array_are_judged_at_the_reference_and_stereo_ones_by_their_mean(array, expected):
+    made = scene(Store(), channels=4, array=array)
+    mixture = made.mixture(mono=False)
+    found = made.separate(Gains([0.5], channels=(2, 8)), mixture)
+    x = mixture.read(0, 32_000)
+    np.testing.assert_allclose(found.mono(0, 32_000), [0.5 * expected(x)], atol=1e-6)

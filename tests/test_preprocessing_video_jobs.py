@@ -12,7 +12,7 @@ import pytest
 
 from avsep.errors import AvsepError, InputError, UsageError
 from avsep.storage.files import write_whole
-from preprocessing.jobs import add_workers, command, run_jobs
+from preprocessing.jobs import add_seed, add_workers, command, run_jobs
 
 
 def work(job: str) -> str:
@@ -115,3 +115,12 @@ def test_workers_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
     parent.kill()
     # The pipe ends when the last process that could write to it is gone.
     parent.communicate(timeout=60)
+
+
+@pytest.mark.parametrize("seed", ["-1", "one", "0.5"])
+def test_a_seed_is_0_or_more(seed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main = command("doc", "x", add_seed, lambda options: options.seed)
+    with pytest.raises(SystemExit):
+        main(["--seed", seed])
+    assert f"'{seed}' is not a number of 0 or more" in capsys.readouterr().err
+    assert main(["--seed", "3"]) == 0

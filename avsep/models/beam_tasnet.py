@@ -15,6 +15,7 @@ from avsep.models.parts.source_images import (
     Images,
     array_contract,
     beams,
+    channels_for,
     check_beam,
     check_images,
     estimates_of,
@@ -63,8 +64,7 @@ class BeamTasNet(SeparationModel):
         """mixture (batch, channels, time) -> what the separator gives of it, or of its first channel where it takes
         one. With a second pass the estimates of that one (batch, sources, 1, time), and those of the first a stage."""
         self.check(mixture)
-        takes_one = self.separator.contract.channels[1] == 1
-        output = self.separator(mixture[:, :1] if takes_one else mixture, **cues)
+        output = self.separator(channels_for(self.separator, mixture), **cues)
         if self.second is None:
             return output
         if output.estimates is None:

@@ -48,7 +48,13 @@ class Array(Mode):
         return scene.channel_misfit(contract)
 
     def plan(self, scene: Scene) -> str:
-        return planned(scene, array=True)
+        wanted = scene.options.speakers
+        if scene.model is not None:
+            return planned(scene)
+        if wanted is not None:
+            return fitting_model(scene, scene.channels, wanted)
+        fitting = dict.fromkeys(fitting_model(scene, scene.channels, at_once) for at_once in (2, 3))
+        return f"{MANY_MODEL}, then {' or '.join(fitting)}"
 
     def __call__(self, scene: Scene) -> Tracks:
         mixture = scene.mixture(SAMPLE_RATE, mono=False)
@@ -76,20 +82,20 @@ def _by_default(scene: Scene, mixture: Recording) -> Tracks:
         at_once = voices_at_once(voices.active)
         if at_once < 2:
             return voice_tracks(scene, voices, "audio-only")
-    if at_once > 2:
-        made = _many_voices(scene, mixture, at_once)
-    elif scene.models.separation(ARRAY_MODEL).contract.takes(mixture.channels):
-        made = separate_voices(scene, ARRAY_MODEL, mixture)
+    name = fitting_model(scene, mixture.channels, at_once)
+    if scene.models.separation(name).contract.channels[1] == 1:
+        made = _beams(scene, name, mixture)
     else:
-        made = _beams(scene, DEFAULT_MODEL, mixture)
+        made = separate_voices(scene, name, mixture, FAR_BELOW if name == BLIND_MODEL else FAR_BELOW_OF_ONE)
     return voice_tracks(scene, made, "multichannel")
 
 
-def _many_voices(scene: Scene, mixture: Recording, count: int) -> Voices:
-    """More than two: by FastICA, or by beams where there are fewer microphones than voices."""
-    if count <= mixture.channels and scene.models.separation(BLIND_MODEL).contract.takes(mixture.channels):
-        return separate_voices(scene, BLIND_MODEL, mixture, FAR_BELOW)
-    return _beams(scene, MANY_MODEL, mixture)
+def fitting_model(scene: Scene, channels: int, at_once: int) -> str:
+    """The bundled model for so many voices at a time at so many microphones. One of a single channel where none takes
+    that many microphones, or where there are fewer of them than voices: what it separates steers a beamformer."""
+    name, otherwise = (BLIND_MODEL, MANY_MODEL) if at_once > 2 else (ARRAY_MODEL, DEFAULT_MODEL)
+    fits = at_once <= channels and scene.models.separation(name).contract.takes(channels)
+    return name if fits else otherwise
 
 
 def _beams(scene: Scene, name: str, mixture: Recording) -> Voices:

@@ -204,7 +204,9 @@ class Scene:
 
         with self.watch.step("separation"):
             engine = SlidingSeparator(model, self.models.device, self.options.quality)
-            return engine.separate(mixture, cues, self.folder, self.progress)
+            estimates = engine.separate(mixture, cues, self.folder, self.progress)
+        estimates.of_array = self.is_array
+        return estimates
 
 
 class Mode(Protocol):

@@ -33,18 +33,17 @@ ARRAY_MODEL = "array-2spk"
 """In place of DEFAULT_MODEL where there is an array."""
 
 
-def default_models(voices: int | None, array: bool = False) -> list[str]:
+def default_models(voices: int | None) -> list[str]:
     """The bundled weights for so many voices; several where the number is not known, the first of which tells whether
     the next ones are better."""
-    two = ARRAY_MODEL if array else DEFAULT_MODEL
     if voices is None:
-        return [MANY_MODEL, two]
-    return [MANY_MODEL if voices > 2 else two]
+        return [MANY_MODEL, DEFAULT_MODEL]
+    return [MANY_MODEL if voices > 2 else DEFAULT_MODEL]
 
 
-def planned(scene: Scene, array: bool = False) -> str:
+def planned(scene: Scene) -> str:
     """The model that was asked for, or the bundled ones that may separate voices, in words."""
-    names = [scene.model] if scene.model else default_models(scene.options.speakers, array)
+    names = [scene.model] if scene.model else default_models(scene.options.speakers)
     return " or ".join(scene.models.card(name).name for name in names)
 
 

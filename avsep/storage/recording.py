@@ -51,10 +51,14 @@ class Recording:
 
 
 class Estimates:
-    """Sources that were separated, all as long as each other; their number may grow while they are written."""
+    """Sources that were separated, all as long as each other; their number may grow while they are written.
+
+    of_array: whether the channels are microphones, the reference first, and not a stereo image.
+    """
 
     def __init__(self, folder: Path | str | None, channels: int, sample_rate: int) -> None:
         self.channels, self.sample_rate, self._folder = channels, sample_rate, folder
+        self.of_array = False
         self.sources: list[Recording] = []
         self._length = 0
 
@@ -109,6 +113,7 @@ class Estimates:
         return np.stack([source.read(start, stop) for source in self.sources])
 
     def mono(self, start: int, stop: int) -> np.ndarray:
-        """The mean over channels: (sources, n)."""
+        """The mean over channels, of an array the first: (sources, n). A mean of microphones would cancel part of what
+        reaches them at different times."""
         found = self.read(start, stop)
-        return found[:, 0] if found.shape[1] == 1 else found.mean(axis=1)
+        return found[:, 0] if found.shape[1] == 1 or self.of_array else found.mean(axis=1)

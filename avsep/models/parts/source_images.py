@@ -64,16 +64,20 @@ def source_images(separator: SeparationModel, mixture: Tensor, how: Images = "ma
       DNN-based and spatial clustering-based mask estimation for robust MVDR beamforming, 2017).
     """
     channels = mixture.shape[1]
-    takes_one = separator.contract.channels[1] == 1
-    first = estimates_of(separator, mixture[:, :1] if takes_one else mixture, cues)
+    first = estimates_of(separator, channels_for(separator, mixture), cues)
     if first.shape[2] == channels:
         return first
     if how != "each":
         return (masked_images if how == "masked" else clustered_images)(first, mixture)
-    turned = (mixture.roll(-channel, 1) for channel in range(1, channels))
-    made = [first, *(estimates_of(separator, one[:, :1] if takes_one else one, cues) for one in turned)]
+    turned = (channels_for(separator, mixture.roll(-channel, 1)) for channel in range(1, channels))
+    made = [first, *(estimates_of(separator, one, cues) for one in turned)]
     images = torch.cat([one[:, :, :1] for one in made], 2)
     return in_order_of_first(images) if separator.contract.order == "any" else images
+
+
+def channels_for(separator: SeparationModel, mixture: Tensor) -> Tensor:
+    """(batch, channels, time): all of it, or the first channel for a separator that takes one."""
+    return mixture[:, :1] if separator.contract.channels[1] == 1 else mixture
 
 
 def masked_images(estimates: Tensor, mixture: Tensor) -> Tensor:
