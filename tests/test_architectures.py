@@ -97,6 +97,7 @@ def test_blocks_where_nobody_watches(cli):
         "  parameters   5,050,545",
         "  takes        8 kHz, 1 channel",
         "  gives        2 voices, in any order",
+        "  published    15.3 dB SI-SNRi, WSJ0-2mix",
         # Files of earlier versions name the class by its old path.
         "  weights      audio-2spk, audio-3spk, audio-causal",
     ):
@@ -113,7 +114,7 @@ def test_a_table_on_a_terminal(cli, monkeypatch: pytest.MonkeyPatch):
     code, out, _ = cli("models", "--all")
     lines = out.splitlines()
     assert code == 0
-    assert lines[1].split() == ["architecture", "paper", "parameters", "takes", "gives", "weights"]
+    assert lines[1].split() == ["architecture", "paper", "parameters", "takes", "gives", "published", "weights"]
     (row,) = [line for line in lines if " DPRNN " in line]
     for part in ("Luo et al., Dual-path RNN, 2020", "2,595,649", "8 kHz, 1 channel", "2 voices, in any order", "none"):
         assert part.split()[0] in row

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from avsep.models.architectures import Architecture
     from avsep.models.base import Contract
 
-HEADER = ("architecture", "paper", "parameters", "takes", "gives", "weights")
+HEADER = ("architecture", "paper", "parameters", "takes", "gives", "published", "weights")
 PARTS = "as its parts say"
 """Of an architecture that is put together in a configuration."""
 
@@ -41,6 +41,7 @@ def _facts(one: Architecture) -> dict[str, str]:
         "parameters": PARTS if one.parameters is None else f"{one.parameters:,}",
         "takes": takes(one.contract) if one.contract else nothing,
         "gives": gives(one.contract) if one.contract else nothing,
+        "published": one.published or "none",
         "weights": ", ".join(one.weights) or "none",
     }
 

@@ -21,7 +21,7 @@ class Architecture:
     """A class of models.
 
     parameters and contract: at the paper's size where it has one, else with its defaults; None where they follow from
-    parts that are handed in, and no contract where it is no separator. weights: names of the cards that were given and
+    parts that are handed in, and no contract where it is no separator. published: what its paper reports. weights: names of the cards that were given and
     are of this class.
     """
 
@@ -32,6 +32,7 @@ class Architecture:
     separates: bool
     parameters: int | None
     contract: Contract | None
+    published: str
     weights: tuple[str, ...]
 
 
@@ -58,7 +59,17 @@ def describe(found: type[Model], cards: Sequence[Card] = ()) -> Architecture:
     contract = model.contract if isinstance(model, SeparationModel) else None
     parameters = None if model is None else model.parameter_count
     weights = tuple(card.name for card in cards if today(card.class_path).class_path == path)
-    return Architecture(found.__name__, path, found.paper, found.year, _separates(found), parameters, contract, weights)
+    return Architecture(
+        found.__name__,
+        path,
+        found.paper,
+        found.year,
+        _separates(found),
+        parameters,
+        contract,
+        vars(found).get("published", ""),
+        weights,
+    )
 
 
 def _separates(found: type[Model]) -> bool:

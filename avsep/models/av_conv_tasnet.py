@@ -27,6 +27,7 @@ class AVConvTasNet(MaskingModel):
 
     paper = "Wu et al., Time domain audio visual speech separation"
     year = 2019
+    published = "11.2 dB SI-SNRi, LRS3-2mix"
     paper_args: ClassVar = {"lip": {}}
 
     def __init__(

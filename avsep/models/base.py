@@ -163,12 +163,13 @@ class Model(Part):
     """Base of everything that is saved, listed and loaded by name.
 
     paper, year: where the architecture comes from. paper_args: the arguments of its size there, where the defaults
-    are others.
+    are others. published: the result that it is known for, with the data.
     """
 
     paper: ClassVar[str] = ""
     year: ClassVar[int] = 0
     paper_args: ClassVar[Mapping[str, Any]] = {}
+    published: ClassVar[str] = ""
 
 
 class SeparationModel(Model):

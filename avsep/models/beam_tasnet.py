@@ -40,6 +40,7 @@ class BeamTasNet(SeparationModel):
 
     paper = "Ochiai et al., Beam-TasNet: Time-domain audio separation network meets frequency-domain beamformer"
     year = 2020
+    published = "17.4 dB SDR, spatialised WSJ0-2mix"
 
     def __init__(
         self,

@@ -21,6 +21,7 @@ class ConvTasNet(MaskingModel):
 
     paper = "Luo and Mesgarani, Conv-TasNet"
     year = 2019
+    published = "15.3 dB SI-SNRi, WSJ0-2mix"
     paper_args: ClassVar = {
         "filters": 512,
         "kernel": 16,

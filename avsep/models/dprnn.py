@@ -138,6 +138,7 @@ class DPRNN(MaskingModel):
 
     paper = "Luo et al., Dual-path RNN"
     year = 2020
+    published = "18.8 dB SI-SNRi, WSJ0-2mix"
     paper_args: ClassVar = {"kernel": 2, "stride": 1, "chunk": 250, "sample_rate": 8000}
 
     def __init__(

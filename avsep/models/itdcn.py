@@ -26,6 +26,7 @@ class ITDCNpp(SeparationModel):
 
     paper = "Kavalerov et al., Universal sound separation"
     year = 2019
+    published = "9.8 dB SI-SDRi, universal sounds"
 
     def __init__(
         self,

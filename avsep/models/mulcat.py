@@ -13,6 +13,7 @@ class MulCatDPRNN(DPRNN):
 
     paper = "Nachmani et al., Voice separation with an unknown number of multiple speakers"
     year = 2020
+    published = "20.1 dB SI-SNRi, WSJ0-2mix"
     paper_args: ClassVar = {"sample_rate": 8000}
 
     def __init__(

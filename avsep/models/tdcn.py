@@ -39,6 +39,7 @@ class TDCNpp(MaskingModel):
 
     paper = "Kavalerov et al., Universal sound separation"
     year = 2019
+    published = "9.1 dB SI-SDRi, universal sounds"
 
     def __init__(
         self,
