@@ -36,7 +36,11 @@ class Encoder(Part):
 
     def filter(self, waveform: Tensor) -> Tensor:
         """Without the padding: (batch, time) -> (batch, (time - K) / S + 1, filters)."""
+        return torch.relu(self.products(waveform))
+
+    def products(self, waveform: Tensor) -> Tensor:
+        """The same with their signs."""
         hops = waveform.unflatten(1, (-1, self.stride))
         frames = hops.shape[1] - self.kernel // self.stride + 1
         windows = torch.cat([hops[:, i : i + frames] for i in range(self.kernel // self.stride)], dim=2)
-        return torch.relu(F.linear(windows, self.conv.weight.squeeze(1)))
+        return F.linear(windows, self.conv.weight.squeeze(1))
