@@ -22,7 +22,7 @@ OUTER = {
     "masker.bottleneck.": "separator.enter.",
     "masker.mask_net.": "separator.to_masks.",
 }
-BLOCK = {"shared_block.": "body.", "res_conv.": "residual.", "skip_conv.": "skip."}
+BLOCK = {"shared_block.3.0.": "body.3.", "shared_block.": "body.", "res_conv.": "residual.", "skip_conv.": "skip."}
 LAYERS = "masker.TCN."
 NORMS = {"gLN": "gLN", "cLN": "channel"}
 """What asteroid calls cLN is over the channels of each frame by itself."""
@@ -41,8 +41,9 @@ def convert(parts: Parts, sample_rate: int = 0) -> SeparationModel:
         raise WeightsError(f"it is asteroid's {name}; of its models {', '.join(KINDS)} can be read.")
     if not isinstance(args, Mapping) or state is None:
         raise WeightsError(f"asteroid's {name} has no arguments or no tensors.")
-    if args.get("fb_name", "free") != "free":
-        raise WeightsError(f"its filter bank is {args['fb_name']!r}; one that was learnt ('free') can be read.")
+    bank = args.get("fb_name", "free")
+    if bank not in ("free", "FreeFB"):
+        raise WeightsError(f"its filter bank is {bank!r}; one that was learnt ('free') can be read.")
     return KINDS[name](args, state, sample_rate or int(args.get("sample_rate") or 8000))
 
 

@@ -101,8 +101,7 @@ def fetch(published: Published, folder: Path, progress: ProgressHook = no_progre
             wanted = "".join(f"\n  {one}" for one in published.files.values())
             place = "the file" if len(published.files) == 1 else "the folder that you put them in"
             raise InputError(
-                f"{address} cannot be fetched: {reason}. Fetch by other means{wanted}\n"
-                f"and give {place} as SOURCE"
+                f"{address} cannot be fetched: {reason}. Fetch by other means{wanted}\nand give {place} as SOURCE"
             ) from error
     progress("download", len(published.files), len(published.files))
     return folder if len(published.files) > 1 else folder / next(iter(published.files))

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.torch_version import TorchVersion
 
@@ -37,16 +39,11 @@ def read_torch(path: Path) -> Any:
         raise WeightsError(f"no checkpoint at {path}.")
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
             return load_file(path)
         # A text that some note as the version of torch.
         with torch.serialization.safe_globals([TorchVersion]):
             return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what a damaged file raises is many things
-        if not isinstance(error, pickle.UnpicklingError | RuntimeError | EOFError | OSError | ValueError | KeyError):
-            if type(error).__name__ != "SafetensorError":
-                raise
+    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise WeightsError(
             f"{path} was not loaded: it is damaged, or holds more than tensors and plain values ({reason}). Give the "
