@@ -105,8 +105,11 @@ class ComplexMaskMse(MaskLoss):
     def forward(self, masks: Tensor, sources: Tensor, mixture: Tensor) -> Tensor:
         """Real or complex masks (batch, sources, freq, frames), complex STFTs of the sources (the same shape) and of
         the mixture (batch, freq, frames) -> (batch,)."""
-        both = (full_precision(masks), complex_ratio_masks(sources, mixture))
-        return self.compare(*(compressed(one, self.bound, self.steepness) for one in both))
+        ideal = complex_ratio_masks(sources, mixture)
+        if not masks.is_complex():
+            masks = torch.complex(full_precision(masks), torch.zeros_like(full_precision(masks)))
+        settings = self.bound, self.steepness
+        return self.compare(compressed(full_precision(masks), *settings), compressed(ideal, *settings))
 
 
 class SpectrumApproximation(MaskLoss):
@@ -160,7 +163,9 @@ class OnWaveforms(nn.Module):
         super().__init__()
         self.loss = loss or SpectrumApproximation(phase_sensitive=False)
         if self.loss.takes_complex:
-            raise UsageError(f"OnWaveforms: {type(self.loss).__name__} is a loss of complex masks, and magnitudes are real")
+            raise UsageError(
+                f"OnWaveforms: {type(self.loss).__name__} is a loss of complex masks, and magnitudes are real"
+            )
         self.window, self.hop = window, hop
 
     def forward(self, estimates: Tensor, sources: Tensor, mixture: Tensor) -> Tensor:

@@ -62,9 +62,7 @@ class ComplexMaskHead(nn.Linear):
     decompressed (Williamson et al., 2016). Short of the bound, so that they stay finite.
     """
 
-    def __init__(
-        self, size: int, freq: int, sources: int, bound: float = BOUND, steepness: float = STEEPNESS
-    ) -> None:
+    def __init__(self, size: int, freq: int, sources: int, bound: float = BOUND, steepness: float = STEEPNESS) -> None:
         check_compression(bound, steepness)
         check_whole(1, 64, sources=sources)
         super().__init__(size, sources * 2 * freq)

@@ -9,7 +9,6 @@ from avsep.dsp.stft import HOP, WINDOW, full_precision, istft, stft
 from avsep.models.base import Part
 from avsep.models.limits import check_spectra
 
-
 FLOOR = 1e-3
 """Of magnitudes before their logarithm, against the loudest: -60 dB."""
 
