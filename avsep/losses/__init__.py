@@ -4,9 +4,9 @@ An objective is what a training minimises: objective(output of the model, batch)
 
 - `OnEstimates` and `OnStages` take a waveform loss, loss(estimates (batch, estimates, time), sources (batch, sources,
   time), mixture (batch, time)) -> (batch,), or a pairwise one.
-- `OnMasks` and `OnEmbeddings` take a loss of the time-frequency plane: `MaskMse`, `SpectrumApproximation` and
-  `DeepClustering`, which are given the complex STFTs of the sources and of the mixture; `LatentSiSnr` is one for the
-  frames of a learned transform.
+- `OnMasks` and `OnEmbeddings` take a loss of the time-frequency plane: `MaskMse`, `ComplexMaskMse`,
+  `SpectrumApproximation` and `DeepClustering`, which are given the complex STFTs of the sources and of the mixture;
+  `LatentSiSnr` is one for the frames of a learned transform.
 - `OnLogits` and `GuidedEmbeddings` are cross-entropies; `WeightedSum` puts objectives together.
 
 `PermutationInvariant`, `FixedOrder` and `MixIT` make a waveform loss, in dB, of a pairwise one, pairwise(estimate (...,
@@ -30,7 +30,7 @@ or, since a loss that is no objective stands for `OnEstimates` of it, and a pair
 Everything is computed in float32, whatever the precision of the training.
 """
 
-from avsep.losses.clustering import DeepClustering, affinity_loss
+from avsep.losses.clustering import DeepClustering, affinity_loss, whitened_loss
 from avsep.losses.guided import GuidedEmbeddings
 from avsep.losses.latent import LatentSiSnr
 from avsep.losses.logits import OnLogits
@@ -46,10 +46,11 @@ from avsep.losses.objective import (
 )
 from avsep.losses.order import FixedOrder, PermutationInvariant, best_assignment
 from avsep.losses.pairwise import NegativeSiSnr, NegativeSnr, PairwiseLoss, si_snr_loss, snr_loss
-from avsep.losses.spectral import MaskLoss, MaskMse, OnWaveforms, SpectrumApproximation
+from avsep.losses.spectral import ComplexMaskMse, MaskLoss, MaskMse, OnWaveforms, SpectrumApproximation
 from avsep.losses.target_speaker import TargetSpeaker
 
 __all__ = [
+    "ComplexMaskMse",
     "DeepClustering",
     "FixedOrder",
     "GuidedEmbeddings",
@@ -76,4 +77,5 @@ __all__ = [
     "best_assignment",
     "si_snr_loss",
     "snr_loss",
+    "whitened_loss",
 ]

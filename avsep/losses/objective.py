@@ -84,14 +84,15 @@ class OnStages(Objective):
 
 
 class OnMasks(Objective):
-    """A loss of masks (`MaskMse`, `SpectrumApproximation`) on real masks over the spectrum of the first channel."""
+    """A loss of masks (`MaskMse`, `SpectrumApproximation`; of complex ones `ComplexMaskMse`) over the spectrum of the
+    first channel."""
 
     def __init__(self, loss: MaskLoss) -> None:
         super().__init__()
         self.loss = loss
 
     def adapt(self, contract: Contract) -> None:
-        if contract.order != "any" and getattr(self.loss, "in_any_order", False):
+        if contract.order != "any" and self.loss.in_any_order:
             raise UsageError(
                 f"OnMasks: {type(self.loss).__name__} takes the masks in any order, but each of the model's belongs to "
                 "one source; set in_any_order to false"
@@ -99,8 +100,11 @@ class OnMasks(Objective):
 
     def forward(self, output: Output, batch: Batch) -> Tensor:
         masks = needed(output, "masks", self)
-        if masks.is_complex():
-            raise UsageError("OnMasks: the model's masks are complex; take OnEstimates, or a model with real masks")
+        if masks.is_complex() and not self.loss.takes_complex:
+            raise UsageError(
+                "OnMasks: the model's masks are complex; take OnEstimates, the loss ComplexMaskMse, or a model with "
+                "real masks"
+            )
         return self.loss(masks, *spectra(output, batch, self))
 
 
