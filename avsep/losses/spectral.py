@@ -72,8 +72,8 @@ class SpectrumApproximation(MaskLoss):
         targets = sources.abs()
         if self.phase_sensitive:
             targets = (sources * torch.exp(-1j * mixture.angle())).real
-        level = size.square().mean((-3, -2, -1)) + 1e-12
-        return _held_against(full_precision(masks) * size, targets, self.in_any_order) / level
+        loss = _held_against(full_precision(masks) * size, targets, self.in_any_order)
+        return loss / (size.square().mean((-3, -2, -1)) + 1e-12) if self.relative else loss
 
 
 class OnWaveforms(nn.Module):

@@ -37,5 +37,5 @@ def outputs_of(contract: Contract, difference: bool) -> int:
 
 def with_difference(estimates: Tensor, mixture: Tensor) -> Tensor:
     """One estimate more, which is what the others leave of the mixture: (batch, sources - 1, channels, time) and
-    (batch, channels, time) -> (batch, sources, channels, time) (Stoller et al., 2018, section 3.2.1)."""
+    (batch, channels, time) -> (batch, sources, channels, time) (the difference output of Stoller et al., 2018)."""
     return torch.cat([estimates, mixture.unsqueeze(1) - estimates.sum(1, keepdim=True)], dim=1)

@@ -1,4 +1,4 @@
-"""The layers of Wave-U-Net: raw samples at many resolutions (Stoller, Ewert and Dixon, 2018, table 1)."""
+"""The layers of Wave-U-Net: raw samples at many resolutions (Stoller, Ewert and Dixon, 2018)."""
 
 from __future__ import annotations
 
