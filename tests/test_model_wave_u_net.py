@@ -73,7 +73,9 @@ def test_gradients_reach_every_weight():
 def test_what_cannot_be_built_is_named():
     with pytest.raises(ValueError, match="layers is 0; it must be a whole number from 1 to 16"):
         WaveUNet(layers=0)
-    with pytest.raises(ValueError, match="difference is true with 1 source, which would be the mixture; set it to false"):
+    with pytest.raises(
+        ValueError, match="difference is true with 1 source, which would be the mixture; set it to false"
+    ):
         WaveUNet(**TINY, sources=1)
     for stems in ([], ["bass", "bass"], [""]):
         with pytest.raises(ValueError, match=r"stems is \[.*\]; give one or more different names"):

@@ -27,8 +27,8 @@ FIXED = ("stft.", "transform.", "sample_rate")
 
 
 def read_open_unmix(files: Sequence[Path], hop: int = 1024, sample_rate: int = 44_100) -> OpenUnmix:
-    """The model of several files, its stems in their order; hop in samples, sample_rate in Hz. Raises WeightsError for a
-    file that is no network of Open-Unmix, and where they do not go together."""
+    """The model of several files, its stems in their order; hop in samples, sample_rate in Hz. Raises WeightsError for
+    a file that is no network of Open-Unmix, and where they do not go together."""
     networks: dict[str, Mapping[str, Tensor]] = {}
     for file in files:
         stem = file.stem.partition("-")[0]

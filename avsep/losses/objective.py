@@ -84,8 +84,8 @@ class OnStages(Objective):
 
 
 class OnMasks(Objective):
-    """A loss of masks (`MaskMse`, `SpectrumApproximation`) on real masks over the spectrum of the first channel, or over
-    those of all channels, one channel behind the other in time."""
+    """A loss of masks (`MaskMse`, `SpectrumApproximation`) on real masks over the spectrum of the first channel, or
+    over those of all channels, one channel behind the other in time."""
 
     def __init__(self, loss: MaskLoss) -> None:
         super().__init__()

@@ -56,13 +56,13 @@ class SpectrumApproximation(MaskLoss):
 
     For models that estimate real masks on an STFT. phase_sensitive: to the part of the source in phase with the
     mixture (Erdogan et al., 2015), so that the mask makes up for the mixture's phase. in_any_order: under the best
-    permutation (Kolbaek et al., 2017). Relative to the mean power of the mixture's bins, so that the level of the
-    item changes nothing. The bound is 0.
+    permutation (Kolbaek et al., 2017). relative: to the mean power of the mixture's bins, so that the level of the
+    item changes nothing; else loud items weigh more (Open-Unmix; Stöter et al., 2019). The bound is 0.
     """
 
-    def __init__(self, phase_sensitive: bool = True, in_any_order: bool = True) -> None:
+    def __init__(self, phase_sensitive: bool = True, in_any_order: bool = True, relative: bool = True) -> None:
         super().__init__()
-        self.phase_sensitive, self.in_any_order = phase_sensitive, in_any_order
+        self.phase_sensitive, self.in_any_order, self.relative = phase_sensitive, in_any_order, relative
 
     def forward(self, masks: Tensor, sources: Tensor, mixture: Tensor) -> Tensor:
         """Masks (batch, sources, freq, frames), complex STFTs of the sources (the same shape) and of the mixture

@@ -94,7 +94,9 @@ class OpenUnmix(SeparationModel):
         if wrong := [name for name in stems if not name.isidentifier()]:
             raise ValueError(f"stems: {wrong[0]!r:.100} names no network; take letters, digits and underscores")
         if iterations and len(stems) == 1:
-            raise ValueError(f"iterations is {iterations} with 1 stem, of which the filter would make the mixture; set 0")
+            raise ValueError(
+                f"iterations is {iterations} with 1 stem, of which the filter would make the mixture; set 0"
+            )
         if hidden % 2 or not 0 < bandwidth <= sample_rate or not 0 <= dropout < 1:
             raise ValueError(
                 f"hidden {hidden}, bandwidth {bandwidth:g} and dropout {dropout:g}; expected an even number, Hz above 0 "
