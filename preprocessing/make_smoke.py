@@ -5,8 +5,8 @@
 A talker is a pitch, a vocal tract (three resonances) and a drawn mouth; an utterance is a run of syllables, and the
 mouth opens as the voice gets louder. OUT_FOLDER gets manifest.tsv, and for each utterance a .wav (16 kHz) and the .npz
 of preprocessing/extract_lips.py. songs/manifest.tsv lists the stereo stems of songs (16 kHz): such a voice, drums, a
-bass and chords, each at its own place between left and right. Everything is drawn from --seed: there is no recording in it. Models learn to tell
-such talkers apart within minutes; they will not separate people.
+bass and chords, each at its own place between left and right. Everything is drawn from --seed: there is no recording
+in it. Models learn to tell such talkers and stems apart within minutes; they will not separate people or music.
 """
 
 from __future__ import annotations

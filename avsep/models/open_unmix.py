@@ -94,13 +94,11 @@ class OpenUnmix(SeparationModel):
         if wrong := [name for name in stems if not name.isidentifier()]:
             raise ValueError(f"stems: {wrong[0]!r:.100} names no network; take letters, digits and underscores")
         if iterations and len(stems) == 1:
-            raise ValueError(
-                f"iterations is {iterations} with 1 stem, of which the filter would make the mixture; set 0"
-            )
+            raise ValueError(f"iterations is {iterations} with 1 stem, of which the filter makes the mixture; set 0")
         if hidden % 2 or not 0 < bandwidth <= sample_rate or not 0 <= dropout < 1:
             raise ValueError(
-                f"hidden {hidden}, bandwidth {bandwidth:g} and dropout {dropout:g}; expected an even number, Hz above 0 "
-                f"to {sample_rate} and 0 to below 1"
+                f"hidden {hidden}, bandwidth {bandwidth:g} and dropout {dropout:g}; expected an even number, Hz above "
+                f"0 to {sample_rate} and 0 to below 1"
             )
         self.window, self.hop, self.iterations = window, hop, iterations
         freq = window // 2 + 1

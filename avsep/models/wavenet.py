@@ -1,8 +1,9 @@
-"""Separation of raw samples by dilated, gated convolutions: WaveNet without its causality (Rethage, Pons and Serra, 2018;
-for the stems of music Lluís, Pons and Serra, 2019)."""
+"""Separation of raw samples by dilated, gated convolutions: WaveNet without its causality (Rethage, Pons and Serra,
+2018; for the stems of music Lluís, Pons and Serra, 2019)."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -84,7 +85,7 @@ class WaveNet(SeparationModel):
         sizes = [skip, *last]
         convolutions = (
             nn.Conv1d(before, after, kernel, padding=kernel // 2, bias=False)
-            for before, after in zip(sizes[:-1], sizes[1:], strict=True)
+            for before, after in itertools.pairwise(sizes)
         )
         self.leave = nn.Sequential(
             *(module for conv in convolutions for module in (nn.ReLU(inplace=True), conv)),
