@@ -182,7 +182,8 @@ def test_the_callback_fits_the_scaler_once():
 
 @pytest.mark.slow
 def test_it_learns_a_batch():
-    sizes = {"channels": 1, "hidden": 96, "layers": 1, "dropout": 0.0, "window": 256, "hop": 64, "bandwidth": 4000.0}
+    """The true magnitudes with the mixture's phase would give 11.8 dB and more, and 13.0 dB after the filter."""
+    sizes = {"channels": 1, "hidden": 96, "layers": 1, "dropout": 0.0, "window": 1024, "hop": 128, "bandwidth": 4000.0}
     model = OpenUnmix(stems=["left", "right"], **sizes, sample_rate=8000)
     sources = two_mixtures(seconds=0.5)
     model.fit_scaler(sources.sum(1, keepdim=True))

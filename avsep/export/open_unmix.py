@@ -69,7 +69,7 @@ def convert(networks: Mapping[str, Mapping[str, Tensor]], hop: int = 1024, sampl
 
 def renamed(networks: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """The tensors of networks, by the names of their stems, under the names that they have in an `OpenUnmix`."""
-    here = {}
+    here: dict[str, Tensor] = {}
     for stem, tensors in networks.items():
         kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(FIXED)}
         for norm in ("bn1", "bn2", "bn3"):

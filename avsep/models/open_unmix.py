@@ -153,6 +153,7 @@ class OpenUnmix(SeparationModel):
         deviation = (power / count - mean.square()).clamp_min(0).sqrt()
         deviation = deviation.clamp_min(max(LEAST_DEVIATION * float(deviation.max()), 1e-8))
         for network in self.networks.values():
+            assert isinstance(network, TargetNetwork)
             network.input_mean.copy_(-mean[: network.seen])
             network.input_scale.copy_(1 / deviation[: network.seen])
 
