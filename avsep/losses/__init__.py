@@ -9,9 +9,9 @@ An objective is what a training minimises: objective(output of the model, batch)
   `LatentSiSnr` is one for the frames of a learned transform.
 - `OnLogits` and `GuidedEmbeddings` are cross-entropies; `WeightedSum` puts objectives together.
 
-`PermutationInvariant`, `FixedOrder` and `MixIT` make a waveform loss, in dB, of a pairwise one, pairwise(estimate (...,
-time), source (..., time), mixture (..., time)) -> (...): `NegativeSnr`, `NegativeSiSnr` or `TargetSpeaker`.
-`OnWaveforms` makes one of a mask loss. For instance
+`PermutationInvariant`, `FixedOrder` and `MixIT` make a waveform loss of a pairwise one, pairwise(estimate (..., time),
+source (..., time), mixture (..., time)) -> (...): in dB `NegativeSnr`, `NegativeSiSnr` or `TargetSpeaker`, in units of
+the samples `MeanSquaredError` or `MeanAbsoluteError`. `OnWaveforms` makes one of a mask loss. For instance
 
     objective:
       class_path: avsep.losses.OnEstimates
@@ -31,6 +31,7 @@ Everything is computed in float32, whatever the precision of the training.
 """
 
 from avsep.losses.clustering import DeepClustering, affinity_loss, whitened_loss
+from avsep.losses.distance import MeanAbsoluteError, MeanSquaredError
 from avsep.losses.guided import GuidedEmbeddings
 from avsep.losses.latent import LatentSiSnr
 from avsep.losses.logits import OnLogits
@@ -57,6 +58,8 @@ __all__ = [
     "LatentSiSnr",
     "MaskLoss",
     "MaskMse",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
     "MixIT",
     "NegativeSiSnr",
     "NegativeSnr",

@@ -85,7 +85,7 @@ class OnStages(Objective):
 
 class OnMasks(Objective):
     """A loss of masks (`MaskMse`, `SpectrumApproximation`; of complex ones `ComplexMaskMse`) over the spectrum of the
-    first channel."""
+    first channel, or over those of all channels, one channel behind the other in time."""
 
     def __init__(self, loss: MaskLoss) -> None:
         super().__init__()
@@ -105,7 +105,10 @@ class OnMasks(Objective):
                 "OnMasks: the model's masks are complex; take OnEstimates, the loss ComplexMaskMse, or a model with "
                 "real masks"
             )
-        return self.loss(masks, *spectra(output, batch, self))
+        sources, mixture = spectra(output, batch, self)
+        if mixture.dim() == 4:
+            masks, sources, mixture = (x.transpose(-3, -2).flatten(-2) for x in (masks, sources, mixture))
+        return self.loss(masks, sources, mixture)
 
 
 class OnEmbeddings(Objective):
@@ -165,11 +168,13 @@ def folded(estimates: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
 
 def spectra(output: Output, batch: Batch, objective: Objective) -> tuple[Tensor, Tensor]:
     """Complex spectra of the first channel, as the model sees it: of the sources (batch, sources, freq, frames) and of
-    the mixture (batch, freq, frames)."""
+    the mixture (batch, freq, frames); or of all channels, where the model has theirs: (batch, sources, channels, freq,
+    frames) and (batch, channels, freq, frames)."""
     transform, mixture = needed(output, "transform", objective), needed(output, "spectrum", objective)
+    sources = batch["sources"]
     # The targets of a learned transform are no way to a smaller loss.
     with torch.no_grad():
-        return transform(batch["sources"][:, :, 0]), mixture
+        return transform(sources if mixture.dim() == 4 else sources[:, :, 0]), mixture
 
 
 def needed(output: Output, name: str, objective: Objective) -> Any:

@@ -119,8 +119,9 @@ class SpectrumApproximation(MaskLoss):
     mixture (Erdogan et al., 2015), so that the mask makes up for the mixture's phase. in_any_order, each_frame: see
     `MaskLoss`. truncate: what the masked magnitude is held against is cut to 0 to so many times the mixture's, for
     masks that end there (1: masks in 0..1; Wang, Le Roux and Hershey, 2018); .inf cuts at 0 alone, for masks that are
-    not negative (Kolbaek et al., 2017). absolute: mean absolute error instead. Relative to the mean power, or
-    magnitude, of the mixture's bins, so that the level of the item changes nothing. The bound is 0.
+    not negative (Kolbaek et al., 2017). absolute: mean absolute error instead. relative: to the mean power, or
+    magnitude, of the mixture's bins, so that the level of the item changes nothing; else loud items weigh more
+    (Open-Unmix; Stöter et al., 2019). The bound is 0.
     """
 
     def __init__(
@@ -130,11 +131,13 @@ class SpectrumApproximation(MaskLoss):
         each_frame: bool = False,
         truncate: float | None = None,
         absolute: bool = False,
+        relative: bool = True,
     ) -> None:
         super().__init__(in_any_order, each_frame)
         if truncate is not None and not truncate > 0:
             raise UsageError(f"truncate is {truncate}; it must be above 0, or null")
-        self.phase_sensitive, self.truncate, self.absolute = phase_sensitive, truncate, absolute
+        self.phase_sensitive, self.truncate = phase_sensitive, truncate
+        self.absolute, self.relative = absolute, relative
 
     def forward(self, masks: Tensor, sources: Tensor, mixture: Tensor) -> Tensor:
         """Masks (batch, sources, freq, frames), complex STFTs of the sources (the same shape) and of the mixture
@@ -148,8 +151,9 @@ class SpectrumApproximation(MaskLoss):
             targets = targets.clamp_min(0)
             # 0 times infinity is no number.
             targets = targets if math.isinf(self.truncate) else targets.minimum(self.truncate * size)
+        loss = self.compare(full_precision(masks) * size, targets, self.absolute)
         level = (size if self.absolute else size.square()).mean((-3, -2, -1)) + 1e-12
-        return self.compare(full_precision(masks) * size, targets, self.absolute) / level
+        return loss / level if self.relative else loss
 
 
 class OnWaveforms(nn.Module):

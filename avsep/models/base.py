@@ -87,10 +87,11 @@ class Output:
     """What a model gives; None and empty where it has no such thing.
 
     estimates: (batch, sources, channels, time). stages: earlier passes or blocks, each shaped as the estimates.
-    spectrum: complex (batch, freq, frames) of the mixture's first channel; real where the transform is a learned one.
-    masks: (batch, sources, freq, frames), real or complex. embeddings: (batch, freq, frames, dims). logits: by what
-    they tell (class, speaker, count, stop). transform: the analysis that made the spectrum, real (..., time) -> (...,
-    freq, frames), so that a loss sees the sources as the model sees the mixture.
+    spectrum: complex (batch, freq, frames) of the mixture's first channel, or (batch, channels, freq, frames) of all;
+    real where the transform is a learned one. masks: (batch, sources, freq, frames), or for each channel (batch,
+    sources, channels, freq, frames); real or complex. embeddings: (batch, freq, frames, dims). logits: by what they
+    tell (class, speaker, count, stop). transform: the analysis that made the spectrum, real (..., time) -> (..., freq,
+    frames), so that a loss sees the sources as the model sees the mixture.
     """
 
     estimates: Tensor | None = None

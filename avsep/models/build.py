@@ -38,6 +38,10 @@ MOVED = {
     "avsep.models.audio_visual.AudioVisual": Moved(
         "avsep.models.av_conv_tasnet.AVConvTasNet", {"lip_encoder.": "cue_encoder."}
     ),
+    "avsep.models.mc_wave_u_net.MultiChannelWaveUNet": Moved(
+        "avsep.models.mc_wave_u_net.MultiChannelWaveUNet",
+        {name: f"layers.{name}" for name in ("down.", "lowest.", "up.", "leave.")},
+    ),
 }
 
 
