@@ -13,16 +13,15 @@ encoder here adds them, so that the first and the last samples lie in as many fr
 from __future__ import annotations
 
 import argparse
-import pickle
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from avsep.checkpoint import load_weights, save_model
 from avsep.errors import AvsepError, WeightsError
+from avsep.export.torch_file import read_torch, renamed
 from avsep.models.sepformer import SepFormer
 
 State = Mapping[str, Tensor]
@@ -124,32 +123,18 @@ def _count(state: State, start: str) -> int:
 def _name(theirs: str) -> str:
     """The name of a tensor of masknet in the separator here."""
     if not theirs.startswith("dual_mdl."):
-        return _renamed(theirs, OUTER)
+        return renamed(theirs, OUTER)
     _, number, rest = theirs.split(".", 2)
-    rest = _renamed(rest, BLOCK)
+    rest = renamed(rest, BLOCK)
     if ".layers." in rest:
         path, _, layer = rest.partition(".layers.")
         place, _, inner = layer.partition(".")
-        rest = f"{path}.layers.{place}.{_renamed(inner, LAYER)}"
+        rest = f"{path}.layers.{place}.{renamed(inner, LAYER)}"
     return f"blocks.{number}.{rest}"
 
 
-def _renamed(name: str, beginnings: Mapping[str, str]) -> str:
-    old = next((begin for begin in beginnings if name.startswith(begin)), "")
-    return beginnings[old] + name[len(old) :] if old else name
-
-
 def _read(path: Path) -> State:
-    if not path.is_file():
-        raise WeightsError(f"no checkpoint at {path}. Give a folder with {', '.join(f'{n}.ckpt' for n in FILES)}.")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise WeightsError(
-            f"{path} was not loaded: it is damaged, or holds more than tensors and plain values ({reason}). Give "
-            "SpeechBrain's file as it was published."
-        ) from error
+    state = read_torch(path, f"Give a folder with {', '.join(f'{n}.ckpt' for n in FILES)} as they were published.")
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path} holds no tensors by name: it is no checkpoint of a module of SpeechBrain.")
     return state
