@@ -6,7 +6,7 @@ An objective is what a training minimises: objective(output of the model, batch)
   time), mixture (batch, time)) -> (batch,), or a pairwise one.
 - `OnMasks` and `OnEmbeddings` take a loss of the time-frequency plane: `MaskMse`, `SpectrumApproximation` and
   `DeepClustering`, which are given the complex STFTs of the sources and of the mixture.
-- `OnLogits` and `GuidedEmbeddings` are cross-entropies; `WeightedSum` puts objectives together.
+- `OnLogits`, `OnSpeakerVectors` and `GuidedEmbeddings` are cross-entropies; `WeightedSum` puts objectives together.
 
 `PermutationInvariant`, `FixedOrder` and `MixIT` make a waveform loss, in dB, of a pairwise one, pairwise(estimate (...,
 time), source (..., time), mixture (..., time)) -> (...): `NegativeSnr`, `NegativeSiSnr` or `TargetSpeaker`.
@@ -44,6 +44,7 @@ from avsep.losses.objective import (
 )
 from avsep.losses.order import FixedOrder, PermutationInvariant, best_assignment
 from avsep.losses.pairwise import NegativeSiSnr, NegativeSnr, PairwiseLoss, si_snr_loss, snr_loss
+from avsep.losses.speaker_vectors import OnSpeakerVectors
 from avsep.losses.spectral import MaskLoss, MaskMse, OnWaveforms, SpectrumApproximation
 from avsep.losses.target_speaker import TargetSpeaker
 
@@ -61,6 +62,7 @@ __all__ = [
     "OnEstimates",
     "OnLogits",
     "OnMasks",
+    "OnSpeakerVectors",
     "OnStages",
     "OnWaveforms",
     "PairwiseLoss",
