@@ -12,8 +12,8 @@ from avsep.errors import WeightsError
 from avsep.export.sepformer import convert, main, read_speechbrain
 from avsep.losses import NegativeSiSnr, OnEstimates
 from avsep.models.dprnn import chunked
-from avsep.models.sepformer import SepFormer
 from avsep.models.separators.sepformer import DualPathTransformer, Transformer, positions
+from avsep.models.sepformer import SepFormer
 
 TINY = {"filters": 8, "kernel": 8, "stride": 4, "chunk": 10, "blocks": 2, "layers": 2, "heads": 2, "hidden": 6}
 PUBLISHED = {"filters": 8, "kernel": 8, "stride": 4, "width": 12, "chunk": 10, "blocks": 2, "layers": 2, "heads": 2}
@@ -194,7 +194,7 @@ def test_files_that_are_no_such_weights_are_named(tmp_path, capsys):
         read_speechbrain(tmp_path)
     for name in ("encoder", "masknet", "decoder"):
         torch.save({"conv1d.weight": torch.zeros(8, 1, 8)}, tmp_path / f"{name}.ckpt")
-    with pytest.raises(WeightsError, match="holds no 'conv2d.weight': it is no SepFormer of SpeechBrain"):
+    with pytest.raises(WeightsError, match=r"holds no 'conv2d.weight': it is no SepFormer of SpeechBrain"):
         read_speechbrain(tmp_path)
     torch.save([1, 2], tmp_path / "decoder.ckpt")
     assert main([str(tmp_path), "-o", str(tmp_path / "a.safetensors")]) == 1

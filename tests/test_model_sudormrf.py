@@ -208,7 +208,7 @@ def test_files_that_are_no_such_weights_are_named(tmp_path, capsys):
     assert "a.pth holds no state_dict: it is no model of asteroid" in capsys.readouterr().err
     state = as_published(SuDoRMRF(**TINY))
     without = {name: tensor for name, tensor in state.items() if name != "masker.l1.weight"}
-    with pytest.raises(WeightsError, match="it holds no 'masker.l1.weight': it is no SuDoRM-RF of asteroid"):
+    with pytest.raises(WeightsError, match=r"it holds no 'masker.l1.weight': it is no SuDoRM-RF of asteroid"):
         convert(without)
     with pytest.raises(WeightsError, match=r"it lacks separator.blocks.1.scales.norms.2.bias"):
         convert({name: tensor for name, tensor in state.items() if name != "masker.sm.1.spp_dw.2.norm.bias"})
