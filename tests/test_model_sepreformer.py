@@ -99,7 +99,7 @@ def test_sources_tell_each_other_in_any_order():
 
 @pytest.mark.parametrize("frames", [1, 3, 4, 13])
 def test_stages_halve_the_frames(frames):
-    net = SeparateAndReconstruct(8, **{k: v for k, v in NET.items()}, kernel=5, sources=3)
+    net = SeparateAndReconstruct(8, **NET, kernel=5, sources=3)
     *earlier, last = net(torch.rand(2, frames, 8))
     padded = -(-frames // 4) * 4
     assert [tuple(x.shape) for x in earlier] == [(6, padded // 4, 8), (6, padded // 2, 8)]

@@ -1,4 +1,4 @@
-"""SuDoRM-RF and SuDoRM-RF++: sizes, time scales, masks, and asteroid's weights of them."""
+"""SuDoRM-RF and SuDoRM-RF++: sizes, time scales and masks."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ import torch
 from torch.nn import functional
 from two_talkers import steps_to, two_mixtures
 
-from avsep.checkpoint import load_model
-from avsep.errors import WeightsError
-from avsep.export.sudormrf import convert, main, read_asteroid
 from avsep.losses import NegativeSiSnr, OnEstimates
 from avsep.models.parts.strided import StridedDepthwiseConv, stretched
 from avsep.models.separators.sudormrf import SoftmaxMasks, TimeScales
@@ -113,105 +110,6 @@ def test_length_in_is_length_out(kind, time):
 def test_what_cannot_be_built_is_named(kind, changes, message):
     with pytest.raises(ValueError, match=message):
         kind(**TINY | changes)
-
-
-def asteroids(kind: type) -> torch.nn.Module:
-    """Asteroid's own network with random weights: kernels of 21 samples every 10."""
-    models = pytest.importorskip("asteroid.models")
-    theirs = {SuDoRMRF: models.SuDORMRFNet, SuDoRMRFpp: models.SuDORMRFImprovedNet}[kind]
-    net = theirs(3, bn_chan=6, num_blocks=2, upsampling_depth=3, n_filters=8, kernel_size=21).eval()
-    for parameter in net.parameters():
-        torch.nn.init.normal_(parameter, 0.0, 0.3)
-    return net
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("time", [60, 400, 777])
-def test_weights_of_asteroid_give_its_estimates(kind, time, tmp_path):
-    net = asteroids(kind)
-    torch.save(net.serialize(), tmp_path / "theirs.pth")
-    model = read_asteroid(tmp_path / "theirs.pth")
-    assert type(model) is kind
-    assert (model.encoder.kernel, model.encoder.stride) == (30, 10)
-    mixture = torch.randn(2, time)
-    with torch.no_grad():
-        # The encoder here adds 20 samples of silence, theirs 10 of them.
-        expected = net(functional.pad(mixture, (10, 10)))[..., 10 : 10 + time]
-        found = model(mixture[:, None]).estimates[:, :, 0]
-    assert expected.abs().max() > 0.1
-    assert torch.allclose(found, expected, atol=1e-4)
-
-
-def as_published(model: SuDoRMRF) -> dict[str, torch.Tensor]:
-    """Its tensors by asteroid's names, written out: they are known where it is not installed."""
-    own = model.state_dict()
-    plain = isinstance(model, SuDoRMRFpp)
-    ends = (".gamma", ".beta") if plain else (".weight", ".bias")
-    out = {"encoder.encoder.filterbank._filters": own["encoder.conv.weight"]}
-    out["encoder.filterbank._filters"] = own["encoder.conv.weight"]
-    out["decoder.filterbank._filters"] = own["decoder.conv.weight"]
-
-    def put(theirs: str, ours: str, names: tuple[str, str] = (".weight", ".bias")) -> None:
-        for end, name in zip((".weight", ".bias"), names, strict=True):
-            if f"separator.{ours}{end}" in own:
-                tensor = own[f"separator.{ours}{end}"]
-                out[f"masker.{theirs}{name}"] = tensor[..., None] if tensor.dim() == 2 else tensor
-
-    put("ln", "enter.0", ends)
-    put("bottleneck" if plain else "l1", "enter.1")
-    for block in range(2):
-        there, here = f"sm.{block}.", f"blocks.{block}."
-        put(f"{there}proj_1x1.conv", f"{here}enter.0")
-        put(f"{there}proj_1x1.norm", f"{here}enter.1", ends)
-        put(f"{there}proj_1x1.act", f"{here}enter.2")
-        for scale in range(3):
-            put(f"{there}spp_dw.{scale}.conv", f"{here}scales.convs.{scale}")
-            put(f"{there}spp_dw.{scale}.norm", f"{here}scales.norms.{scale}", ends)
-        put(f"{there}final_norm.norm", f"{here}merge.0", ends)
-        put(f"{there}final_norm.act", f"{here}merge.1")
-        if plain:
-            put(f"{there}res_conv", f"{here}leave")
-        else:
-            put(f"{there}conv_1x1_exp.conv", f"{here}leave.0")
-            put(f"{there}conv_1x1_exp.norm", f"{here}leave.1")
-            put(f"{there}module_act.norm", f"{here}out.0")
-            put(f"{there}module_act.act", f"{here}out.1")
-    if plain:
-        put("mask_net.0", "masks.project.0")
-        put("mask_net.1", "masks.project.1")
-    else:
-        put("reshape_before_masks", "masks.grow")
-        out["masker.m.weight"] = own["separator.masks.conv.weight"].unsqueeze(3)
-        out["masker.m.bias"] = own["separator.masks.conv.bias"]
-    return out
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_tensor_of_the_published_layout_has_its_place(kind, tmp_path, capsys):
-    model = kind(**TINY)
-    state = as_published(model)
-    for name, tensor in convert(state).state_dict().items():
-        assert torch.equal(tensor, model.state_dict()[name]), name
-    torch.save({"state_dict": state, "model_args": {"stride": 4}}, tmp_path / "theirs.pth")
-    out = tmp_path / "mine.safetensors"
-    assert main([str(tmp_path / "theirs.pth"), "-o", str(out), "--data", "WHAM", "--licence", "CC BY-SA 4.0"]) == 0
-    assert capsys.readouterr().out == f"{out}\n"
-    again, card = load_model(out)
-    assert (type(again), card.licence, card.lineage["data"]) == (kind, "CC BY-SA 4.0", "WHAM")
-
-
-def test_files_that_are_no_such_weights_are_named(tmp_path, capsys):
-    with pytest.raises(WeightsError, match=r"no checkpoint at .*none.pth. Give a file that asteroid wrote"):
-        read_asteroid(tmp_path / "none.pth")
-    torch.save(3, tmp_path / "a.pth")
-    assert main([str(tmp_path / "a.pth"), "-o", str(tmp_path / "a.safetensors")]) == 1
-    assert "a.pth holds no state_dict: it is no model of asteroid" in capsys.readouterr().err
-    state = as_published(SuDoRMRF(**TINY))
-    without = {name: tensor for name, tensor in state.items() if name != "masker.l1.weight"}
-    with pytest.raises(WeightsError, match=r"it holds no 'masker.l1.weight': it is no SuDoRM-RF of asteroid"):
-        convert(without)
-    with pytest.raises(WeightsError, match=r"it lacks separator.blocks.1.scales.norms.2.bias"):
-        convert({name: tensor for name, tensor in state.items() if name != "masker.sm.1.spp_dw.2.norm.bias"})
 
 
 @pytest.mark.slow

@@ -5,7 +5,8 @@ An objective is what a training minimises: objective(output of the model, batch)
 - `OnEstimates` and `OnStages` take a waveform loss, loss(estimates (batch, estimates, time), sources (batch, sources,
   time), mixture (batch, time)) -> (batch,), or a pairwise one.
 - `OnMasks` and `OnEmbeddings` take a loss of the time-frequency plane: `MaskMse`, `SpectrumApproximation` and
-  `DeepClustering`, which are given the complex STFTs of the sources and of the mixture.
+  `DeepClustering`, which are given the complex STFTs of the sources and of the mixture; `LatentSiSnr` is one for the
+  frames of a learned transform.
 - `OnLogits`, `OnSpeakerVectors` and `GuidedEmbeddings` are cross-entropies; `WeightedSum` puts objectives together.
 
 `PermutationInvariant`, `FixedOrder` and `MixIT` make a waveform loss, in dB, of a pairwise one, pairwise(estimate (...,
@@ -31,6 +32,7 @@ Everything is computed in float32, whatever the precision of the training.
 
 from avsep.losses.clustering import DeepClustering, affinity_loss
 from avsep.losses.guided import GuidedEmbeddings
+from avsep.losses.latent import LatentSiSnr
 from avsep.losses.logits import OnLogits
 from avsep.losses.mixit import MixIT
 from avsep.losses.objective import (
@@ -52,6 +54,7 @@ __all__ = [
     "DeepClustering",
     "FixedOrder",
     "GuidedEmbeddings",
+    "LatentSiSnr",
     "MaskLoss",
     "MaskMse",
     "MixIT",

@@ -34,9 +34,14 @@ def snr_loss(
 
 
 def si_snr_loss(
-    estimate: Tensor, source: Tensor, mixture: Tensor, floor_db: float = 80.0, silent_db: float = 20.0
+    estimate: Tensor,
+    source: Tensor,
+    mixture: Tensor,
+    floor_db: float = 80.0,
+    silent_db: float = 20.0,
+    zero_mean: bool = True,
 ) -> Tensor:
-    """Negative SI-SNR (Luo and Mesgarani, 2018; means removed): (..., time) each -> (...).
+    """Negative SI-SNR (Luo and Mesgarani, 2018; means removed unless told otherwise): (..., time) each -> (...).
 
     With both signals scaled to power 1 the part of the estimate along the source has power c², the rest 1 - c². The
     loss is 10 log10((1 - c² + f) / (c² + f)), f being -`floor_db`: within -`floor_db` and `floor_db`, both reached
@@ -45,7 +50,9 @@ def si_snr_loss(
     estimate, source, mixture = full_precision(estimate), full_precision(source), full_precision(mixture)
     silent = silence_loss(estimate, mixture, silent_db)
     is_silent = source.square().sum(-1) == 0
-    estimate, source = (_unit_power(x - x.mean(-1, keepdim=True)) for x in (estimate, source))
+    if zero_mean:
+        estimate, source = (x - x.mean(-1, keepdim=True) for x in (estimate, source))
+    estimate, source = _unit_power(estimate), _unit_power(source)
     target = (estimate * source).sum(-1, keepdim=True) * source
     floor = 10 ** (-floor_db / 10)
     # The rest by subtraction, not as 1 - c²: that would end at the rounding of 1.
@@ -78,12 +85,13 @@ class NegativeSnr(PairwiseLoss):
 
 class NegativeSiSnr(PairwiseLoss):
     """`si_snr_loss` as a module. The level of the estimates is left free; `floor_db` 30 spends no effort on what is
-    separated already (SepFormer, Subakan et al., 2021)."""
+    separated already (SepFormer, Subakan et al., 2021). zero_mean: whether means are removed first, as those of
+    waveforms are."""
 
-    def __init__(self, floor_db: float = 80.0, silent_db: float = 20.0) -> None:
+    def __init__(self, floor_db: float = 80.0, silent_db: float = 20.0, zero_mean: bool = True) -> None:
         super().__init__()
-        self.floor_db, self.silent_db = floor_db, silent_db
+        self.floor_db, self.silent_db, self.zero_mean = floor_db, silent_db, zero_mean
 
     def forward(self, estimate: Tensor, source: Tensor, mixture: Tensor) -> Tensor:
         """(..., time) each -> (...), in dB."""
-        return si_snr_loss(estimate, source, mixture, self.floor_db, self.silent_db)
+        return si_snr_loss(estimate, source, mixture, self.floor_db, self.silent_db, self.zero_mean)

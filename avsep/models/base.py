@@ -23,12 +23,13 @@ class Contract:
     """What a separation model takes and gives. Everything around models goes by this, never by a model's class.
 
     sample_rate: in Hz, 1000 to 384000. channels: fewest and most microphones, 1 to 128. cues: names of what it needs
-    besides the mixture ("lips", "face", "enrolment", "geometry"). sources: estimates it gives, up to 64; None where
-    there are as many as cues, or where the model tells. order: of the estimates: "any", "cue" (estimate i belongs to
-    cue i) or "named" (estimate i is `names[i]`). kind: what its estimates are. refine: whether they gain from
-    `ratio_mask_refinement` against the mixture. stride: samples after which its frames lie on the signal as before; 1
-    where it has no frames. segment_seconds: the length it works best on at a time, where a signal is longer. rounds:
-    how often a part of it is run through, up to 16; with fewer it is faster and separates less well (`with_rounds`).
+    besides the mixture ("lips", "face", "enrolment", "geometry"; in training also "sources"). sources: estimates it
+    gives, up to 64; None where there are as many as cues, or where the model tells. order: of the estimates: "any",
+    "cue" (estimate i belongs to cue i) or "named" (estimate i is `names[i]`). kind: what its estimates are. refine:
+    whether they gain from `ratio_mask_refinement` against the mixture. stride: samples after which its frames lie on
+    the signal as before; 1 where it has no frames. segment_seconds: the length it works best on at a time, where a
+    signal is longer. rounds: how often a part of it is run through, up to 16; with fewer it is faster and separates
+    less well (`with_rounds`).
     joint: whether it needs the cues of all sources at once, because one tells of the others.
     """
 
@@ -86,10 +87,10 @@ class Output:
     """What a model gives; None and empty where it has no such thing.
 
     estimates: (batch, sources, channels, time). stages: earlier passes or blocks, each shaped as the estimates.
-    spectrum: complex (batch, freq, frames) of the mixture's first channel. masks: (batch, sources, freq, frames), real
-    or complex. embeddings: (batch, freq, frames, dims). logits: by what they tell (class, speaker, count, stop).
-    transform: the analysis that made the spectrum, real (..., time) -> complex (..., freq, frames), so that a loss
-    sees the sources as the model sees the mixture.
+    spectrum: complex (batch, freq, frames) of the mixture's first channel; real where the transform is a learned one.
+    masks: (batch, sources, freq, frames), real or complex. embeddings: (batch, freq, frames, dims). logits: by what
+    they tell (class, speaker, count, stop). transform: the analysis that made the spectrum, real (..., time) -> (...,
+    freq, frames), so that a loss sees the sources as the model sees the mixture.
     """
 
     estimates: Tensor | None = None

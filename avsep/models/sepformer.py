@@ -15,9 +15,10 @@ class SepFormer(MaskingModel):
     """A fixed number of estimates from one channel, in no particular order.
 
     kernel and stride of the encoder in samples, chunk in frames; layers: of each transformer, two of which make a
-    block. width 0: as many channels as the encoder has filters. The other sizes: see `DualPathTransformer`.
+    block. width 0: as many channels as the encoder has filters. The other sizes: see `DualPathTransformer`. padded: see
+    `Encoder`.
 
-    The published weights of SpeechBrain become such a model by `avsep.export.sepformer`.
+    `avsep import` reads SpeechBrain's weights as such a model.
     """
 
     paper = "Subakan et al., Attention is all you need in speech separation"
@@ -39,10 +40,11 @@ class SepFormer(MaskingModel):
         hidden: int = 1024,
         dropout: float = 0.0,
         sample_rate: int = SAMPLE_RATE,
+        padded: bool = True,
     ) -> None:
         super().__init__(
-            Encoder(filters, kernel, stride),
+            Encoder(filters, kernel, stride, padded=padded),
             DualPathTransformer(filters, width or filters, chunk, blocks, layers, heads, hidden, sources, dropout),
-            Decoder(filters, kernel, stride),
+            Decoder(filters, kernel, stride, padded),
             sample_rate=sample_rate,
         )

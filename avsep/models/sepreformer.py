@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from avsep.models.base import Output
 from avsep.models.masking import MaskingModel
@@ -56,7 +57,7 @@ class SepReformer(MaskingModel):
         sample_rate: int = SAMPLE_RATE,
     ) -> None:
         super().__init__(
-            Encoder(filters, kernel, stride, "gelu"),
+            Encoder(filters, kernel, stride, rectified=False),
             SeparateAndReconstruct(
                 filters,
                 channels,
@@ -81,8 +82,8 @@ class SepReformer(MaskingModel):
         """mixture (batch, 1, time) -> estimates (batch, sources, 1, time)."""
         self.check(mixture)
         time = mixture.shape[-1]
-        features, frames = self.encoder(mixture)
-        *earlier, last = self.separator(features)
+        frames = functional.gelu(self.encoder(mixture)[0])
+        *earlier, last = self.separator(frames)
         stages = []
         if self.training:
             for x, to_masks, decoder in zip(earlier, self.stage_masks, self.stage_decoders, strict=False):

@@ -19,7 +19,7 @@ class SuDoRMRF(MaskingModel):
     networks have 8 and 4 blocks; scales: upsampling depth. The paper's kernel has 21 samples and here, where it is a
     multiple of the stride, 20. plain: blocks and masks of SuDoRM-RF++.
 
-    Weights of asteroid become such a model by `avsep.export.sudormrf`.
+    `avsep import` reads asteroid's weights as such a model.
     """
 
     paper = "Tzinis et al., Sudo rm -rf"
@@ -39,7 +39,7 @@ class SuDoRMRF(MaskingModel):
         sample_rate: int = SAMPLE_RATE,
     ) -> None:
         super().__init__(
-            Encoder(filters, kernel, stride, "none" if plain else "relu"),
+            Encoder(filters, kernel, stride, rectified=not plain),
             SuccessiveResampling(filters, channels, blocks, scales, sources, plain),
             Decoder(filters, kernel, stride),
             sample_rate=sample_rate,

@@ -6,11 +6,16 @@ repeats.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, Literal, get_args
+
 from torch import Tensor, nn
 
 from avsep.models.base import Part, copy_fitting
 from avsep.models.limits import MOST_SIZE, check_whole
 from avsep.models.parts.layers import NORMS, DepthwiseConv, PointwiseConv, PReLU
+
+Masks = Literal["sigmoid", "softmax", "relu"]
 
 
 def conv_body(
@@ -49,15 +54,11 @@ class ConvBlock(nn.Module):
 
 
 class Repeat(nn.Module):
-    """X blocks with dilations 1, 2, 4, ..., 2^(X-1)."""
+    """X blocks with dilations 1, 2, 4, ..., 2^(X-1), which `block` makes of a dilation."""
 
-    def __init__(
-        self, bottleneck: int, hidden: int, skip: int, kernel: int, blocks: int, norm: str, causal: bool
-    ) -> None:
+    def __init__(self, block: Callable[[int], nn.Module], blocks: int) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(
-            ConvBlock(bottleneck, hidden, skip, kernel, 2**i, norm, causal) for i in range(blocks)
-        )
+        self.blocks = nn.ModuleList(block(2**i) for i in range(blocks))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, frames, bottleneck) -> the same shape, and the sum of the skips (batch, frames, skip)."""
@@ -73,8 +74,9 @@ class TemporalConvNet(Part):
     """Encoder frames to masks. `before` and `after` split the repeats at the point of fusion, so that
     what the sound alone tells is computed once, and only what comes after the fusion again for each cue.
 
-    norm: "gLN" or "cLN"; causal: no look into the future (use with cLN). Sizes: letters of the paper in this file's
-    head.
+    norm: "gLN", "cLN" or "channel"; causal: no look into the future (use with one of the latter). masks: each in 0..1
+    by a "sigmoid", of 0 or more by a "relu", or a "softmax" over the sources, which then sum to 1. Sizes: letters of
+    the paper in this file's head.
     """
 
     def __init__(
@@ -90,10 +92,13 @@ class TemporalConvNet(Part):
         norm: str = "gLN",
         causal: bool = False,
         fuse_after: int = 0,
+        masks: Masks = "sigmoid",
     ) -> None:
         super().__init__()
         if norm not in NORMS:
             raise ValueError(f"norm is {norm!r}; it must be one of {sorted(NORMS)}")
+        if masks not in get_args(Masks):
+            raise ValueError(f"masks is {masks!r}; it must be one of {', '.join(get_args(Masks))}")
         check_whole(1, MOST_SIZE, filters=filters, bottleneck=bottleneck, hidden=hidden)
         check_whole(0, MOST_SIZE, skip=skip)
         check_whole(1, 16, blocks=blocks)
@@ -105,10 +110,21 @@ class TemporalConvNet(Part):
         # Frames that one mask depends on, but for what a norm brings from further away.
         self.receptive_field = 1 + repeats * (kernel - 1) * (2**blocks - 1)
         self.enter = nn.Sequential(NORMS[norm](filters), PointwiseConv(filters, bottleneck))
-        stack = [Repeat(bottleneck, hidden, skip, kernel, blocks, norm, causal) for _ in range(repeats)]
+
+        def block(dilation: int) -> nn.Module:
+            return self.block(bottleneck, hidden, skip, kernel, dilation, norm, causal)
+
+        stack = [Repeat(block, blocks) for _ in range(repeats)]
         self.repeats_before = nn.ModuleList(stack[:fuse_after])
         self.repeats_after = nn.ModuleList(stack[fuse_after:])
-        self.to_masks = nn.Sequential(PReLU(), PointwiseConv(skip or bottleneck, sources * filters), nn.Sigmoid())
+        self.sums_to_one = masks == "softmax"
+        head = [PReLU(), PointwiseConv(skip or bottleneck, sources * filters)]
+        ends: dict[str, list[nn.Module]] = {"sigmoid": [nn.Sigmoid()], "relu": [nn.ReLU()], "softmax": []}
+        self.to_masks = nn.Sequential(*head, *ends[masks])
+
+    def block(self, *sizes: Any) -> nn.Module:
+        """One of the blocks, of the arguments of `ConvBlock`."""
+        return ConvBlock(*sizes)
 
     def before(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Encoder frames (batch, frames, filters) -> features (batch, frames, bottleneck), skips so far."""
@@ -116,13 +132,14 @@ class TemporalConvNet(Part):
         return self._run(self.repeats_before, x, x.new_zeros(()))
 
     def after(self, x: Tensor, skips: Tensor) -> Tensor:
-        """Features and skips -> masks (batch, sources, frames, filters) in 0..1."""
+        """Features and skips -> masks (batch, sources, frames, filters)."""
         x, skips = self._run(self.repeats_after, x, skips)
         masks = self.to_masks(skips if self.has_skip else x)
-        return masks.unflatten(2, (self.sources, self.filters)).transpose(1, 2)
+        masks = masks.unflatten(2, (self.sources, self.filters)).transpose(1, 2)
+        return masks.softmax(1) if self.sums_to_one else masks
 
     def forward(self, frames: Tensor) -> Tensor:
-        """(batch, frames, filters) -> masks (batch, sources, frames, filters) in 0..1."""
+        """(batch, frames, filters) -> masks (batch, sources, frames, filters)."""
         return self.after(*self.before(frames))
 
     def warm_start(self, trained: nn.Module) -> list[str]:

@@ -1,6 +1,6 @@
 """The masks of SepFormer: transformers within chunks of frames and across them (Subakan et al., 2021, section 2.2).
 
-Layers and their order are those of SpeechBrain's weights for it (see `avsep.export.sepformer`).
+Layers and their order are those of SpeechBrain's weights for it (see `avsep.importing.speechbrain`).
 """
 
 from __future__ import annotations
