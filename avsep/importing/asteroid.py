@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -10,11 +11,12 @@ from torch import Tensor
 from avsep.errors import WeightsError
 from avsep.importing.conv_tasnet import with_weights
 from avsep.importing.read import Parts, State, renamed, single, state_of
+from avsep.importing.sudormrf import sudormrf
 from avsep.models.base import SeparationModel
 from avsep.models.conv_tasnet import ConvTasNet
 
 NAME = "asteroid"
-WANTED = "a serialized ConvTasNet of asteroid (model.pth or pytorch_model.bin)"
+WANTED = "a serialized ConvTasNet, SuDORMRFNet or SuDORMRFImprovedNet of asteroid (model.pth or pytorch_model.bin)"
 
 OUTER = {
     "encoder.filterbank._filters": "encoder.conv.weight",
@@ -90,4 +92,8 @@ def _of_norms(name: str) -> str:
     return f"{start}.{ {'gamma': 'weight', 'beta': 'bias'}.get(last, last) }"
 
 
-KINDS: dict[str, Callable[[Mapping[str, Any], State, int], SeparationModel]] = {"ConvTasNet": _conv_tasnet}
+KINDS: dict[str, Callable[[Mapping[str, Any], State, int], SeparationModel]] = {
+    "ConvTasNet": _conv_tasnet,
+    "SuDORMRFNet": partial(sudormrf, "SuDORMRFNet"),
+    "SuDORMRFImprovedNet": partial(sudormrf, "SuDORMRFImprovedNet"),
+}

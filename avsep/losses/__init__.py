@@ -7,7 +7,7 @@ An objective is what a training minimises: objective(output of the model, batch)
 - `OnMasks` and `OnEmbeddings` take a loss of the time-frequency plane: `MaskMse`, `ComplexMaskMse`,
   `SpectrumApproximation` and `DeepClustering`, which are given the complex STFTs of the sources and of the mixture;
   `LatentSiSnr` is one for the frames of a learned transform.
-- `OnLogits` and `GuidedEmbeddings` are cross-entropies; `WeightedSum` puts objectives together.
+- `OnLogits`, `OnSpeakerVectors` and `GuidedEmbeddings` are cross-entropies; `WeightedSum` puts objectives together.
 
 `PermutationInvariant`, `FixedOrder` and `MixIT` make a waveform loss of a pairwise one, pairwise(estimate (..., time),
 source (..., time), mixture (..., time)) -> (...): in dB `NegativeSnr`, `NegativeSiSnr` or `TargetSpeaker`, in units of
@@ -47,6 +47,7 @@ from avsep.losses.objective import (
 )
 from avsep.losses.order import FixedOrder, PermutationInvariant, best_assignment
 from avsep.losses.pairwise import NegativeSiSnr, NegativeSnr, PairwiseLoss, si_snr_loss, snr_loss
+from avsep.losses.speaker_vectors import OnSpeakerVectors
 from avsep.losses.spectral import ComplexMaskMse, MaskLoss, MaskMse, OnWaveforms, SpectrumApproximation
 from avsep.losses.target_speaker import TargetSpeaker
 
@@ -68,6 +69,7 @@ __all__ = [
     "OnEstimates",
     "OnLogits",
     "OnMasks",
+    "OnSpeakerVectors",
     "OnStages",
     "OnWaveforms",
     "PairwiseLoss",

@@ -175,9 +175,14 @@ class Model(Part):
 
 
 class SeparationModel(Model):
-    """A model that turns a mixture into estimates, as its contract says."""
+    """A model that turns a mixture into estimates, as its contract says.
+
+    given_in_training: what a batch holds besides the cues that `forward` takes by its name in training, and does
+    without elsewhere (labels).
+    """
 
     contract: Contract
+    given_in_training: ClassVar[tuple[str, ...]] = ()
 
     def forward(self, mixture: Tensor, **cues: Tensor) -> Output:
         """For training: mixture (batch, channels, time), cues by their names -> output."""
