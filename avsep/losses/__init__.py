@@ -6,6 +6,7 @@ An objective is what a training minimises: objective(output of the model, batch)
   time), mixture (batch, time)) -> (batch,), or a pairwise one.
 - `OnMasks` and `OnEmbeddings` take a loss of the time-frequency plane: `MaskMse`, `SpectrumApproximation` and
   `DeepClustering`, which are given the complex STFTs of the sources and of the mixture.
+- `OneAndRest` and `ByCount` are for models that find out how many sources there are, `VoicesLeft` for how they do.
 - `OnLogits` and `GuidedEmbeddings` are cross-entropies; `WeightedSum` puts objectives together.
 
 `PermutationInvariant`, `FixedOrder` and `MixIT` make a waveform loss, in dB, of a pairwise one, pairwise(estimate (...,
@@ -29,6 +30,7 @@ or, since a loss that is no objective stands for `OnEstimates` of it, and a pair
 Everything is computed in float32, whatever the precision of the training.
 """
 
+from avsep.losses.by_count import ByCount
 from avsep.losses.clustering import DeepClustering, affinity_loss
 from avsep.losses.guided import GuidedEmbeddings
 from avsep.losses.logits import OnLogits
@@ -42,12 +44,14 @@ from avsep.losses.objective import (
     WeightedSum,
     as_objective,
 )
+from avsep.losses.one_and_rest import OneAndRest, VoicesLeft
 from avsep.losses.order import FixedOrder, PermutationInvariant, best_assignment
 from avsep.losses.pairwise import NegativeSiSnr, NegativeSnr, PairwiseLoss, si_snr_loss, snr_loss
 from avsep.losses.spectral import MaskLoss, MaskMse, OnWaveforms, SpectrumApproximation
 from avsep.losses.target_speaker import TargetSpeaker
 
 __all__ = [
+    "ByCount",
     "DeepClustering",
     "FixedOrder",
     "GuidedEmbeddings",
@@ -63,10 +67,12 @@ __all__ = [
     "OnMasks",
     "OnStages",
     "OnWaveforms",
+    "OneAndRest",
     "PairwiseLoss",
     "PermutationInvariant",
     "SpectrumApproximation",
     "TargetSpeaker",
+    "VoicesLeft",
     "WeightedSum",
     "affinity_loss",
     "as_objective",
