@@ -269,9 +269,9 @@ def with_array() -> Store:
 @pytest.mark.parametrize(
     ("probabilities", "speakers", "mode", "model", "count"),
     [
-        ((0.9, 0.9, 0.0), None, "multichannel", "array-2spk", 2),
-        ((0.9, 0.9, 0.9, 0.0), None, "multichannel", "fastica", 3),
-        ((0.9, 0.0, 0.0), None, "audio-only", "audio-3spk", 1),
+        ((0.9, 0.9, 0.0), "auto", "multichannel", "array-2spk", 2),
+        ((0.9, 0.9, 0.9, 0.0), "auto", "multichannel", "fastica", 3),
+        ((0.9, 0.0, 0.0), "auto", "audio-only", "audio-3spk", 1),
         ((0.9, 0.9, 0.0), 2, "multichannel", "array-2spk", 2),
         ((0.9, 0.9, 0.9, 0.0), 3, "multichannel", "fastica", 3),
     ],
@@ -285,9 +285,9 @@ def test_an_array_without_a_model_gets_the_bundled_one_that_fits(speech, probabi
 @pytest.mark.parametrize(
     ("channels", "speakers", "plan"),
     [
-        (4, None, "audio-3spk, then array-2spk or fastica"),
-        (2, None, "audio-3spk, then array-2spk or audio-3spk"),
-        (12, None, "audio-3spk, then audio-2spk or audio-3spk"),
+        (4, "auto", "audio-3spk, then array-2spk or fastica"),
+        (2, "auto", "audio-3spk, then array-2spk or audio-3spk"),
+        (12, "auto", "audio-3spk, then audio-2spk or audio-3spk"),
         (4, 1, "array-2spk"),
         (4, 2, "array-2spk"),
         (4, 3, "fastica"),

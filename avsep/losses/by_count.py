@@ -25,7 +25,7 @@ class ByCount(Objective):
         stages = needed(output, "stages", self)
         active = active_sources(batch)
         # Those that sound come first.
-        order = active.int().argsort(1, descending=True, stable=True)
+        order = active.int().argsort(dim=1, descending=True, stable=True)
         counts = active.sum(1)
         losses = torch.zeros_like(counts, dtype=torch.float32)
         for count in counts.unique().tolist():

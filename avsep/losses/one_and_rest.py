@@ -30,9 +30,7 @@ class OneAndRest(Objective):
     def forward(self, output: Output, batch: Batch) -> Tensor:
         passes = (needed(output, "estimates", self), *output.stages)
         if any(estimates.shape[1] != 2 for estimates in passes):
-            raise UsageError(
-                f"OneAndRest: the model gives {passes[0].shape[1]} estimates; it must give one and the rest"
-            )
+            raise UsageError(f"OneAndRest: the model gives {passes[0].shape[1]} estimates, not one and the rest")
         left = active_sources(batch)
         losses, counted = [], []
         for number, estimates in enumerate(passes):

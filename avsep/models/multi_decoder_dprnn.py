@@ -35,8 +35,8 @@ class DecoderHead(nn.Module):
 
 
 class MultiDecoderDPRNN(SeparationModel):
-    """As many estimates as there are voices, from 1 to `most`: a head with a decoder of its own for each number, behind
-    one trunk, and a head that tells the number.
+    """As many estimates as there are voices, from 1 to `most_voices`: a head with a decoder of its own for each number,
+    behind one trunk, and a head that tells the number.
 
     It learns with `avsep.losses.ByCount`, which goes by the head of the true number, beside `avsep.losses.OnLogits` on
     "count". In use the head of the estimated number is taken. cell, masks and the sizes: see `DPRNN`; by default they
@@ -45,11 +45,11 @@ class MultiDecoderDPRNN(SeparationModel):
 
     paper = "Zhu et al., Multi-Decoder DPRNN: Source separation for variable number of speakers"
     year = 2021
-    paper_args: ClassVar = {"most": 5, "sample_rate": 8000}
+    paper_args: ClassVar = {"most_voices": 5, "sample_rate": 8000}
 
     def __init__(
         self,
-        most: int = 4,
+        most_voices: int = 4,
         filters: int = 128,
         kernel: int = 8,
         stride: int = 4,
@@ -62,31 +62,31 @@ class MultiDecoderDPRNN(SeparationModel):
         sample_rate: int = SAMPLE_RATE,
     ) -> None:
         super().__init__()
-        check_whole(1, 16, most=most)
-        self.most = most
+        check_whole(1, 16, most_voices=most_voices)
+        self.most_voices = most_voices
         self.encoder = Encoder(filters, kernel, stride)
         self.trunk = DualPathTrunk(filters, bottleneck, hidden, chunk, blocks, cell)
         self.heads = nn.ModuleList(
-            DecoderHead(bottleneck, filters, kernel, stride, sources, masks) for sources in range(1, most + 1)
+            DecoderHead(bottleneck, filters, kernel, stride, sources, masks) for sources in range(1, most_voices + 1)
         )
-        self.counter = CountHead(bottleneck, most)
+        self.counter = CountHead(bottleneck, most_voices)
         self.contract = Contract(sample_rate, sources=None, refine=True, stride=stride)
 
     def with_sources(self, sources: int) -> Self:
-        """The same model, whose head for so many sources is taken. ValueError for more than `most`."""
-        check_whole(1, self.most, sources=sources)
+        """The same model, whose head for so many sources is taken. ValueError for more than `most_voices`."""
+        check_whole(1, self.most_voices, sources=sources)
         other = copy.copy(self)
         other.contract = replace(self.contract, sources=sources)
         return other
 
     def forward(self, mixture: Tensor, **cues: Tensor) -> Output:
         """mixture (batch, 1, time) -> stages, the estimates of every head from the one for a single source on, each
-        with silent ones added up to `most`: (batch, most, 1, time). estimates: of the head of the estimated number.
-        logits "count": (batch, 1 + most), the first for none."""
+        with silent ones added up to the most: (batch, most, 1, time). estimates: those of the head of the estimated
+        number. logits "count": (batch, 1 + most), the first for none."""
         self.check(mixture)
         features, frames = self.features(mixture)
         logits = self.counter(features)
-        stages = [self.padded(head(features, frames, mixture.shape[-1]), self.most) for head in self.heads]
+        stages = [self.padded(head(features, frames, mixture.shape[-1]), self.most_voices) for head in self.heads]
         of_none = torch.zeros_like(stages[0])
         of_each = torch.stack([of_none, *stages], 1)
         estimates = of_each[torch.arange(len(mixture)), self.counts(logits)]

@@ -22,11 +22,11 @@ class OneAndRest(SeparationModel):
 
     separator: any of two estimates from one channel, in no order of their own. It learns with
     `avsep.losses.OneAndRest` that the first is one of the voices, the second all others. stop: tells of a mixture and
-    of every rest whether nobody, one voice or more are in it, `VoiceCounter` of `most` 2, which learns with
+    of every rest whether nobody, one voice or more are in it, `VoiceCounter` of `most_voices` 2, which learns with
     `avsep.losses.VoicesLeft`. Without one, a voice that is alone is separated once more, and the rest is then silent.
-    threshold_db: what is so far below the mixture is silence, for either. most: voices it gives at most. unroll: how
-    often the separator is run in training, from the second time on with its own rest, as it will be in use; those are
-    stages of the output (the paper's fine-tuning).
+    threshold_db: what is so far below the mixture is silence, for either. most_voices: that it gives. unroll: how often
+    the separator is run in training, from the second time on with its own rest, as it will be in use; what those give
+    are stages of the output.
     """
 
     paper = "Takahashi et al., Recursive speech separation for unknown number of speakers"
@@ -38,7 +38,7 @@ class OneAndRest(SeparationModel):
         separator: SeparationModel,
         stop: VoiceCounter | None = None,
         threshold_db: float = -15.0,
-        most: int = 5,
+        most_voices: int = 5,
         unroll: int = 1,
     ) -> None:
         super().__init__()
@@ -49,14 +49,14 @@ class OneAndRest(SeparationModel):
                 f"gives {takes.sources} sources in the order {takes.order!r}; it must take 1 channel and no cues, and "
                 "give 2 sources in any order"
             )
-        if stop is not None and stop.most != MORE:
-            raise ValueError(f"stop counts up to {stop.most} voices; it must count up to {MORE}")
+        if stop is not None and stop.most_voices != MORE:
+            raise ValueError(f"stop counts up to {stop.most_voices} voices; it must count up to {MORE}")
         if not -200 <= threshold_db < 0:
             raise ValueError(f"threshold_db is {threshold_db}; it must be -200 or more and below 0")
-        check_whole(2, 64, most=most)
-        check_whole(1, most, unroll=unroll)
+        check_whole(2, 64, most_voices=most_voices)
+        check_whole(1, most_voices, unroll=unroll)
         self.separator, self.stop = separator, stop
-        self.threshold_db, self.most, self.unroll = threshold_db, most, unroll
+        self.threshold_db, self.most_voices, self.unroll = threshold_db, most_voices, unroll
         self.contract = replace(takes, sources=None)
 
     def with_rounds(self, rounds: int) -> Self:
@@ -64,8 +64,8 @@ class OneAndRest(SeparationModel):
 
     def with_sources(self, sources: int) -> Self:
         """The same model, which separates so many voices without looking at what is left. ValueError for more than
-        `most`."""
-        check_whole(1, self.most, sources=sources)
+        `most_voices`."""
+        check_whole(1, self.most_voices, sources=sources)
         return self._changed(self.separator, replace(self.contract, sources=sources))
 
     def _changed(self, separator: SeparationModel, contract: Contract) -> Self:
@@ -100,7 +100,7 @@ class OneAndRest(SeparationModel):
         # Passes that an item took, after which its rest is the last voice.
         passes = torch.zeros(len(mixture), dtype=torch.long, device=mixture.device)
         going = torch.ones_like(passes, dtype=torch.bool)
-        for number in range((told or self.most) - 1):
+        for number in range((told or self.most_voices) - 1):
             if told is None:
                 going = going & (self.left(rest, mixture) == MORE)
             if not going.any():

@@ -43,7 +43,7 @@ def default_models(voices: int | None) -> list[str]:
 
 def planned(scene: Scene) -> str:
     """The model that was asked for, or the bundled ones that may separate voices, in words."""
-    names = [scene.model] if scene.model else default_models(scene.options.speakers)
+    names = [scene.model] if scene.model else default_models(scene.options.voices)
     return " or ".join(scene.models.card(name).name for name in names)
 
 
@@ -113,7 +113,7 @@ def voice_tracks(scene: Scene, voices: Voices, mode: str) -> Tracks:
 
     Raises UsageError where more are wanted than there are sources.
     """
-    wanted = scene.options.speakers
+    wanted = scene.options.voices
     sources, pictures = voices.speech.shape
     check_wanted(wanted, voices.model, sources)
     warnings = []

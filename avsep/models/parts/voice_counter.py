@@ -35,13 +35,13 @@ class CountHead(nn.Module):
 class VoiceCounter(Part):
     """Waveforms to logits of how many voices are in them, from log-mel frames and convolutional blocks over time.
 
-    most: the last count, which stands for more, too. window and hop in samples. channels, hidden, blocks: B, H and X of
-    Conv-TasNet.
+    most_voices: the last count, which stands for more, too. window and hop in samples. channels, hidden, blocks: B, H
+    and X of Conv-TasNet.
     """
 
     def __init__(
         self,
-        most: int = 2,
+        most_voices: int = 2,
         window: int = 512,
         hop: int = 256,
         mels: int = 64,
@@ -51,21 +51,21 @@ class VoiceCounter(Part):
         sample_rate: int = SAMPLE_RATE,
     ) -> None:
         super().__init__()
-        check_whole(1, 64, most=most)
+        check_whole(1, 64, most_voices=most_voices)
         check_spectra(window, hop)
         check_whole(1, 1024, mels=mels)
         check_whole(1, MOST_SIZE, channels=channels, hidden=hidden)
         check_whole(1, 16, blocks=blocks)
-        self.most = most
+        self.most_voices = most_voices
         self.mel = torchaudio.transforms.MelSpectrogram(
             sample_rate, window, hop_length=hop, f_min=60, n_mels=mels, pad_mode="constant", normalized="window"
         )
         self.enter = PointwiseConv(mels, channels)
         self.blocks = nn.Sequential(*(_Residual(channels, hidden, 2**n) for n in range(blocks)))
-        self.head = CountHead(channels, most)
+        self.head = CountHead(channels, most_voices)
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """(batch, time), whose level tells how much is left of something of level 1 -> (batch, most + 1)."""
+        """(batch, time), whose level tells how much is left of something of level 1 -> (batch, most_voices + 1)."""
         bands = self.mel(full_precision(waveform)).clamp_min(LEAST_POWER).log().mT
         return self.head(self.blocks(self.enter(bands / 5)))
 
