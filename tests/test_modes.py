@@ -228,6 +228,30 @@ def test_more_voices_than_a_model_separates_are_refused(speech):
         BySound()(scene(both(), speakers=3, model="audio-2spk"))
 
 
+class Finds(Gains):
+    """Finds three voices unless told how many there are."""
+
+    def __init__(self, count: int = 3) -> None:
+        super().__init__([1 / count] * count, sources=None)
+
+    def with_sources(self, sources: int) -> Gains:
+        if sources > 4:
+            raise ValueError(f"sources is {sources}; it must be a whole number from 1 to 4")
+        return Finds(sources)
+
+
+@pytest.mark.parametrize(("speakers", "count"), [("auto", 3), (1, 1), (2, 2), (4, 4)])
+def test_a_model_that_finds_the_number_of_voices_is_told_one_that_is_known(speech, speakers, count):
+    speech(0.9, 0.9, 0.9, 0.9)
+    tracks = BySound()(scene(Store(finds=Finds()), model="finds", speakers=speakers))
+    assert (len(tracks.tracks), tracks.sources.count) == (count, count)
+
+
+def test_a_number_that_a_model_cannot_be_told_is_refused(speech):
+    with pytest.raises(UsageError, match=r"--speakers is 5, which the model does not separate: sources is 5; it must"):
+        BySound()(scene(Store(finds=Finds()), model="finds", speakers=5))
+
+
 def test_an_array_goes_to_its_model_with_all_channels(speech):
     speech(0.9, 0.8)
     store = Store(array=Gains([0.7, 0.3], channels=(2, 8)))

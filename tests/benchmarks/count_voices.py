@@ -8,7 +8,9 @@ which the next one begins between 1.5 s before the end of a turn and 1.5 s after
 rooms with a T60 of 0.15 to 0.5 s with noise 30 dB below. Mixture n of a kind is drawn from the kind and n alone.
 --part: those with even or odd numbers, so that what is chosen on one half can be judged on the other.
 
-A row is a kind and a number of talkers, a column the number of tracks that `avsep separate` writes.
+A row is a kind and a number of talkers, a column the number of tracks that `avsep separate` writes. The last column is
+SI-SDRi in dB against each talker at the microphone, the mean of all talkers of more than one; a talker without a track
+counts with the mixture, 0 dB.
 """
 
 from __future__ import annotations
@@ -25,10 +27,12 @@ import numpy as np
 import soundfile
 from bench import machine
 from compose_rooms import NOISE_DB, find_speech, read
+from scipy.optimize import linear_sum_assignment
 from scipy.signal import fftconvolve
 
 from avsep import Separator
 from avsep.data.image_rooms import ImageRooms
+from avsep.evaluation.metrics import si_sdr
 from avsep.pipeline import Options
 from avsep.signals import SAMPLE_RATE
 
@@ -67,14 +71,21 @@ def main() -> None:
     separator = Separator(args.model, device="cpu", threads=1)
     print(machine())
     columns = [*range(MOST_FOUND), f"{MOST_FOUND}+"]
-    print(f"{'':20} {'talkers':>7}  found {' '.join(f'{column:>3}' for column in columns)}  right")
+    print(f"{'':20} {'talkers':>7}  found {' '.join(f'{column:>3}' for column in columns)}  right  SI-SDRi")
     right: Counter[str] = Counter()
+    numbers = range(args.each)[PARTS[args.part]]
     for kind in kinds():
-        numbers = range(args.each)[PARTS[args.part]]
-        found = Counter(min(count(separator, mixture(speakers, kind, n)), MOST_FOUND) for n in numbers)
+        found: Counter[int] = Counter()
+        gains: list[float] = []
+        for number in numbers:
+            mixture, images = record(speakers, kind, number)
+            tracks = separated(separator, mixture)
+            found[min(len(tracks), MOST_FOUND)] += 1
+            gains += improvements(tracks, mixture, images)
         row = " ".join(f"{found[number] or '.':>3}" for number in range(MOST_FOUND + 1))
         share = found[kind.talkers] / len(numbers)
-        print(f"{kind.manner + ', ' + kind.place:20} {kind.talkers:7}        {row}  {share:5.0%}", flush=True)
+        gain = f"{np.mean(gains):7.1f}" if kind.talkers > 1 else ""
+        print(f"{kind.manner + ', ' + kind.place:20} {kind.talkers:7}        {row}  {share:5.0%}  {gain}", flush=True)
         right[kind.manner] += found[kind.talkers]
     total = len(numbers) * len(PLACES) * len(TALKERS)
     print(", ".join(f"{manner}: {right[manner]} of {total} right" for manner in MANNERS))
@@ -85,16 +96,27 @@ def kinds() -> Iterator[Kind]:
         yield Kind(manner, place, talkers)
 
 
-def count(separator: Separator, samples: np.ndarray) -> int:
-    """Tracks that are written."""
+def separated(separator: Separator, mixture: np.ndarray) -> np.ndarray:
+    """The tracks that are written, (tracks, time)."""
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder, "clip.wav")
-        soundfile.write(clip, samples, SAMPLE_RATE, subtype="FLOAT")
-        return len(separator.separate(clip, folder, Options())["tracks"])
+        soundfile.write(clip, mixture, SAMPLE_RATE, subtype="FLOAT")
+        tracks = separator.separate(clip, folder, Options(speakers="auto"))["tracks"]
+        read = [soundfile.read(Path(folder, "clip", track["audio"]), dtype="float32")[0] for track in tracks]
+    return np.stack(read) if read else np.zeros((0, len(mixture)), np.float32)
 
 
-def mixture(speakers: dict[str, list[Path]], kind: Kind, number: int) -> np.ndarray:
-    """Mixture `number` of a kind: (time,)."""
+def improvements(tracks: np.ndarray, mixture: np.ndarray, images: np.ndarray) -> list[float]:
+    """SI-SDRi of each talker by the track that is his in the best order."""
+    before = si_sdr(mixture, images)
+    found = si_sdr(tracks[:, None], images[None]) - before
+    missing = np.zeros((max(0, len(images) - len(tracks)), len(images)))
+    found = np.concatenate([found, missing])
+    return found[linear_sum_assignment(-found)].tolist()
+
+
+def record(speakers: dict[str, list[Path]], kind: Kind, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mixture `number` of a kind, (time,), and each talker in it, (talkers, time)."""
     rng = np.random.default_rng([*kind.seed, number])
     samples = round(MANNERS[kind.manner] * SAMPLE_RATE)
     names = [str(name) for name in rng.choice(sorted(speakers), kind.talkers, replace=False)]
@@ -107,7 +129,7 @@ def mixture(speakers: dict[str, list[Path]], kind: Kind, number: int) -> np.ndar
         start = rng.integers(len(sound))
         voice[active] = level / sound.std() * np.take(sound, start + np.arange(active.sum()), mode="wrap")
     if kind.place == "clean":
-        return voices.sum(0)
+        return voices.sum(0), voices
     room = ImageRooms(t60=(0.15, 0.5), distance=(0.8, 2.0), order=60, decay_db=60.0)
     taps = room.simulate(rng, kind.talkers, SAMPLE_RATE).taps[:, 0]
     # Distances and walls change the levels; what they are at the microphone counts.
@@ -115,7 +137,7 @@ def mixture(speakers: dict[str, list[Path]], kind: Kind, number: int) -> np.ndar
     images *= voices.std(1, keepdims=True) / images.std(1, keepdims=True)
     mixed = images.sum(0)
     noise = 10 ** (NOISE_DB / 20) * mixed.std() * rng.standard_normal(samples)
-    return (mixed + noise).astype(np.float32)
+    return (mixed + noise).astype(np.float32), images
 
 
 def turns(talkers: int, samples: int, rng: np.random.Generator) -> np.ndarray:
