@@ -7,6 +7,7 @@ An objective is what a training minimises: objective(output of the model, batch)
 - `OnMasks` and `OnEmbeddings` take a loss of the time-frequency plane: `MaskMse`, `ComplexMaskMse`,
   `SpectrumApproximation` and `DeepClustering`, which are given the complex STFTs of the sources and of the mixture;
   `LatentSiSnr` is one for the frames of a learned transform.
+- `OneAndRest` and `ByCount` are for models that find out how many sources there are, `VoicesLeft` for how they do.
 - `OnLogits`, `OnSpeakerVectors` and `GuidedEmbeddings` are cross-entropies; `WeightedSum` puts objectives together.
 
 `PermutationInvariant`, `FixedOrder` and `MixIT` make a waveform loss of a pairwise one, pairwise(estimate (..., time),
@@ -30,6 +31,7 @@ or, since a loss that is no objective stands for `OnEstimates` of it, and a pair
 Everything is computed in float32, whatever the precision of the training.
 """
 
+from avsep.losses.by_count import ByCount
 from avsep.losses.clustering import DeepClustering, affinity_loss, whitened_loss
 from avsep.losses.distance import MeanAbsoluteError, MeanSquaredError
 from avsep.losses.guided import GuidedEmbeddings
@@ -45,6 +47,7 @@ from avsep.losses.objective import (
     WeightedSum,
     as_objective,
 )
+from avsep.losses.one_and_rest import OneAndRest, VoicesLeft
 from avsep.losses.order import FixedOrder, PermutationInvariant, best_assignment
 from avsep.losses.pairwise import NegativeSiSnr, NegativeSnr, PairwiseLoss, si_snr_loss, snr_loss
 from avsep.losses.speaker_vectors import OnSpeakerVectors
@@ -52,6 +55,7 @@ from avsep.losses.spectral import ComplexMaskMse, MaskLoss, MaskMse, OnWaveforms
 from avsep.losses.target_speaker import TargetSpeaker
 
 __all__ = [
+    "ByCount",
     "ComplexMaskMse",
     "DeepClustering",
     "FixedOrder",
@@ -72,10 +76,12 @@ __all__ = [
     "OnSpeakerVectors",
     "OnStages",
     "OnWaveforms",
+    "OneAndRest",
     "PairwiseLoss",
     "PermutationInvariant",
     "SpectrumApproximation",
     "TargetSpeaker",
+    "VoicesLeft",
     "WeightedSum",
     "affinity_loss",
     "as_objective",

@@ -166,6 +166,11 @@ def folded(estimates: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     return full_precision(estimates).flatten(2), sources.flatten(2), mixture.flatten(1)
 
 
+def active_sources(batch: Batch) -> Tensor:
+    """Which sources of the batch are not silent, (batch, sources) bool."""
+    return batch["sources"].flatten(2).square().sum(2) > 0
+
+
 def spectra(output: Output, batch: Batch, objective: Objective) -> tuple[Tensor, Tensor]:
     """Complex spectra of the first channel, as the model sees it: of the sources (batch, sources, freq, frames) and of
     the mixture (batch, freq, frames); or of all channels, where the model has theirs: (batch, sources, channels, freq,

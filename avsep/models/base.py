@@ -196,6 +196,10 @@ class SeparationModel(Model):
         """The same model, told where the microphones are: (channels, 3) in m. Most make no use of it."""
         return self
 
+    def with_sources(self, sources: int) -> SeparationModel:
+        """The same model, told how many sources there are. Most make no use of it."""
+        return self
+
     def with_rounds(self, rounds: int) -> SeparationModel:
         """The same model, with the same weights, whose part of several rounds is run through so often. Only for models
         whose contract has rounds."""
