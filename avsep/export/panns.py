@@ -19,7 +19,7 @@ from torch import Tensor
 
 from avsep.checkpoint import load_weights, save_model
 from avsep.errors import AvsepError, InputError, WeightsError
-from avsep.export.published import read_checkpoint
+from avsep.importing.read import read_torch
 from avsep.models.sound_classifier import SoundClassifier
 
 CHANNELS = (32, 64, 128, 128, 256, 256, *(512,) * 6, 1024, 1024)
@@ -38,7 +38,7 @@ def read_panns(checkpoint: Path, names: Sequence[str] | None = None) -> SoundCla
     Raises WeightsError for a file that is no such checkpoint or whose mel bands are others, and where the names are not
     as many as its classes.
     """
-    saved = read_checkpoint(checkpoint, "PANNs' MobileNetV1 .pth file")
+    saved = read_torch(checkpoint)
     state = saved.get("model", saved) if isinstance(saved, Mapping) else None
     if not isinstance(state, Mapping) or "fc_audioset.weight" not in state:
         raise WeightsError(f"{checkpoint} holds no 'fc_audioset.weight': it is no tagging network of PANNs.")

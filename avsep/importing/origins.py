@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from avsep.errors import UsageError, WeightsError
-from avsep.importing import asteroid, speechbrain, torchaudio
+from avsep.importing import asteroid, open_unmix, speechbrain, torchaudio
 from avsep.importing.read import Parts, read_parts
 from avsep.models.base import SeparationModel
 
@@ -31,7 +31,7 @@ class Origin(Protocol):
         ...
 
 
-ORIGINS: tuple[Any, ...] = (torchaudio, asteroid, speechbrain)
+ORIGINS: tuple[Any, ...] = (torchaudio, asteroid, speechbrain, open_unmix)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from avsep.errors import WeightsError
 from avsep.importing.conv_tasnet import with_weights
 from avsep.importing.read import Parts, count, renamed, single, state_of
 from avsep.models.conv_tasnet import ConvTasNet
+from avsep.models.separators.conv_tasnet import Masks
 
 NAME = "torchaudio, ConvTasNet"
 WANTED = "a state dict of torchaudio.models.ConvTasNet (one .pt file)"
@@ -29,7 +30,7 @@ def recognises(parts: Parts) -> bool:
     return state is not None and "mask_generator.input_conv.weight" in state
 
 
-def convert(parts: Parts, blocks: int = 8, masks: str = "relu", sample_rate: int = 8000) -> ConvTasNet:
+def convert(parts: Parts, blocks: int = 8, masks: Masks = "relu", sample_rate: int = 8000) -> ConvTasNet:
     """blocks: in each stack. masks: "relu", as those that were published, or "sigmoid"."""
     state = state_of(single(parts), "state_dict", "model")
     assert state is not None

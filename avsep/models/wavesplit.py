@@ -13,8 +13,8 @@ from avsep.dsp.stft import full_precision
 from avsep.errors import UsageError
 from avsep.losses.order import best_assignment
 from avsep.models.base import Contract, Output, SeparationModel
-from avsep.models.deep_clustering import cluster
 from avsep.models.limits import MOST_SIZE, check_filters, check_whole
+from avsep.models.parts.clustering import cluster
 from avsep.models.parts.layers import PointwiseConv
 from avsep.signals import SAMPLE_RATE
 
@@ -108,6 +108,7 @@ class SeparationStack(nn.Module):
         x, told = self.first(waveform), vectors.flatten(1)
         made = []
         for left, repeat in zip(range(len(self.repeats), 0, -1), self.repeats, strict=True):
+            assert isinstance(repeat, nn.ModuleList)
             for layer in repeat:
                 x = layer(x, told)
             if left <= len(self.to_samples):

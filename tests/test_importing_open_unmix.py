@@ -12,7 +12,8 @@ from torch import nn
 
 from avsep.checkpoint import load_model
 from avsep.errors import WeightsError
-from avsep.export.open_unmix import convert, main, read_open_unmix
+from avsep.importing import read_published
+from avsep.importing.open_unmix import convert, together
 from avsep.models.open_unmix import OpenUnmix
 
 SIZES: dict[str, Any] = {"hidden": 16, "layers": 2, "window": 256, "hop": 64, "bandwidth": 6000.0}
@@ -44,24 +45,24 @@ def ours() -> OpenUnmix:
 
 
 @pytest.fixture
-def files(ours, tmp_path) -> list[Path]:
+def folder(ours, tmp_path) -> Path:
     """One in the form of the oldest files, one with what training leaves."""
     drums, vocals = (ours.networks[stem].state_dict() for stem in STEMS)
     fixed = {"stft.window": torch.zeros(256), "transform.0.window": torch.zeros(256), "sample_rate": torch.tensor(16e3)}
     old = {name: value for name, value in drums.items() if not name.endswith("num_batches_tracked")} | fixed
-    torch.save(old, tmp_path / "drums-9619578f.pth")
-    torch.save({"epoch": 3, "state_dict": vocals}, tmp_path / "vocals.pth")
-    return [tmp_path / "drums-9619578f.pth", tmp_path / "vocals.pth"]
+    (tmp_path / "umx").mkdir()
+    torch.save(old, tmp_path / "umx" / "drums-9619578f.pth")
+    torch.save({"epoch": 3, "state_dict": vocals}, tmp_path / "umx" / "vocals.pth")
+    return tmp_path / "umx"
 
 
-def test_a_file_a_stem_makes_the_model_again(ours, files, tmp_path, capsys):
+def test_a_file_a_stem_makes_the_model_again(cli, ours, folder, tmp_path):
     out = tmp_path / "umx.safetensors"
-    arguments = [*map(str, files), "-o", str(out), "--hop", "64", "--sample-rate", "16000"]
-    assert main(arguments) == 0
-    assert capsys.readouterr().out == f"{out}\n"
+    code, printed, _ = cli("import", str(folder), "-o", str(out), "--set", "hop=64", "sample_rate=16000")
+    assert (code, printed) == (0, f"{out}\n")
     model, card = load_model(out)
     assert model.contract == ours.contract
-    assert card.licence == "as published by Open-Unmix"
+    assert card.lineage["from"] == "Open-Unmix"
     mixture = 0.1 * torch.randn(1, 2, 1000)
     with torch.no_grad():
         torch.testing.assert_close(model.separate(mixture).estimates, ours.separate(mixture).estimates)
@@ -76,7 +77,7 @@ def test_it_gives_what_the_package_gives():
         stem: disturbed(theirs.OpenUnmix(nb_bins=129, nb_channels=2, hidden_size=16, nb_layers=2, max_bin=97))
         for stem in STEMS
     }
-    model = convert({stem: network.state_dict() for stem, network in networks.items()}, 64, 16_000)
+    model = together({stem: network.state_dict() for stem, network in networks.items()}, 64, 16_000)
     assert model.networks["drums"].seen == 97
     mixture = 0.1 * torch.randn(2, 2, 64 * 80).cumsum(2)
     mixture = mixture - mixture.mean(2, keepdim=True)
@@ -96,23 +97,19 @@ def test_it_gives_what_the_package_gives():
     assert 10 * torch.log10(filtered.square().sum() / error.square().sum()) > 40
 
 
-def test_files_that_are_no_networks_are_named(ours, files, tmp_path, capsys):
-    other = tmp_path / "bass.pth"
-    with pytest.raises(WeightsError, match=r"no checkpoint at .*bass.pth. Give a .pth file of Open-Unmix"):
-        read_open_unmix([other])
-    other.write_bytes(b"nothing")
-    with pytest.raises(WeightsError, match="was not loaded: it is damaged, or holds more than tensors"):
-        read_open_unmix([other])
-    for saved, lacking in ((torch.zeros(1), "tensors by name"), ({"fc1.weight": torch.zeros(1)}, "'input_mean'")):
-        torch.save(saved, other)
-        with pytest.raises(WeightsError, match=f"holds no {lacking}: it is no bidirectional network of Open-Unmix"):
-            read_open_unmix([other])
+def test_files_that_are_no_networks_are_named(ours, folder):
+    states = {stem: network.state_dict() for stem, network in ours.networks.items()}
+    torch.save({"fc1.weight": torch.zeros(1)}, folder / "bass.pth")
+    with pytest.raises(WeightsError, match="holds no weights that are known"):
+        read_published(folder)
     wider = OpenUnmix(stems=["bass"], sample_rate=16_000, **SIZES | {"hidden": 24}, iterations=0)
-    torch.save(wider.networks["bass"].state_dict(), other)
-    with pytest.raises(WeightsError, match=r"networks.bass.fc1.weight is \(24, 194\) in the networks and \(16, 194\)"):
-        read_open_unmix([files[1], other], 64, 16_000)
-    assert main([str(files[0]), str(files[0]), "-o", str(tmp_path / "x.safetensors")]) == 1
-    assert "is a second network of drums; give one file a stem" in capsys.readouterr().err
-    named = files[1].rename(tmp_path / "lead voice.pth")
+    torch.save(wider.networks["bass"].state_dict(), folder / "bass.pth")
+    with pytest.raises(WeightsError, match=r"networks.drums.fc1.weight is \(16, 194\) in the networks and \(24, 194\)"):
+        read_published(folder, {"hop": 64, "sample_rate": 16_000})
+    with pytest.raises(WeightsError, match="drums-2 is a second network of drums; give one file a stem"):
+        convert({"drums-1": states["drums"], "drums-2": states["drums"]})
     with pytest.raises(WeightsError, match="the networks make no model: stems: 'lead voice' names no network"):
-        read_open_unmix([files[0], named], 64, 16_000)
+        convert({"lead voice": states["drums"]}, 64, 16_000)
+    one_way = {name: value for name, value in states["drums"].items() if not name.endswith("_reverse")}
+    with pytest.raises(WeightsError, match="the LSTM is unidirectional"):
+        convert({"drums": one_way})
