@@ -153,7 +153,7 @@ GOLDENS = Path(__file__).parent / "imported"
 """Made by other projects' own classes: imported/make.py."""
 
 
-@pytest.mark.parametrize("name", ["conv_tasnet", "conv_tasnet_causal"])
+@pytest.mark.parametrize("name", ["conv_tasnet", "conv_tasnet_causal", "dprnn_tasnet"])
 def test_asteroids_models(tmp_path, name):
     golden = torch.load(GOLDENS / f"asteroid_{name}.pt", weights_only=True)
     torch.save(golden["serialized"], tmp_path / "model.pth")

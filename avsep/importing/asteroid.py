@@ -10,13 +10,18 @@ from torch import Tensor
 
 from avsep.errors import WeightsError
 from avsep.importing.conv_tasnet import with_weights
+from avsep.importing.dprnn import dprnn
 from avsep.importing.read import Parts, State, renamed, single, state_of
 from avsep.importing.sudormrf import sudormrf
 from avsep.models.base import SeparationModel
 from avsep.models.conv_tasnet import ConvTasNet
+from avsep.models.masking import MaskingModel
 
 NAME = "asteroid"
-WANTED = "a serialized ConvTasNet, SuDORMRFNet or SuDORMRFImprovedNet of asteroid (model.pth or pytorch_model.bin)"
+WANTED = (
+    "a serialized ConvTasNet, DPRNNTasNet, SuDORMRFNet or SuDORMRFImprovedNet of asteroid (model.pth or "
+    "pytorch_model.bin)"
+)
 
 OUTER = {
     "encoder.filterbank._filters": "encoder.conv.weight",
@@ -46,16 +51,16 @@ def convert(parts: Parts, sample_rate: int = 0) -> SeparationModel:
     bank = args.get("fb_name", "free")
     if bank not in ("free", "FreeFB"):
         raise WeightsError(f"its filter bank is {bank!r}; one that was learnt ('free') can be read.")
-    return KINDS[name](args, state, sample_rate or int(args.get("sample_rate") or 8000))
+    try:
+        return KINDS[name](args, state, sample_rate or int(args.get("sample_rate") or 8000))
+    except KeyError as error:
+        raise WeightsError(f"the arguments of asteroid's {name} lack {error}.") from error
 
 
 def _conv_tasnet(args: Mapping[str, Any], state: State, sample_rate: int) -> ConvTasNet:
     norm = args.get("norm_type", "gLN")
     if norm not in NORMS:
         raise WeightsError(f"its norm is {norm!r}; {', '.join(NORMS)} can be read.")
-    activation = args.get("encoder_activation") or "linear"
-    if activation not in ("linear", "relu"):
-        raise WeightsError(f"the activation of its encoder is {activation!r}; none and 'relu' can be read.")
     model = ConvTasNet(
         sources=args["n_src"],
         filters=args["n_filters"],
@@ -70,7 +75,7 @@ def _conv_tasnet(args: Mapping[str, Any], state: State, sample_rate: int) -> Con
         norm=NORMS[norm],
         causal=bool(args.get("causal", False)),
         sample_rate=sample_rate,
-        rectified=activation == "relu",
+        rectified=_is_rectified(args),
         masks=args.get("mask_act", "relu"),
         padded=False,
     )
@@ -86,6 +91,18 @@ def _conv_tasnet(args: Mapping[str, Any], state: State, sample_rate: int) -> Con
     return with_weights(model, outer, blocks, NAME)
 
 
+def _dprnn(args: Mapping[str, Any], state: State, sample_rate: int) -> MaskingModel:
+    return dprnn(args, state, sample_rate, _is_rectified(args))
+
+
+def _is_rectified(args: Mapping[str, Any]) -> bool:
+    """Whether the encoder is."""
+    activation = args.get("encoder_activation") or "linear"
+    if activation not in ("linear", "relu"):
+        raise WeightsError(f"the activation of its encoder is {activation!r}; none and 'relu' can be read.")
+    return activation == "relu"
+
+
 def _of_norms(name: str) -> str:
     """Norms have a gamma and a beta there."""
     start, _, last = name.rpartition(".")
@@ -94,6 +111,7 @@ def _of_norms(name: str) -> str:
 
 KINDS: dict[str, Callable[[Mapping[str, Any], State, int], SeparationModel]] = {
     "ConvTasNet": _conv_tasnet,
+    "DPRNNTasNet": _dprnn,
     "SuDORMRFNet": partial(sudormrf, "SuDORMRFNet"),
     "SuDORMRFImprovedNet": partial(sudormrf, "SuDORMRFImprovedNet"),
 }

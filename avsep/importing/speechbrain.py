@@ -19,11 +19,11 @@ FILES = ("encoder", "masknet", "decoder")
 OUTER = {
     "norm.": "norm.",
     "conv1d.weight": "enter.weight",
-    "prelu.weight": "split.0.weight",
-    "conv2d.": "split.1.",
-    "output.0.": "value.",
-    "output_gate.0.": "gate.",
-    "end_conv1x1.weight": "leave.weight",
+    "prelu.weight": "head.split.0.weight",
+    "conv2d.": "head.split.1.",
+    "output.0.": "head.value.",
+    "output_gate.0.": "head.gate.",
+    "end_conv1x1.weight": "head.leave.weight",
 }
 """Beginnings of names in the mask network -> in the separator here."""
 BLOCK = {

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from avsep.models.base import Part
-from avsep.models.dprnn import chunked, overlap_added
+from avsep.models.dprnn import chunked
 from avsep.models.limits import MOST_SIZE, check_whole
-from avsep.models.parts.layers import GlobalLayerNorm, PointwiseConv, PReLU
+from avsep.models.parts.gated_head import GatedHead
+from avsep.models.parts.layers import GlobalLayerNorm, PointwiseConv
 
 EPS = 1e-6
 """Of the layer norms within a transformer."""
@@ -103,9 +104,7 @@ class DualPathTransformer(Part):
         self.blocks = nn.ModuleList(
             DualPathTransformerBlock(width, layers, heads, hidden, dropout) for _ in range(blocks)
         )
-        self.split = nn.Sequential(PReLU(), PointwiseConv(width, sources * width))
-        self.value, self.gate = PointwiseConv(width, width), PointwiseConv(width, width)
-        self.leave = PointwiseConv(width, filters, bias=False)
+        self.head = GatedHead(width, filters, sources)
 
     def forward(self, frames: Tensor) -> Tensor:
         """(batch, frames, filters) -> masks (batch, sources, frames, filters)."""
@@ -115,10 +114,4 @@ class DualPathTransformer(Part):
         x = chunked(functional.pad(x, (0, 0, 0, self.chunk - (count + self.chunk // 2) % self.chunk)), self.chunk)
         for block in self.blocks:
             x = block(x)
-        shape = x.shape[1:3]
-        x = self.split(x.flatten(1, 2)).unflatten(1, shape)
-        # They were trained with the sum of the two chunks that each frame is in, too.
-        x = 2 * overlap_added(x, count)
-        x = x.unflatten(2, (self.sources, self.width)).transpose(1, 2).flatten(0, 1)
-        x = self.value(x).tanh() * self.gate(x).sigmoid()
-        return self.leave(x).relu().unflatten(0, (-1, self.sources))
+        return self.head(x, count).relu()
