@@ -5,7 +5,8 @@ An objective is what a training minimises: objective(output of the model, batch)
 - `OnEstimates` and `OnStages` take a waveform loss, loss(estimates (batch, estimates, time), sources (batch, sources,
   time), mixture (batch, time)) -> (batch,), or a pairwise one.
 - `OnMasks` and `OnEmbeddings` take a loss of the time-frequency plane: `MaskMse`, `SpectrumApproximation` and
-  `DeepClustering`, which are given the complex STFTs of the sources and of the mixture.
+  `DeepClustering`, which are given the complex STFTs of the sources and of the mixture. `OnAttractors` takes a loss of
+  masks on those that embeddings make with ideal attractors.
 - `OnLogits` and `GuidedEmbeddings` are cross-entropies; `WeightedSum` puts objectives together.
 
 `PermutationInvariant`, `FixedOrder` and `MixIT` make a waveform loss, in dB, of a pairwise one, pairwise(estimate (...,
@@ -29,6 +30,7 @@ or, since a loss that is no objective stands for `OnEstimates` of it, and a pair
 Everything is computed in float32, whatever the precision of the training.
 """
 
+from avsep.losses.attractors import OnAttractors
 from avsep.losses.clustering import DeepClustering, affinity_loss
 from avsep.losses.guided import GuidedEmbeddings
 from avsep.losses.logits import OnLogits
@@ -57,6 +59,7 @@ __all__ = [
     "NegativeSiSnr",
     "NegativeSnr",
     "Objective",
+    "OnAttractors",
     "OnEmbeddings",
     "OnEstimates",
     "OnLogits",

@@ -87,7 +87,8 @@ class Output:
 
     estimates: (batch, sources, channels, time). stages: earlier passes or blocks, each shaped as the estimates.
     spectrum: complex (batch, freq, frames) of the mixture's first channel. masks: (batch, sources, freq, frames), real
-    or complex. embeddings: (batch, freq, frames, dims). logits: by what they tell (class, speaker, count, stop).
+    or complex. embeddings: (batch, freq, frames, dims). attractors: (batch, sources, dims), the places among the
+    embeddings that masks are made of. logits: by what they tell (class, speaker, count, stop).
     transform: the analysis that made the spectrum, real (..., time) -> complex (..., freq, frames), so that a loss
     sees the sources as the model sees the mixture.
     """
@@ -97,6 +98,7 @@ class Output:
     spectrum: Tensor | None = None
     masks: Tensor | None = None
     embeddings: Tensor | None = None
+    attractors: Tensor | None = None
     logits: dict[str, Tensor] = field(default_factory=dict)
     transform: Callable[[Tensor], Tensor] | None = None
 

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import ClassVar, Literal, get_args
 
-import numpy as np
 import torch
-from scipy.cluster.vq import kmeans2
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from avsep.dsp.stft import HOP, WINDOW, istft, stft
 from avsep.models.base import Contract, Output, SeparationModel
-from avsep.models.limits import MOST_SIZE, check_spectra, check_whole
+from avsep.models.limits import check_spectra
+from avsep.models.parts.embeddings import AnyNumberOfSources, RecurrentTrunk, cluster, log_features
 from avsep.signals import SAMPLE_RATE
 
 Masks = Literal["binary", "soft"]
 
-FLOOR = 1e-3
-"""Of magnitudes before their logarithm, against the loudest: -60 dB."""
 
-STARTS, ITERATIONS = 4, 30
-"""Of k-means: from how many beginnings, of which the best result is taken, and for how long."""
-
-MOST_POINTS = 20_000
-"""Bins that the centres are fitted to; more of them do not move the centres."""
-
-
-class DeepClustering(SeparationModel):
+class DeepClustering(AnyNumberOfSources, SeparationModel):
     """Estimates from one channel: an embedding for each time-frequency bin, and k-means that tells which bins go
     together.
 
@@ -65,27 +54,11 @@ class DeepClustering(SeparationModel):
         if not 0 <= threshold_db <= 200:
             raise ValueError(f"threshold_db is {threshold_db}; it must be 0 to 200")
         check_spectra(window, hop)
-        check_whole(1, MOST_SIZE, layers=layers, hidden=hidden, dims=dims)
-        self.window, self.hop, self.dims = window, hop, dims
+        self.window, self.hop = window, hop
         self.masks, self.sharpness, self.threshold_db = masks, sharpness, threshold_db
-        freq = window // 2 + 1
-        self.lstm = nn.LSTM(
-            freq, hidden, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0, bidirectional=True
-        )
-        self.embed = nn.Linear(2 * hidden, freq * dims)
+        self.trunk = RecurrentTrunk(window // 2 + 1, layers, hidden, dims, dropout, length=1.0)
         self.contract = Contract(sample_rate, stride=hop)
         self.sources = sources
-
-    @property
-    def sources(self) -> int:
-        """Estimates it gives; may be set."""
-        assert self.contract.sources is not None
-        return self.contract.sources
-
-    @sources.setter
-    def sources(self, sources: int) -> None:
-        self.contract = replace(self.contract, sources=sources)
-        self.init_args["sources"] = sources
 
     def transform(self, waveform: Tensor) -> Tensor:
         """(..., time) -> complex (..., freq, frames)."""
@@ -95,9 +68,8 @@ class DeepClustering(SeparationModel):
         """mixture (batch, 1, time) -> embeddings (batch, freq, frames, dims); no estimates."""
         self.check(mixture)
         spectrum = self.transform(mixture[:, 0])
-        x = self.lstm(_features(spectrum).mT)[0]
-        embeddings = functional.normalize(torch.tanh(self.embed(x)).unflatten(2, (-1, self.dims)), dim=3)
-        return Output(embeddings=embeddings.transpose(1, 2), spectrum=spectrum, transform=self.transform)
+        embeddings = self.trunk(log_features(spectrum).mT).transpose(1, 2)
+        return Output(embeddings=embeddings, spectrum=spectrum, transform=self.transform)
 
     def separate(self, mixture: Tensor, **cues: Tensor) -> Output:
         """The same with masks, and estimates (batch, sources, 1, time) in no particular order."""
@@ -123,25 +95,3 @@ class DeepClustering(SeparationModel):
         if self.masks == "soft":
             return (-self.sharpness * distance).softmax(0)
         return functional.one_hot(distance.argmin(0), self.sources).movedim(2, 0).to(embeddings)
-
-
-def cluster(points: np.ndarray, count: int) -> np.ndarray | None:
-    """Centres (count, dims) of points (n, dims) by k-means; the same for the same points. None for fewer points than
-    centres."""
-    points = points[:: -(-len(points) // MOST_POINTS) or 1].astype(np.float64)
-    if len(points) < count:
-        return None
-    found = []
-    for seed in range(STARTS):
-        centres, labels = kmeans2(points, count, ITERATIONS, minit="++", seed=seed)
-        found.append((np.square(points - centres[labels]).sum(), seed, centres))
-    return min(found)[2]
-
-
-def _features(spectrum: Tensor) -> Tensor:
-    """Log magnitudes (batch, freq, frames), free of the level of the item."""
-    size = spectrum.abs()
-    floor = FLOOR * size.amax((1, 2), keepdim=True) + 1e-10
-    logs = (size + floor).log()
-    mean = logs.mean((1, 2), keepdim=True)
-    return (logs - mean) / (logs.std((1, 2), keepdim=True) + 1e-5)
