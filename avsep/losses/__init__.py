@@ -6,7 +6,8 @@ An objective is what a training minimises: objective(output of the model, batch)
   time), mixture (batch, time)) -> (batch,), or a pairwise one.
 - `OnMasks` and `OnEmbeddings` take a loss of the time-frequency plane: `MaskMse`, `ComplexMaskMse`,
   `SpectrumApproximation` and `DeepClustering`, which are given the complex STFTs of the sources and of the mixture;
-  `LatentSiSnr` is one for the frames of a learned transform.
+  `LatentSiSnr` is one for the frames of a learned transform. `OnAttractors` takes a loss of masks on those that
+  embeddings make with ideal attractors.
 - `OneAndRest` and `ByCount` are for models that find out how many sources there are, `VoicesLeft` for how they do.
 - `OnLogits`, `OnSpeakerVectors` and `GuidedEmbeddings` are cross-entropies; `WeightedSum` puts objectives together.
 
@@ -31,6 +32,7 @@ or, since a loss that is no objective stands for `OnEstimates` of it, and a pair
 Everything is computed in float32, whatever the precision of the training.
 """
 
+from avsep.losses.attractors import OnAttractors
 from avsep.losses.by_count import ByCount
 from avsep.losses.clustering import DeepClustering, affinity_loss, whitened_loss
 from avsep.losses.distance import MeanAbsoluteError, MeanSquaredError
@@ -69,6 +71,7 @@ __all__ = [
     "NegativeSiSnr",
     "NegativeSnr",
     "Objective",
+    "OnAttractors",
     "OnEmbeddings",
     "OnEstimates",
     "OnLogits",

@@ -65,19 +65,31 @@ class MaskMse(MaskLoss):
     """Mean square error of estimated masks to ideal ones (Wang et al., 2014).
 
     For models that estimate masks in 0..1 on an STFT. kind: see `avsep.dsp.masks.ideal_masks`. in_any_order,
-    each_frame: see `MaskLoss`. Every bin counts the same, the quiet ones too. The bound is 0.
+    each_frame: see `MaskLoss`. weighted: every bin counts with the power that the mixture has there, against the mean
+    of all bins (Luo et al., 2018, eq. 13); else the quiet ones count like the others. The bound is 0.
     """
 
-    def __init__(self, kind: MaskKind = "PSM", in_any_order: bool = True, each_frame: bool = False) -> None:
+    def __init__(
+        self,
+        kind: MaskKind = "PSM",
+        in_any_order: bool = True,
+        each_frame: bool = False,
+        weighted: bool = False,
+    ) -> None:
         super().__init__(in_any_order, each_frame)
         if kind not in get_args(MaskKind):
             raise UsageError(f"mask kind is {kind!r}, expected one of {', '.join(get_args(MaskKind))}")
-        self.kind = kind
+        self.kind, self.weighted = kind, weighted
 
     def forward(self, masks: Tensor, sources: Tensor, mixture: Tensor) -> Tensor:
         """Masks (batch, sources, freq, frames), complex STFTs of the sources (the same shape) and of the mixture
         (batch, freq, frames) -> (batch,)."""
-        return self.compare(full_precision(masks), ideal_masks(self.kind, sources, mixture))
+        masks, ideal = full_precision(masks), ideal_masks(self.kind, sources, mixture)
+        if self.weighted:
+            size = full_precision(mixture).abs().unsqueeze(1)
+            weights = size / (size.square().mean((-2, -1), keepdim=True).sqrt() + 1e-12)
+            masks, ideal = weights * masks, weights * ideal
+        return self.compare(masks, ideal)
 
 
 class ComplexMaskMse(MaskLoss):

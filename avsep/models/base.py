@@ -89,9 +89,10 @@ class Output:
     estimates: (batch, sources, channels, time). stages: earlier passes or blocks, each shaped as the estimates.
     spectrum: complex (batch, freq, frames) of the mixture's first channel, or (batch, channels, freq, frames) of all;
     real where the transform is a learned one. masks: (batch, sources, freq, frames), or for each channel (batch,
-    sources, channels, freq, frames); real or complex. embeddings: (batch, freq, frames, dims). logits: by what they
-    tell (class, speaker, count, stop). transform: the analysis that made the spectrum, real (..., time) -> (..., freq,
-    frames), so that a loss sees the sources as the model sees the mixture.
+    sources, channels, freq, frames); real or complex. embeddings: (batch, freq, frames, dims). attractors: (batch,
+    sources, dims), the places among the embeddings that masks are made of. logits: by what they tell (class, speaker,
+    count, stop). transform: the analysis that made the spectrum, real (..., time) -> (..., freq, frames), so that a
+    loss sees the sources as the model sees the mixture.
     """
 
     estimates: Tensor | None = None
@@ -99,6 +100,7 @@ class Output:
     spectrum: Tensor | None = None
     masks: Tensor | None = None
     embeddings: Tensor | None = None
+    attractors: Tensor | None = None
     logits: dict[str, Tensor] = field(default_factory=dict)
     transform: Callable[[Tensor], Tensor] | None = None
 

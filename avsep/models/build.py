@@ -27,7 +27,8 @@ MOST_NUMBERS, MOST_TENSORS = 2_000_000_000, 10_000
 
 @dataclass(frozen=True)
 class Moved:
-    """What became of a class that files of earlier versions name. tensors: beginnings of names, old -> new."""
+    """What became of a class that files of earlier versions name; it may be where it was, with other names of tensors.
+    tensors: beginnings of names, old -> new."""
 
     class_path: str
     tensors: Mapping[str, str] = field(default_factory=dict)

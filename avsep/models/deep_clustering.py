@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -12,11 +11,12 @@ from avsep.dsp.stft import HOP, WINDOW, istft
 from avsep.models.base import Contract, Output, SeparationModel
 from avsep.models.parts.blstm import EmbeddingHead, blstm
 from avsep.models.parts.clustering import Masks, audible_bins, check_clustering, cluster_masks
+from avsep.models.parts.embeddings import AnyNumberOfSources
 from avsep.models.parts.stft import LogStftEncoder
 from avsep.signals import SAMPLE_RATE
 
 
-class DeepClustering(SeparationModel):
+class DeepClustering(AnyNumberOfSources, SeparationModel):
     """Estimates from one channel: an embedding for each time-frequency bin, and k-means that tells which bins go
     together.
 
@@ -54,17 +54,6 @@ class DeepClustering(SeparationModel):
         self.lstm = blstm(self.encoder.freq, hidden, layers, dropout)
         self.embed = EmbeddingHead(2 * hidden, self.encoder.freq, dims)
         self.contract = Contract(sample_rate, sources=sources, stride=hop)
-
-    @property
-    def sources(self) -> int:
-        """Estimates it gives; may be set."""
-        assert self.contract.sources is not None
-        return self.contract.sources
-
-    @sources.setter
-    def sources(self, sources: int) -> None:
-        self.contract = replace(self.contract, sources=sources)
-        self.init_args["sources"] = sources
 
     def trunk(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
         """mixture (batch, 1, time) -> what the heads are given (batch, frames, 2 * hidden), complex spectrum (batch,

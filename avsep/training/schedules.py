@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
+from bisect import bisect_right
+from collections.abc import Sequence
 from typing import Any
 
 from lightning.pytorch.callbacks import Callback, EarlyStopping
@@ -79,6 +81,26 @@ class WarmupCosine(Schedule):
                 return rise
             fall = 0.5 * (1 + math.cos(math.pi * min(1.0, step / max_steps)))
             return rise * (self.floor + (1 - self.floor) * fall)
+
+        return {"scheduler": LambdaLR(optimizer, rate), "interval": "step"}
+
+
+class Stepwise(Schedule):
+    """The rate is that of the task times `factors[i]` from step `steps[i]` on, the steps rising."""
+
+    def __init__(self, steps: Sequence[int], factors: Sequence[float]) -> None:
+        if not steps or len(steps) != len(factors) or list(steps) != sorted(set(steps)) or min(steps) < 1:
+            raise UsageError(
+                f"Stepwise: steps are {list(steps)} and factors {list(factors)}; expected rising steps of 1 or more, "
+                "and as many factors"
+            )
+        if min(factors) <= 0:
+            raise UsageError(f"Stepwise: factors are {list(factors)}; they must be above 0")
+        self.steps, self.factors = list(steps), [1.0, *factors]
+
+    def configure(self, optimizer: Optimizer, monitor: str, max_steps: int) -> dict[str, Any]:
+        def rate(step: int) -> float:
+            return self.factors[bisect_right(self.steps, step)]
 
         return {"scheduler": LambdaLR(optimizer, rate), "interval": "step"}
 
