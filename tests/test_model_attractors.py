@@ -183,7 +183,7 @@ def test_weights_of_a_mask_loss_are_the_mixtures_powers():
     torch.testing.assert_close(MaskMse("WFM", in_any_order=False, weighted=True)(masks, sources, ones), flat)
     one = torch.zeros_like(mixture)
     one[0, 1, 2] = 5.0
-    loss = MaskMse("IRM", in_any_order=False, weighted=True)(masks, one.unsqueeze(1) * torch.tensor([[[[0.5]]]]), one)
+    loss = MaskMse("IRM", in_any_order=False, weighted=True)(masks, 0.5 * torch.stack([one, one], 1), one)
     expected = (masks[0, :, 1, 2] - 0.5).square()  # the rest of the mixture is as loud
     torch.testing.assert_close(loss, expected.mean()[None])
 
