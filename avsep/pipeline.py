@@ -128,7 +128,7 @@ class Separator:
             )
 
     def _contract(self, options: Options) -> Contract:
-        return self.models.separation(self.model or default_models(options.speakers)[0]).contract
+        return self.models.separation(self.model or default_models(options.voices)[0]).contract
 
     def _checked(self, scene: Scene, contract: Contract) -> Mode:
         """The mode for a clip whose people are not known yet, once its options fit it."""

@@ -1,17 +1,19 @@
-"""Makes a tiny corpus of synthetic talkers, to try a training without any data.
+"""Makes a tiny corpus of synthetic talkers and songs, to try a training without any data.
 
     python -m preprocessing.make_smoke data/smoke
 
 A talker is a pitch, a vocal tract (three resonances) and a drawn mouth; an utterance is a run of syllables, and the
 mouth opens as the voice gets louder. OUT_FOLDER gets manifest.tsv, and for each utterance a .wav (16 kHz) and the .npz
-of preprocessing/extract_lips.py. Everything is drawn from --seed: there is no recording in it. Models learn to tell
-such talkers apart within minutes; they will not separate people.
+of preprocessing/extract_lips.py. songs/manifest.tsv lists the stereo stems of songs (16 kHz): such a voice, drums, a
+bass and chords, each at its own place between left and right. Everything is drawn from --seed: there is no recording
+in it. Models learn to tell such talkers and stems apart within minutes; they will not separate people or music.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,9 @@ SIZE = 96
 
 VOWELS = ((730, 1090, 2440), (270, 2290, 3010), (300, 870, 2240), (530, 1840, 2480), (570, 840, 2410))
 """First three formants in Hz (Peterson and Barney, 1952): /a/, /i/, /u/, /e/, /o/."""
+
+CHORD = np.array([0, 4, 7])
+"""Semitones above the root."""
 
 
 def opening(rng: np.random.Generator, pictures: int) -> np.ndarray:
@@ -85,6 +90,61 @@ def mouths(rng: np.random.Generator, wide: np.ndarray, face: np.ndarray) -> np.n
     return out
 
 
+def song(rng: np.random.Generator, seconds: float) -> dict[str, np.ndarray]:
+    """Stem -> (time, 2) float32: a tempo, a key and a place for each stem."""
+    time = round(seconds * 25) * HOP
+    beat, root = int(rng.uniform(0.3, 0.5) * SAMPLE_RATE), rng.uniform(40, 70)
+    wide = opening(rng, round(seconds * 25))
+    mono = {
+        "vocals": voice(rng, wide, rng.uniform(150, 300), rng.uniform(0.85, 1.2)),
+        "drums": in_time(time, beat // 2, lambda n, size: drum(rng, size, kick=n % 4 == 0)),
+        "bass": in_time(time, beat, lambda n, size: tones(size, [root * 2 ** (rng.choice([0, 3, 5, 7]) / 12)], 6.0)),
+        "other": in_time(
+            time, 2 * beat, lambda n, size: tones(size, 8 * root * 2 ** ((rng.choice([0, 3, 5]) + CHORD) / 12), 1.5)
+        ),
+    }
+    places = {stem: rng.uniform(0.2, 0.8) * np.pi / 2 for stem in mono}
+    return {
+        stem: np.stack([np.cos(places[stem]) * x, np.sin(places[stem]) * x], axis=1).astype(np.float32)
+        for stem, x in mono.items()
+    }
+
+
+def in_time(time: int, every: int, sound: Callable[[int, int], np.ndarray]) -> np.ndarray:
+    """(time,): sound(number, size) from each multiple of `every` samples to the next."""
+    return np.concatenate([sound(number, every) for number in range(-(-time // every))])[:time]
+
+
+def tones(size: int, pitches: Sequence[float] | np.ndarray, decay: float) -> np.ndarray:
+    """(size,) of notes with eight harmonics, struck at once. decay: to 1/e of the level, times a second."""
+    at = np.arange(size) / SAMPLE_RATE
+    harmonics = np.arange(1, 9)
+    waves = [np.sin(2 * np.pi * pitch * harmonics[:, None] * at).T @ (1 / harmonics) for pitch in pitches]
+    return 0.15 / len(waves) * np.sum(waves, 0) * np.exp(-decay * at) * np.minimum(1, 200 * at)
+
+
+def drum(rng: np.random.Generator, size: int, kick: bool) -> np.ndarray:
+    """(size,) of a kick (a tone that falls from 160 to 50 Hz) or a burst of noise."""
+    at = np.arange(size) / SAMPLE_RATE
+    if kick:
+        return 0.5 * np.exp(-18 * at) * np.sin(2 * np.pi * (50 * at - 110 / 30 * np.expm1(-30 * at)))
+    return rng.uniform(0.02, 0.12) * np.exp(-rng.uniform(20, 60) * at) * rng.standard_normal(size)
+
+
+def make_songs(out: Path, songs: int, seconds: float, seed: int) -> int:
+    """Write stems, and a manifest that lists them as preprocessing.musdb18 does; returns the number of songs."""
+    rows = []
+    for number in range(songs):
+        split = "dev" if number % 4 == 0 else "train"
+        for stem, samples in song(np.random.default_rng((seed, 1, number)), seconds).items():
+            audio = out / f"song{number:02}" / f"{stem}.wav"
+            write_whole(audio, lambda file, samples=samples: sf.write(file, samples, SAMPLE_RATE, "PCM_16"))
+            name = f"{split}/song{number:02}/{stem}"
+            rows.append(Utterance(name, audio, None, None, stem, split, len(samples) / SAMPLE_RATE))
+    write_manifest(out / "manifest.tsv", rows)
+    return songs
+
+
 def make(out: Path, talkers: int, utterances: int, seconds: float, seed: int) -> int:
     """Write the corpus; returns the number of utterances."""
     rows = []
@@ -119,12 +179,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--talkers", type=int, default=16, help="a quarter is held out (default: 16)")
     parser.add_argument("--utterances", type=int, default=3, help="of each talker (default: 3)")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of an utterance (default: 4)")
+    parser.add_argument("--songs", type=int, default=8, help="a quarter is held out (default: 8)")
     add_seed(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     made = make(options.out, options.talkers, options.utterances, options.seconds, options.seed)
     print(f"{options.out / 'manifest.tsv'}: {made} utterances of {options.talkers} talkers")
+    songs = options.out / "songs"
+    print(f"{songs / 'manifest.tsv'}: {make_songs(songs, options.songs, 2 * options.seconds, options.seed)} songs")
     return made
 
 

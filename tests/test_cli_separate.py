@@ -134,6 +134,13 @@ def test_options_reach_the_separator(cli, clip, pipeline) -> None:
     assert options.quality == "best"
 
 
+def test_the_number_of_speakers_is_auto_by_name_and_by_default(cli, clip, pipeline) -> None:
+    module = pipeline()
+    assert cli("separate", clip, "-o", "a", "--speakers", "auto")[0] == cli("separate", clip, "-o", "b")[0] == 0
+    found = [call[2] for call in module.calls if call[0] == clip]
+    assert [(options.speakers, options.voices) for options in found] == [("auto", None)] * 2
+
+
 def test_videos_are_marked_when_asked_for(cli, clip, pipeline) -> None:
     module = pipeline()
     assert cli("separate", clip, "-o", "plain")[0] == cli("separate", clip, "--mark", "-o", "marked")[0] == 0

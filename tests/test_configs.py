@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import yaml
 
 pytest.importorskip("lightning")
 pytest.importorskip("jsonargparse")
 
 from avsep.data.image_rooms import ImageRooms
+from avsep.data.manifest import read_manifest
 from avsep.data.rendered_rooms import write_rooms
 from avsep.training.cli import FitCLI
 from avsep.training.configuration import check_configuration
@@ -64,9 +66,17 @@ def is_variant(config: Path) -> bool:
 def smoke(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("smoke")
     make_smoke.make(folder, talkers=4, utterances=1, seconds=3.0, seed=0)
+    make_smoke.make_songs(folder / "songs", songs=2, seconds=1.5, seed=0)
     rooms = [render(n, ImageRooms(microphones=8, order=2), 2, 16_000) for n in range(2)]
     write_rooms(folder / "rooms.npz", rooms, 16_000)
     return folder
+
+
+def smaller(value: Any, size: Any) -> Any:
+    """The size, where it is of the kind of the value and no larger."""
+    if type(value) is not type(size):
+        return value
+    return min(value, size) if isinstance(size, int | float) else size
 
 
 def small(node: Any, smoke: Path, sizes: dict[str, Any]) -> Any:
@@ -75,15 +85,15 @@ def small(node: Any, smoke: Path, sizes: dict[str, Any]) -> Any:
         return [small(item, smoke, sizes) for item in node]
     if not isinstance(node, dict):
         return node
-    out = {
-        key: sizes[key] if key in sizes and type(value) is type(sizes[key]) else small(value, smoke, sizes)
-        for key, value in node.items()
-    }
+    out = {key: smaller(value, sizes[key]) if key in sizes else value for key, value in node.items()}
+    out = {key: small(value, smoke, sizes) for key, value in out.items()}
     for key in ("voices", "unseen", "sounds", "speech", "faces"):
         if isinstance(out.get(key), str):
             out[key] = str(smoke / "manifest.tsv")
         elif isinstance(out.get(key), list):
             out[key] = [str(smoke / "manifest.tsv") for _ in out[key]]
+    if isinstance(out.get("songs"), str):
+        out["songs"] = str(smoke / "songs" / "manifest.tsv")
     out.pop("warm_start", None)  # trained parts have other sizes
     if "compile" in out:
         out["compile"] = False  # test_fit.py compiles; here it would take longer than all the rest
@@ -167,6 +177,19 @@ def test_full_and_smoke_differ_in_sizes_and_data_only():
         classes = [node["model"]["init_args"]["model"]["class_path"] for node in (full, tiny)]
         assert classes[0] == classes[1]
         assert full["model"]["init_args"]["schedule"] == tiny["model"]["init_args"]["schedule"]
+
+
+def test_stems_of_a_synthetic_song_are_stereo_and_of_one_length(smoke):
+    rows = read_manifest(smoke / "songs" / "manifest.tsv")
+    assert {row.split for row in rows} == {"train", "dev"}
+    assert [row.speaker for row in rows] == ["vocals", "drums", "bass", "other"] * 2
+    for row in rows:
+        samples, rate = soundfile.read(row.audio)
+        assert (samples.shape, rate) == ((38 * 640, 2), 16_000)
+        left, right = samples.T
+        # At a place of its own, the same in all of the song.
+        assert np.corrcoef(left, right)[0, 1] > 0.99
+        assert 0.01 < samples.std() < 0.2
 
 
 def test_synthetic_mouths_open_with_the_voice(smoke):

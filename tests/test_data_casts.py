@@ -179,6 +179,21 @@ def test_remixed_stems_come_from_several_songs(songs: str) -> None:
     assert all(len(names) == 1 for names in together)
 
 
+def test_left_and_right_of_a_stem_are_exchanged(songs: str) -> None:
+    scene = SimulatedScene(AsRecorded())
+    plain = Mixtures(Recipe(Stems(songs, STEMS), 0.1, scene, sample_rate=RATE))
+    always = Mixtures(Recipe(Stems(songs, STEMS, p_swap=1.0), 0.1, scene, sample_rate=RATE))
+    left_louder = []
+    for n in range(4):
+        assert torch.allclose(always[n]["sources"][:, 0] * 2, always[n]["sources"][:, 1], atol=1e-6)
+        half = Mixtures(Recipe(Stems(songs, STEMS, p_swap=0.5), 0.1, scene, sample_rate=RATE))[n]
+        left_louder += [bool(s[0].norm() > s[1].norm()) for s in half["sources"] if s.any()]
+        assert torch.allclose(plain[n]["sources"][:, 1] * 2, plain[n]["sources"][:, 0], atol=1e-6)
+    assert 0 < sum(left_louder) < len(left_louder)
+    with pytest.raises(UsageError, match=r"Stems: p_swap is -0.1; it must lie in 0 to 1"):
+        Stems(songs, STEMS, p_swap=-0.1)
+
+
 def test_stems_of_a_song_share_a_speed(songs: str) -> None:
     scene = SimulatedScene(AsRecorded(), Speed((0.8, 1.25)))
     data = Mixtures(Recipe(Stems(songs, ["drums", "bass"]), 0.5, scene, sample_rate=RATE))

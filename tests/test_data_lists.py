@@ -8,9 +8,11 @@ import pytest
 import soundfile as sf
 import torch
 from data_factory import write_lips
+from scipy.signal import butter, sosfilt
 
 from avsep.data.lists import FixedMixtures, MixtureSpec, Part, read_list, render, write_list
 from avsep.data.sound import read_lips, read_repeated, read_sound
+from avsep.dsp.alignment import moved
 from avsep.errors import InputError
 from avsep.signals import pictures_in
 
@@ -192,3 +194,49 @@ def test_training_on_a_list_shuffles_and_cuts(tmp_path: Path) -> None:
     cuts = {float(data[n]["mixture"][0, 0]) for n in range(24)}
     assert len(cuts) > 12
     assert all(data[n]["mixture"].shape == (1, 6400) for n in range(6))
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> MixtureSpec:
+    """Two sources that begin 1000.25 and -80.5 samples after a recording of them."""
+    noises = [write_noise(tmp_path / f"{n}.wav", 1.0, seed=n)[:, 0] for n in range(2)]
+    sounds = [sosfilt(butter(8, 2000, fs=16_000, output="sos"), noise) for noise in noises]
+    for n, sound in enumerate(sounds):
+        sf.write(tmp_path / f"{n}.wav", sound, 16_000, subtype="FLOAT")
+    places = ((1000.25, 0.5), (-80.5, -2.0))
+    mixture = sum(gain * moved(sound, delay, 20_000) for sound, (delay, gain) in zip(sounds, places, strict=True))
+    sf.write(tmp_path / "mix.wav", mixture + 0.01, 16_000, subtype="FLOAT")
+    voices = [
+        Part(tmp_path / f"{n}.wav", None, f"s{n}", "voice", -delay / 16_000, gain)
+        for n, (delay, gain) in enumerate(places)
+    ]
+    return MixtureSpec("a", 1.25, (Part(tmp_path / "mix.wav", None, "x", "recording", 0.0, 1.0), *voices))
+
+
+def test_a_recording_is_the_mixture_and_its_voices_lie_where_they_are_in_it(
+    tmp_path: Path, recorded: MixtureSpec
+) -> None:
+    write_list(tmp_path / "test.tsv", [recorded])
+    (spec,) = read_list(tmp_path / "test.tsv")
+    assert spec.recording is not None
+    assert spec.recording.audio.resolve() == tmp_path / "mix.wav"
+    mixture, sources = render(spec)
+    assert sources.shape == (2, 1, 20_000)
+    assert np.array_equal(mixture[0], sf.read(tmp_path / "mix.wav", dtype="float32")[0])
+    # All that the voices leave of it is the recording's own noise.
+    np.testing.assert_allclose((mixture - sources.sum(0))[:, 300:-300], 0.01, atol=2e-3)
+    item = FixedMixtures([spec], seconds=0.5, seed=0)[0]
+    np.testing.assert_allclose((item["mixture"] - item["sources"].sum(0))[:, 300:-300], 0.01, atol=2e-3)
+    halved = render(spec, 8000)
+    np.testing.assert_allclose((halved[0] - halved[1].sum(0))[:, 300:-300], 0.01, atol=4e-3)
+
+
+def test_a_recording_stands_beside_voices_only(tmp_path: Path, recorded: MixtureSpec) -> None:
+    noise = replace(recorded.parts[1], role="noise")
+    for more in (noise, recorded.parts[0]):
+        write_list(tmp_path / "test.tsv", [replace(recorded, parts=(*recorded.parts, more))])
+        with pytest.raises(InputError, match=r"mixture a has a row with role recording and others that are no voices"):
+            read_list(tmp_path / "test.tsv")
+    write_list(tmp_path / "test.tsv", [replace(recorded, parts=recorded.parts[:1])])
+    with pytest.raises(InputError, match="mixture a has no row with role voice"):
+        read_list(tmp_path / "test.tsv")

@@ -35,7 +35,7 @@ def in_pieces(stream, mixture, sizes):
 
 
 @pytest.mark.parametrize("skip", [0, 8])
-@pytest.mark.parametrize("size", [1, 7, 20, 333, 5000])
+@pytest.mark.parametrize("size", [*(pytest.param(n, marks=pytest.mark.slow) for n in (1, 7, 20)), 333, 5000])
 def test_pieces_of_any_length_give_the_output_of_the_whole(size, skip):
     model, mixture = model_and_mixture(batch=2, time=641 if size == 1 else 3217, skip=skip)
     with torch.no_grad():

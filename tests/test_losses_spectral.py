@@ -6,7 +6,15 @@ import torch
 from avsep.dsp.masks import ideal_masks
 from avsep.dsp.stft import stft
 from avsep.errors import UsageError
-from avsep.losses import DeepClustering, MaskMse, OnWaveforms, SpectrumApproximation, affinity_loss, si_snr_loss
+from avsep.losses import (
+    DeepClustering,
+    MaskMse,
+    OnWaveforms,
+    SpectrumApproximation,
+    affinity_loss,
+    si_snr_loss,
+    whitened_loss,
+)
 
 KINDS = ["IBM", "IRM", "WFM", "PSM", "binary"]
 MASK_LOSSES = [*(MaskMse(kind) for kind in KINDS), SpectrumApproximation(), SpectrumApproximation(False)]
@@ -72,6 +80,41 @@ def test_the_best_real_mask_gives_0_to_the_spectrum_approximation(spectra):
     assert (SpectrumApproximation()(ratio.abs(), sources, mixture) > 1e-3).all()
 
 
+@pytest.mark.parametrize("absolute", [False, True])
+@pytest.mark.parametrize("truncate", [1.0, 0.5, float("inf")])
+def test_masks_within_the_truncation_are_enough(spectra, truncate, absolute):
+    sources, mixture = spectra
+    best = (sources / mixture.unsqueeze(1)).real.clamp(0, truncate)
+    loss = SpectrumApproximation(truncate=truncate, absolute=absolute)
+    assert (loss(best, sources, mixture) < 1e-6).all()
+    assert (SpectrumApproximation(absolute=absolute)(best, sources, mixture) > 1e-4).all()
+
+
+def test_absolute_and_truncated_by_hand():
+    sources, mixture = torch.tensor([2 + 2j]).reshape(1, 1, 1, 1), torch.tensor([-4 + 0j]).reshape(1, 1, 1)
+    mask = torch.full((1, 1, 1, 1), 0.25)
+    # Masked magnitude 1; the part in phase is -2, cut to 0; the magnitude is the root of 8, cut to half of 4.
+    assert SpectrumApproximation(truncate=1.0, absolute=True)(mask, sources, mixture).item() == pytest.approx(1 / 4)
+    assert SpectrumApproximation(False, truncate=0.5)(mask, sources, mixture).item() == pytest.approx(1 / 16)
+
+
+@pytest.mark.parametrize("loss", [MaskMse, SpectrumApproximation])
+@pytest.mark.parametrize("count", [2, 3])
+def test_each_frame_in_its_own_order_is_the_mean_of_frames_alone(loss, count):
+    torch.manual_seed(0)
+    sources = torch.randn(2, count, 5, 7, dtype=torch.complex64)
+    # As loud in every frame: the spectra are relative to the level of the whole.
+    sources = sources / sources.sum(1, keepdim=True).abs()
+    masks, mixture = torch.rand(2, count, 5, 7), sources.sum(1)
+    found = loss(each_frame=True)(masks, sources, mixture)
+    alone = [loss()(masks[..., n : n + 1], sources[..., n : n + 1], mixture[..., n : n + 1]) for n in range(7)]
+    torch.testing.assert_close(found, torch.stack(alone).mean(0))
+    assert (found <= loss()(masks, sources, mixture)).all()
+    turned = masks.clone()
+    turned[..., 3] = masks[..., 3].flip(1)
+    torch.testing.assert_close(loss(each_frame=True)(turned, sources, mixture), found)
+
+
 @pytest.mark.parametrize("loss", MASK_LOSSES)
 def test_silence_gives_no_nan(spectra, masks, loss):
     sources, mixture = spectra
@@ -127,6 +170,67 @@ def test_clustering_bound_order_and_rotation(spectra):
     torch.testing.assert_close(loss(embeddings @ rotation, sources, mixture), expected)
 
 
+def test_whitened_equals_the_formula_and_knows_no_stretching():
+    torch.manual_seed(0)
+    embeddings, weights = torch.randn(3, 60, 5), torch.rand(3, 60)
+    labels = torch.nn.functional.one_hot(torch.randint(0, 3, (3, 60)), 3).float()
+    v, y = (weights.sqrt().unsqueeze(2) * x for x in (embeddings, labels))
+    inner = (v.mT @ v).inverse() @ v.mT @ y @ (y.mT @ y).inverse() @ y.mT @ v
+    expected = 5 - inner.diagonal(dim1=1, dim2=2).sum(1)
+    torch.testing.assert_close(whitened_loss(embeddings, labels, weights), expected, atol=1e-3, rtol=0)
+    stretched = embeddings @ torch.randn(5, 5)
+    torch.testing.assert_close(whitened_loss(stretched, labels, weights), expected, atol=1e-2, rtol=0)
+
+
+def test_whitened_bound_order_and_empty_directions(spectra):
+    """The bound is the dimensions less the sources, also where the embeddings leave the others empty."""
+    sources, mixture = spectra
+    loss = DeepClustering(kind="whitened", weights="magnitude")
+    owners = torch.nn.functional.one_hot(sources.abs().argmax(1), 2).float()
+    assert loss(owners, sources, mixture) == pytest.approx([0, 0], abs=1e-2)
+    wide = torch.nn.functional.pad(owners, (0, 4)).requires_grad_()
+    found = loss(wide, sources, mixture)
+    found.sum().backward()
+    assert found.tolist() == pytest.approx([4, 4], abs=1e-2)
+    assert wide.grad.isfinite().all()
+    embeddings = torch.nn.functional.normalize(torch.randn(*mixture.shape, 6), dim=-1)
+    expected = loss(embeddings, sources, mixture)
+    assert ((expected > 5) & (expected <= 6)).all()
+    torch.testing.assert_close(loss(embeddings, sources.flip(1), mixture), expected)
+    torch.testing.assert_close(loss(embeddings, 0.01 * sources, 0.01 * mixture), expected)
+    # A source that is nowhere the loudest has no centre.
+    assert loss(owners, torch.cat([sources, 0 * sources[:, :1]], 1), mixture) == pytest.approx([0, 0], abs=1e-2)
+
+
+@pytest.mark.parametrize("kind", ["affinity", "whitened"])
+@pytest.mark.parametrize("weights", ["threshold", "magnitude"])
+def test_every_kind_leads_embeddings_to_clusters_and_passes_over_silence(spectra, kind, weights):
+    sources, mixture = spectra
+    sources[1], mixture[1] = 0, 0
+    embeddings = torch.randn(*mixture.shape, 4).requires_grad_()
+    loss = DeepClustering(kind=kind, weights=weights)
+    optimizer = torch.optim.Adam([embeddings], 0.05)
+    first = None
+    for _ in range(30):
+        optimizer.zero_grad()
+        values = loss(torch.nn.functional.normalize(embeddings, dim=-1), sources, mixture)
+        first = values if first is None else first
+        values.sum().backward()
+        optimizer.step()
+    assert values[1] == 0
+    assert embeddings.grad.isfinite().all()
+    assert values[0] - (2 if kind == "whitened" else 0) < 0.5 * (first[0] - (2 if kind == "whitened" else 0))
+
+
+def test_magnitudes_are_the_weights_of_the_bins(spectra):
+    sources, mixture = spectra
+    embeddings = torch.nn.functional.normalize(torch.randn(*mixture.shape, 4), dim=-1)
+    labels = torch.nn.functional.one_hot(sources.abs().argmax(1), 2).float().flatten(1, 2)
+    size = mixture.abs().flatten(1)
+    expected = affinity_loss(embeddings.flatten(1, 2), labels, size / size.mean(1, keepdim=True))
+    torch.testing.assert_close(DeepClustering(weights="magnitude")(embeddings, sources, mixture), expected)
+
+
 def test_quiet_bins_do_not_cluster(spectra):
     sources, mixture = spectra
     size = mixture.abs()
@@ -158,3 +262,11 @@ def test_wrong_shapes_and_kinds(spectra):
         DeepClustering()(torch.zeros(2, 64, 65, 8), sources, mixture)
     with pytest.raises(UsageError, match="mask kind is 'IPM', expected one of IBM, IRM, WFM, PSM, binary"):
         MaskMse("IPM")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="each_frame is true and in_any_order false"):
+        SpectrumApproximation(in_any_order=False, each_frame=True)
+    with pytest.raises(UsageError, match="truncate is 0; it must be above 0, or null"):
+        SpectrumApproximation(truncate=0)
+    with pytest.raises(UsageError, match="kind is 'lda'; it must be one of affinity, whitened"):
+        DeepClustering(kind="lda")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="weights is 'loud'; it must be one of threshold, magnitude"):
+        DeepClustering(weights="loud")  # type: ignore[arg-type]

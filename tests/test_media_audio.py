@@ -174,6 +174,7 @@ def _clips() -> list[Path]:
     return [p for name in names for p in sorted(CLIPS.glob(name)) if p.name != "no_audio_stream.mp4"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CLIPS.exists(), reason="the real clips are not here")
 def test_real_clips_keep_every_sample() -> None:
     for path in _clips():

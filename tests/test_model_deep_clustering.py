@@ -10,7 +10,8 @@ from two_talkers import si_sdr, steps_to, two_mixtures
 
 from avsep.checkpoint import load_model, save_model
 from avsep.losses import OnEmbeddings
-from avsep.models.deep_clustering import DeepClustering, cluster
+from avsep.models.deep_clustering import DeepClustering
+from avsep.models.parts.clustering import cluster, cluster_masks
 
 TINY = {"layers": 1, "hidden": 16, "dims": 6, "dropout": 0.0, "window": 256, "hop": 64, "sample_rate": 8000}
 
@@ -64,13 +65,12 @@ def test_centres_are_found_and_quiet_bins_have_no_say():
     order = [int(np.square(found - centre).sum(1).argmin()) for centre in centres]
     np.testing.assert_allclose(found[order], centres, atol=0.05)
     assert cluster(points[:2], 3) is None
-    model = DeepClustering(**TINY | {"dims": 2}, threshold_db=20.0)
     # Loud bins lie at two points; the rest of the plane, which is quiet, is a crowd at a third.
     loud = torch.zeros(129, 8, dtype=torch.bool)
     loud[:4] = True
     embeddings = torch.tensor([-1.0, 0.0]).repeat(129, 8, 1)
     embeddings[:2], embeddings[2:4] = torch.tensor([0.0, 1.0]), torch.tensor([1.0, 0.0])
-    masks = model._masks(embeddings, loud)
+    masks = cluster_masks(embeddings, loud, 2)
     assert torch.equal(masks[:, 0, 0], 1 - masks[:, 2, 0])
 
 

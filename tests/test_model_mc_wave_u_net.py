@@ -7,7 +7,9 @@ import torch
 from two_talkers import steps_to, two_mixtures_in_a_room
 
 from avsep.losses.objective import as_objective
-from avsep.models.mc_wave_u_net import MultiChannelWaveUNet, interpolated
+from avsep.models.build import renamed
+from avsep.models.mc_wave_u_net import MultiChannelWaveUNet
+from avsep.models.parts.wave_u_net import interpolated
 
 TINY = {"microphones": 3, "filters": 4, "layers": 4}
 
@@ -47,6 +49,14 @@ def test_it_moves_with_the_signal_by_steps_of_its_lowest_level(model):
     inner = slice(300, 900)
     moved = model(early).estimates.roll(16, 3)
     assert torch.allclose(model(late).estimates[..., inner], moved[..., inner], atol=1e-5)
+
+
+def test_files_from_before_the_layers_were_a_part_are_read(model):
+    names = list(model.state_dict())
+    assert {name.split(".")[0] for name in names} == {"layers"}
+    before = {name.removeprefix("layers."): value for name, value in model.state_dict().items()}
+    for saved in (before, model.state_dict()):
+        assert list(renamed(saved, model.class_path)) == names
 
 
 def test_size():

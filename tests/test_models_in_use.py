@@ -16,6 +16,8 @@ from avsep.data.lists import MixtureSpec, Part, write_list
 from avsep.inference.sliding import SlidingSeparator
 from avsep.models.auxiva import AuxIVA
 from avsep.models.base import SeparationModel
+from avsep.models.chimera import Chimera
+from avsep.models.complex_ratio_mask import ComplexRatioMaskBLSTM
 from avsep.models.deep_clustering import DeepClustering
 from avsep.models.dprnn import DPRNN
 from avsep.models.fasnet_tac import FaSNetTAC
@@ -23,16 +25,23 @@ from avsep.models.gammatone_tasnet import GammatoneTasNet
 from avsep.models.lstm_tasnet import LSTMTasNet
 from avsep.models.mc_conv_tasnet import MultiChannelConvTasNet
 from avsep.models.mulcat import MulCatDPRNN
+from avsep.models.pit_blstm import PitBLSTM
 from avsep.models.two_step import TwoStepTDCN
+from avsep.models.upit_blstm import UPitBLSTM
 
 SECONDS = 1.5
 SMALL_TCN = {"bottleneck": 8, "hidden": 8, "blocks": 2, "repeats": 2, "sample_rate": 8000}
 SMALL = {"filters": 16, "bottleneck": 8, "hidden": 8, "chunk": 20, "blocks": 2, "sample_rate": 8000}
+SPECTRAL = {"layers": 1, "hidden": 8, "window": 256, "hop": 64, "sample_rate": 8000}
 FAST = ("--metrics", "si_sdr,snr", "--no-pictures", "--json")
 
 MODELS = {
     "auxiva": lambda: AuxIVA(window=1024, hop=256, iterations=5),
     "clusters": lambda: DeepClustering(layers=1, hidden=8, dims=4, window=256, hop=64, sample_rate=8000),
+    "chimera": lambda: Chimera(**SPECTRAL, dims=4),
+    "complex_masks": lambda: ComplexRatioMaskBLSTM(**SPECTRAL),
+    "pit": lambda: PitBLSTM(**SPECTRAL, span=3),
+    "upit": lambda: UPitBLSTM(**SPECTRAL),
     "dprnn": lambda: DPRNN(**SMALL, kernel=16, stride=8),
     "mulcat": lambda: MulCatDPRNN(**SMALL),
     "fasnet_tac": lambda: FaSNetTAC(2, 8, 64, 64, 8, 8, 20, 2, 8, sample_rate=8000),
@@ -77,6 +86,9 @@ def test_a_saved_model_comes_back(model, weights):
     [
         ("auxiva", 1, False),
         ("clusters", 2, False),
+        ("chimera", 2, False),
+        ("complex_masks", 2, True),
+        ("pit", 2, True),
         ("dprnn", 2, True),
         ("mulcat", 2, True),
         ("lstm_tasnet", 2, True),

@@ -228,6 +228,30 @@ def test_more_voices_than_a_model_separates_are_refused(speech):
         BySound()(scene(both(), speakers=3, model="audio-2spk"))
 
 
+class Finds(Gains):
+    """Finds three voices unless told how many there are."""
+
+    def __init__(self, count: int = 3) -> None:
+        super().__init__([1 / count] * count, sources=None)
+
+    def with_sources(self, sources: int) -> Gains:
+        if sources > 4:
+            raise ValueError(f"sources is {sources}; it must be a whole number from 1 to 4")
+        return Finds(sources)
+
+
+@pytest.mark.parametrize(("speakers", "count"), [("auto", 3), (1, 1), (2, 2), (4, 4)])
+def test_a_model_that_finds_the_number_of_voices_is_told_one_that_is_known(speech, speakers, count):
+    speech(0.9, 0.9, 0.9, 0.9)
+    tracks = BySound()(scene(Store(finds=Finds()), model="finds", speakers=speakers))
+    assert (len(tracks.tracks), tracks.sources.count) == (count, count)
+
+
+def test_a_number_that_a_model_cannot_be_told_is_refused(speech):
+    with pytest.raises(UsageError, match=r"--speakers is 5, which the model does not separate: sources is 5; it must"):
+        BySound()(scene(Store(finds=Finds()), model="finds", speakers=5))
+
+
 def test_an_array_goes_to_its_model_with_all_channels(speech):
     speech(0.9, 0.8)
     store = Store(array=Gains([0.7, 0.3], channels=(2, 8)))
@@ -269,9 +293,9 @@ def with_array() -> Store:
 @pytest.mark.parametrize(
     ("probabilities", "speakers", "mode", "model", "count"),
     [
-        ((0.9, 0.9, 0.0), None, "multichannel", "array-2spk", 2),
-        ((0.9, 0.9, 0.9, 0.0), None, "multichannel", "fastica", 3),
-        ((0.9, 0.0, 0.0), None, "audio-only", "audio-3spk", 1),
+        ((0.9, 0.9, 0.0), "auto", "multichannel", "array-2spk", 2),
+        ((0.9, 0.9, 0.9, 0.0), "auto", "multichannel", "fastica", 3),
+        ((0.9, 0.0, 0.0), "auto", "audio-only", "audio-3spk", 1),
         ((0.9, 0.9, 0.0), 2, "multichannel", "array-2spk", 2),
         ((0.9, 0.9, 0.9, 0.0), 3, "multichannel", "fastica", 3),
     ],
@@ -285,9 +309,9 @@ def test_an_array_without_a_model_gets_the_bundled_one_that_fits(speech, probabi
 @pytest.mark.parametrize(
     ("channels", "speakers", "plan"),
     [
-        (4, None, "audio-3spk, then array-2spk or fastica"),
-        (2, None, "audio-3spk, then array-2spk or audio-3spk"),
-        (12, None, "audio-3spk, then audio-2spk or audio-3spk"),
+        (4, "auto", "audio-3spk, then array-2spk or fastica"),
+        (2, "auto", "audio-3spk, then array-2spk or audio-3spk"),
+        (12, "auto", "audio-3spk, then audio-2spk or audio-3spk"),
         (4, 1, "array-2spk"),
         (4, 2, "array-2spk"),
         (4, 3, "fastica"),

@@ -20,7 +20,7 @@ from preprocessing.corpus import folder_split, hashed_split
 
 MODULES = (
     "speech_folder wsj0_mix librimix wham libricss dns musdb18 sound_folder fuss pack_audio make_mixtures"
-    " animate_portraits make_demo render_rooms chime sms_wsj"
+    " animate_portraits make_demo render_rooms chime sms_wsj rerecorded"
 )
 
 

@@ -72,7 +72,10 @@ def whole(tmp_path_factory) -> Path:
     return train(tmp_path_factory.mktemp("whole"))
 
 
-@pytest.mark.parametrize("stop_at", [3, 6, 13])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize("stop_at", [3, pytest.param(6, marks=SLOW), pytest.param(13, marks=SLOW)])
 def test_stopped_training_goes_on_exactly(whole, tmp_path, stop_at):
     with pytest.raises(Stopped):
         train(tmp_path, data__init_args__stop_at=stop_at)
@@ -80,6 +83,7 @@ def test_stopped_training_goes_on_exactly(whole, tmp_path, stop_at):
     equal(states(last), states(whole))
 
 
+@pytest.mark.slow
 def test_checkpoint_at_the_first_batch_of_an_epoch_loses_no_validation(whole, tmp_path):
     with pytest.raises(Stopped):
         train(tmp_path, data__init_args__stop_at=8, checkpoint_every=6)
@@ -87,6 +91,7 @@ def test_checkpoint_at_the_first_batch_of_an_epoch_loses_no_validation(whole, tm
     equal(states(train(tmp_path, "--ckpt_path", "last", checkpoint_every=6)), states(whole))
 
 
+@pytest.mark.slow
 def test_stopped_training_learns_from_the_same_items(whole, tmp_path):
     with pytest.raises(Stopped):
         train(tmp_path, data__init_args__stop_at=9)
@@ -122,6 +127,7 @@ def test_exact_with(tmp_path, changes):
     equal(states(train(tmp_path / "cut", "--ckpt_path", "last", **changes)), expected)
 
 
+@pytest.mark.slow
 def test_a_finished_training_goes_on_with_more_epochs(whole, tmp_path):
     train(tmp_path, trainer__max_epochs=2)
     equal(states(train(tmp_path, "--ckpt_path", "last")), states(whole))

@@ -117,6 +117,7 @@ def test_the_objective_of_the_documentation_is_read(tmp_path):
     assert [type(part).__name__ for part in cli.model.objective.objectives] == ["OnEstimates", "OnMasks"]
 
 
+@pytest.mark.slow
 def test_synchrony_trains_as_with_its_own_loop(tmp_path):
     """AdamW with decay 0.02 under OneCycleLR, gradients clipped to 5."""
     cli = FitCLI(["--config", str(write_config(tmp_path, **SYNCHRONY))])
@@ -140,6 +141,7 @@ def test_synchrony_trains_as_with_its_own_loop(tmp_path):
         torch.testing.assert_close(cli.model.state_dict()[name], value, msg=name)
 
 
+@pytest.mark.slow
 def test_synchrony_has_a_header_a_best_checkpoint_and_a_guard(tmp_path):
     cli = train(tmp_path, **SYNCHRONY)
     assert set(cli.trainer.callback_metrics) >= {"two_way", "against_shift", "own", "train_right", "gradient_norm"}
@@ -151,6 +153,7 @@ def test_synchrony_has_a_header_a_best_checkpoint_and_a_guard(tmp_path):
         train(tmp_path / "broken", **SYNCHRONY, data__init_args={"broken": 5})
 
 
+@pytest.mark.slow
 def test_synchrony_goes_on_exactly(tmp_path):
     whole = train(tmp_path / "whole", **SYNCHRONY)
     (tmp_path / "cut").mkdir()
@@ -203,6 +206,7 @@ def test_a_cycle_of_several_optimizers_keeps_their_ratio():
 # ---- metrics ----
 
 
+@pytest.mark.slow
 def test_means_go_over_items_that_have_a_value(tmp_path):
     """Whatever the sizes of the batches: of five items one has nothing to improve."""
     cli = train(tmp_path, data__init_args__alone=[0], trainer__max_epochs=1)
@@ -213,6 +217,7 @@ def test_means_go_over_items_that_have_a_value(tmp_path):
     assert float(cli.trainer.callback_metrics["si_snri"]) == pytest.approx(float(values[1:].mean()), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_validation_with_nothing_to_improve_ends_no_training(tmp_path):
     cli = train(tmp_path, data__init_args__alone=[0, 1, 2, 3], trainer__max_epochs=2)
     assert cli.trainer.global_step == 12
@@ -232,6 +237,7 @@ def test_validation_goes_by_what_a_model_does_in_use(tmp_path):
 # ---- averaged weights, copies, headers of nested parts ----
 
 
+@pytest.mark.slow
 def test_a_model_of_nested_parts_is_averaged_copied_and_rebuilt(tmp_path):
     cli = train(tmp_path, **NESTED, trainer__callbacks=[EMA], trainer__max_epochs=1)
     model, saved = cli.model.model, last(tmp_path)
@@ -250,6 +256,7 @@ def test_a_model_of_nested_parts_is_averaged_copied_and_rebuilt(tmp_path):
     assert torch.equal(rebuilt.model.state_dict()[name.removeprefix("model.")], saved["state_dict"][name])
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_other_nested_parts_names_the_option(tmp_path):
     train(tmp_path, **NESTED, trainer__max_steps=1)
     other = copy.deepcopy(NESTED)
@@ -311,6 +318,7 @@ def test_a_cue_that_is_missing_is_named(tmp_path):
         train(tmp_path, **changes)
 
 
+@pytest.mark.slow
 def test_sources_without_a_cue_are_no_targets(tmp_path):
     """Of three sources the first two have faces."""
     cli = FitCLI(["--config", str(write_config(tmp_path, **LIPS, data__init_args__sources=3))])

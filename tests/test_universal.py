@@ -48,6 +48,7 @@ def test_sources_of_nothing_are_left_to_the_residual(tmp_path):
     assert level_of(read(tmp_path / "out" / "a" / "residual.wav"), "dog_bark") == pytest.approx(0.015, rel=0.05)
 
 
+@pytest.mark.slow
 def test_a_sound_that_is_short_is_not_nothing(tmp_path):
     mixture = tones(40, rain=0.2, dog_bark=(0.2, 17.0, 18.0))  # over the whole time 16 dB below, half a minute later 40
     manifest = separator(Store()).separate(write(tmp_path / "a.wav", mixture), tmp_path / "out")
@@ -69,6 +70,7 @@ def test_a_clip_of_a_moment(tmp_path, samples):
     check_sum(tmp_path / "out" / "a", manifest, mixture)
 
 
+@pytest.mark.slow
 def test_a_source_keeps_its_track_where_the_model_changes_their_order(tmp_path):
     mixture = tones(26, dog_bark=0.1, rain=0.3, clock_tick=0.2)
     model = Bands([*CLASSES.values(), (7000, 7900)], turns=True)

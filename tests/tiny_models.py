@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from stub_models import TwoBands
 from torch import Tensor, nn
 
@@ -64,6 +65,7 @@ class Everything(SeparationModel):
         self.to_label = nn.Linear(bins, labels)
         self.to_count = nn.Linear(bins, sources + 1)
         self.classifier = TwoBands()
+        self.to_stop = nn.Linear(bins, 3)
 
     def forward(self, mixture: Tensor, **cues: Tensor) -> Output:
         self.check(mixture)
@@ -78,6 +80,7 @@ class Everything(SeparationModel):
             "tags": self.to_label(features.mean(1)),
             "count": self.to_count(features.mean(1)),
             "mixture": self.classifier(mixture[:, 0]),
+            "stop": torch.stack([self.to_stop(features.mean(1)), self.to_stop(masked.mean(1))], 1),
         }
         return Output(
             estimates, (0.5 * estimates, 0.8 * estimates), spectrum, masks, logits=logits, transform=transform

@@ -60,16 +60,19 @@ def steps_to(
     sources: Tensor,
     learning_rate: float = 1e-2,
     most: int = 600,
+    labels: Tensor | None = None,
 ) -> int:
     """Train with one batch, sources (batch, n, time) or (batch, n, microphones, time), until all of its mixtures are
-    separated, as in use, to more than `goal` dB (SI-SDR); the steps it took. Fails after `most` of them."""
+    separated, as in use, to more than `goal` dB (SI-SDR); the steps it took. Fails after `most` of them. labels:
+    (batch, n), for models that are given them in training."""
     sources = sources.unsqueeze(2) if sources.dim() == 3 else sources
     mixture = sources.sum(1)
-    batch = {"mixture": mixture, "sources": sources}
+    taught = {} if labels is None else {"labels": labels}
+    batch = {"mixture": mixture, "sources": sources} | taught
     optimizer = torch.optim.Adam(model.parameters(), learning_rate)
     for step in range(1, most + 1):
         optimizer.zero_grad()
-        objective(model.train()(mixture), batch).mean().backward()
+        objective(model.train()(mixture, **taught), batch).mean().backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
         if step % 20 == 0:

@@ -7,7 +7,7 @@ import csv
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from avsep.errors import UsageError
 
@@ -129,5 +129,19 @@ def whole(least: int) -> Callable[[str], int]:
         if value < least:
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number >= {least}")
         return value
+
+    return parse
+
+
+def whole_or_auto(least: int) -> Callable[[str], int | Literal["auto"]]:
+    """Type of an option that is "auto" or a whole number not below `least`."""
+
+    def parse(text: str) -> int | Literal["auto"]:
+        if text == "auto":
+            return "auto"
+        try:
+            return whole(least)(text)
+        except argparse.ArgumentTypeError as error:
+            raise argparse.ArgumentTypeError(f"{error}, nor auto") from error
 
     return parse

@@ -44,9 +44,10 @@ def register(commands) -> None:
     )
     separation.add_argument(
         "--speakers",
-        type=options.whole(1),
-        metavar="N",
-        help="number of speakers where there is no face (default: estimated)",
+        type=options.whole_or_auto(1),
+        default="auto",
+        metavar="auto|N",
+        help="number of speakers where there is no face; auto estimates it (default: auto)",
     )
     separation.add_argument(
         "--av-offset",

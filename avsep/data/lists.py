@@ -1,7 +1,8 @@
 """Fixed mixtures: lists that validation and tests read, the same on every machine and every day.
 
 A list is a tab-separated table with one row for each part of a mixture: a voice that is to be found, or a noise that
-is not. It holds no sound; `render` adds the parts up.
+is not. It holds no sound; `render` adds the parts up. Where a mixture was recorded, one row is the recording, and the
+voices say where in it the sources are and how loud.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from torch.utils.data import Dataset
 from avsep.data.item import Item, make_item
 from avsep.data.sound import read_channels, read_lips, read_repeated
 from avsep.data.sound_file import sound_seconds
+from avsep.dsp.alignment import MARGIN, later
 from avsep.errors import InputError
 from avsep.signals import FRAME_RATE, SAMPLE_RATE, pictures_in
 from avsep.storage.files import path_from, write_lines
@@ -26,14 +28,14 @@ from avsep.storage.files import path_from, write_lines
 COLUMNS = ("mixture", "seconds", "role", "speaker", "audio", "lips", "start_seconds", "gain")
 OPTIONAL = ("enrolment",)
 """Columns that a list may have besides."""
-ROLES = ("voice", "noise")
+ROLES = ("voice", "noise", "recording")
 
 
 @dataclass(frozen=True)
 class Part:
-    """One sound of a mixture. role: "voice" (a source to be estimated) or "noise". start_seconds: place in `audio` that
-    falls on the mixture's start; below zero, the sound begins that much later. gain: linear factor. enrolment: another
-    utterance of the speaker, or None."""
+    """One sound of a mixture. role: "voice" (a source to be estimated), "noise", or "recording": the mixture itself, to
+    which the voices are not added. start_seconds: place in `audio` that falls on the mixture's start; below zero, the
+    sound begins that much later. gain: linear factor. enrolment: another utterance of the speaker, or None."""
 
     audio: Path
     lips: Path | None
@@ -55,6 +57,11 @@ class MixtureSpec:
     @property
     def voices(self) -> tuple[Part, ...]:
         return tuple(part for part in self.parts if part.role == "voice")
+
+    @property
+    def recording(self) -> Part | None:
+        """Its own sound, where it was recorded and is not the sum of its parts."""
+        return next((part for part in self.parts if part.role == "recording"), None)
 
 
 def write_list(path: Path, specs: Iterable[MixtureSpec]) -> None:
@@ -78,7 +85,8 @@ def read_list(path: Path | str) -> list[MixtureSpec]:
     """The mixtures of a list in its order, paths made absolute.
 
     Raises InputError that names file, line and column for a missing list, column or sound file, a role or number that
-    is none, rows of one mixture that disagree about its length, and a mixture without a voice.
+    is none, rows of one mixture that disagree about its length, a mixture without a voice, and one that was recorded
+    and has other parts than voices.
     """
     path = Path(path)
     if not path.is_file():
@@ -105,6 +113,11 @@ def read_list(path: Path | str) -> list[MixtureSpec]:
     for spec in specs:
         if not spec.voices:
             raise InputError(f"{path}: mixture {spec.id} has no row with role voice; there is nothing to estimate")
+        if spec.recording is not None and len(spec.parts) > len(spec.voices) + 1:
+            raise InputError(
+                f"{path}: mixture {spec.id} has a row with role recording and others that are no voices; a recording "
+                "has its noise in it, and there is one for a mixture"
+            )
     return specs
 
 
@@ -139,7 +152,8 @@ def _part(path: Path, where: str, row: dict[str, str]) -> tuple[float, Part]:
 
 def render(spec: MixtureSpec, sample_rate: int = SAMPLE_RATE, channels: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """The mixture (channels, time) and its sources (voices, channels, time), float32 at `sample_rate`, in the order of
-    the parts. channels: 1 for the mean of those of a file.
+    the parts. channels: 1 for the mean of those of a file. Voices of a recording begin where they should to a part of a
+    sample, others at the nearest.
 
     Raises InputError for a part that cannot be read or starts behind its file's end.
     """
@@ -148,18 +162,27 @@ def render(spec: MixtureSpec, sample_rate: int = SAMPLE_RATE, channels: int = 1)
     sources = []
     for part in spec.parts:
         try:
-            sound = read_channels(part.audio, part.start_seconds, length, sample_rate, channels)
-            sound = sound * np.float32(part.gain)
+            read = _read_exactly if spec.recording is not None else read_channels
+            sound = read(part.audio, part.start_seconds, length, sample_rate, channels) * np.float32(part.gain)
         except InputError as error:
             raise InputError(f"mixture {spec.id}: {error}") from error
         if not sound.any() and part.start_seconds >= (end := sound_seconds(part.audio)):
             raise InputError(
                 f"mixture {spec.id}: start_seconds is {part.start_seconds:g}, but {part.audio} ends at {end:.3f} s"
             )
-        mixture += sound
+        if part.role == (spec.recording or part).role:
+            mixture += sound
         if part.role == "voice":
             sources.append(sound)
     return mixture, np.stack(sources)
+
+
+def _read_exactly(path: Path, start_seconds: float, length: int, sample_rate: int, channels: int) -> np.ndarray:
+    """`read_channels` from a start that may lie between two samples."""
+    start = start_seconds * sample_rate
+    whole = math.ceil(start)
+    sound = read_channels(path, (whole - MARGIN) / sample_rate, length + 2 * MARGIN, sample_rate, channels)
+    return later(sound, whole - start)[:, MARGIN : MARGIN + length]
 
 
 def shuffled(index: int, size: int, seed: int) -> int:

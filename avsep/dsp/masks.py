@@ -1,4 +1,5 @@
-"""Ideal masks: the best a mask on the mixture's spectrum could be, from sources that are known."""
+"""Ideal masks: the best a mask on the mixture's spectrum could be, from sources that are known; and how those without
+bounds are compressed."""
 
 from __future__ import annotations
 
@@ -13,6 +14,10 @@ from avsep.errors import UsageError
 MaskKind = Literal["IBM", "IRM", "WFM", "PSM", "binary"]
 TINY = 1e-20
 """Added to a ratio's denominator: a bin where nothing sounds gets 0."""
+BOUND, STEEPNESS = 10.0, 0.1
+"""K and C of a compressed complex ratio mask (Williamson et al., 2016)."""
+INSIDE = 0.99
+"""Of the bound, that a compressed mask is cut to before it is decompressed: at the bound it would be infinite."""
 
 
 def ideal_masks(kind: MaskKind, sources: Tensor, mixture: Tensor) -> Tensor:
@@ -61,3 +66,34 @@ def oracle_estimates(kind: MaskKind, sources: Tensor, mixture: Tensor, window: i
     bins = stft(mixture, window, hop)
     masks = ideal_masks(kind, stft(sources, window, hop), bins)
     return istft(masks * bins.unsqueeze(-3), mixture.shape[-1], window, hop)
+
+
+def complex_ratio_masks(sources: Tensor, mixture: Tensor) -> Tensor:
+    """What each source's bins are as a complex multiple of the mixture's (Williamson et al., 2016): times the
+    mixture they are the sources themselves. Without bounds; 0 where the mixture is silent.
+
+    Complex STFTs (..., sources, freq, frames) and (..., freq, frames) -> complex (..., sources, freq, frames).
+    """
+    sources, mixture = full_precision(sources), full_precision(mixture).unsqueeze(-3)
+    power = mixture.real.square() + mixture.imag.square()
+    return sources * mixture.conj() / (power + TINY)
+
+
+def check_compression(bound: float, steepness: float) -> None:
+    """ValueError for a bound or a steepness that `compressed` does not take."""
+    for name, value in (("bound", bound), ("steepness", steepness)):
+        if not 0 < value <= 1000:
+            raise ValueError(f"{name} is {value}; it must be above 0 and at most 1000")
+
+
+def compressed(mask: Tensor, bound: float = BOUND, steepness: float = STEEPNESS) -> Tensor:
+    """A mask, or the real and the imaginary part of a complex one, within -bound..bound: x becomes K (1 - exp(-C x)) /
+    (1 + exp(-C x)), which is K tanh(C x / 2), with the bound K and the steepness C (Williamson et al., 2016)."""
+    if mask.is_complex():
+        return torch.complex(compressed(mask.real, bound, steepness), compressed(mask.imag, bound, steepness))
+    return bound * torch.tanh(0.5 * steepness * mask)
+
+
+def decompressed(mask: Tensor, bound: float = BOUND, steepness: float = STEEPNESS) -> Tensor:
+    """The inverse of `compressed`, of real masks or parts; those beyond 0.99 of the bound are cut to it."""
+    return torch.atanh((mask / bound).clamp(-INSIDE, INSIDE)) * 2 / steepness

@@ -26,6 +26,25 @@ def wiener_filter(vectors: Tensor, power: Tensor, shapes: Tensor, wanted: int, r
     return torch.cat(made, 1).permute(0, 3, 1, 2)
 
 
+def refined_images(images: Tensor, mixture: Tensor, iterations: int) -> Tensor:
+    """Images of all sources, filtered anew with the powers and spatial covariances that they have themselves.
+
+    images: complex (sources, channels, freq, frames), a first guess; mixture: complex (channels, freq, frames), which
+    the result sums to but for the loading. One iteration takes the mean power of a source's channels in each bin, and
+    for each frequency one covariance, weighted by that power (Nugraha, Liutkus and Vincent, Multichannel music
+    separation with deep neural networks, 2016; the simplified expectation-maximisation that Open-Unmix uses).
+    """
+    # The loading counts against a level of about 1.
+    level = mixture.abs().square().mean().sqrt().clamp_min(1e-8)
+    images, vectors = images / level, (mixture / level).transpose(0, 1)
+    for _ in range(iterations):
+        power = images.abs().square().mean(1)
+        signals = images.permute(2, 0, 1, 3)
+        shapes = signals @ signals.mH / power.sum(-1).mT.clamp_min(1e-10)[..., None, None]
+        images = wiener_filter(vectors, power.transpose(0, 1), shapes, len(images))
+    return images * level
+
+
 def _filter(vectors: Tensor, power: Tensor, shapes: Tensor, wanted: int, rounds: int) -> Tensor:
     """(wanted, freq, frames, channels), the rest as of `wiener_filter`."""
     x, v = vectors.mT, power.mT

@@ -115,9 +115,10 @@ def trial_files(
         exact = rate == expected_rate and not is_estimate
         if frames != expected if exact else abs(seconds - wanted) >= slack:
             within = f" (within {TOLERANCE_SECONDS:g} s)" if is_estimate else ""
+            hint = ", or list recordings of what was played: preprocessing.rerecorded" if path == mixture else ""
             raise InputError(
                 f"{path}: has {frames} samples at {rate} Hz ({seconds:.3f} s), expected {expected} at {expected_rate} "
-                f"Hz ({wanted:.3f} s){within} as {first}. Cut both to the same length"
+                f"Hz ({wanted:.3f} s){within} as {first}. Cut both to the same length{hint}"
             )
     return TrialFiles(
         id,

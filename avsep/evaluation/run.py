@@ -8,10 +8,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
+from typing import TYPE_CHECKING
 
 from avsep.evaluation.score import DEFAULT, ESTIMATE, Row, Scoring, score
 from avsep.evaluation.trial import Trial, TrialSource
 from avsep.signals import ProgressHook, no_progress
+
+if TYPE_CHECKING:
+    from avsep.data.lists import MixtureSpec
 
 STEP = "evaluation"
 
@@ -41,7 +45,7 @@ def evaluate(
         cut += [trimmed] if trimmed else []
         done += trial.seconds
         progress(STEP, done, total)
-    outcome.notes += _notes(outcome.rows, cut)
+    outcome.notes += _notes(outcome.rows, cut) + _recorded([getattr(trial, "spec", None) for trial in trials])
     return outcome
 
 
@@ -96,6 +100,20 @@ def _notes(rows: Sequence[Row], cut: Sequence[int]) -> list[str]:
     if unheard:
         notes.append(f"PESQ found no speech in {counted(unheard, 'source')}")
     return notes
+
+
+def _recorded(specs: Sequence[MixtureSpec | None]) -> list[str]:
+    """What a test list does to the references of mixtures that were recorded."""
+    recorded = [spec for spec in specs if spec is not None and spec.recording is not None]
+    voices = [part for spec in recorded for part in spec.voices]
+    if not voices:
+        return []
+    delays = [-1000 * part.start_seconds for part in voices]
+    gains = [20 * math.log10(max(abs(part.gain), 1e-5)) for part in voices]
+    return [
+        f"references of {counted(len(recorded), 'recorded mixture')} were moved by {min(delays):.1f} to "
+        f"{max(delays):.1f} ms and scaled by {min(gains):.1f} to {max(gains):.1f} dB, as the list says"
+    ]
 
 
 def counted(number: int, noun: str) -> str:

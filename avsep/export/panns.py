@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import pickle
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from avsep.checkpoint import load_weights, save_model
 from avsep.errors import AvsepError, InputError, WeightsError
+from avsep.importing.read import read_torch
 from avsep.models.sound_classifier import SoundClassifier
 
 CHANNELS = (32, 64, 128, 128, 256, 256, *(512,) * 6, 1024, 1024)
@@ -38,16 +38,7 @@ def read_panns(checkpoint: Path, names: Sequence[str] | None = None) -> SoundCla
     Raises WeightsError for a file that is no such checkpoint or whose mel bands are others, and where the names are not
     as many as its classes.
     """
-    if not checkpoint.is_file():
-        raise WeightsError(f"no checkpoint at {checkpoint}. Give PANNs' MobileNetV1 .pth file.")
-    try:
-        saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise WeightsError(
-            f"{checkpoint} was not loaded: it is damaged, or holds more than tensors and plain values ({reason}). Give "
-            "PANNs' MobileNetV1 .pth file as it was published."
-        ) from error
+    saved = read_torch(checkpoint)
     state = saved.get("model", saved) if isinstance(saved, Mapping) else None
     if not isinstance(state, Mapping) or "fc_audioset.weight" not in state:
         raise WeightsError(f"{checkpoint} holds no 'fc_audioset.weight': it is no tagging network of PANNs.")

@@ -4,14 +4,16 @@ An objective is what a training minimises: objective(output of the model, batch)
 
 - `OnEstimates` and `OnStages` take a waveform loss, loss(estimates (batch, estimates, time), sources (batch, sources,
   time), mixture (batch, time)) -> (batch,), or a pairwise one.
-- `OnMasks` and `OnEmbeddings` take a loss of the time-frequency plane: `MaskMse`, `SpectrumApproximation` and
-  `DeepClustering`, which are given the complex STFTs of the sources and of the mixture; `LatentSiSnr` is one for the
-  frames of a learned transform.
-- `OnLogits` and `GuidedEmbeddings` are cross-entropies; `WeightedSum` puts objectives together.
+- `OnMasks` and `OnEmbeddings` take a loss of the time-frequency plane: `MaskMse`, `ComplexMaskMse`,
+  `SpectrumApproximation` and `DeepClustering`, which are given the complex STFTs of the sources and of the mixture;
+  `LatentSiSnr` is one for the frames of a learned transform. `OnAttractors` takes a loss of masks on those that
+  embeddings make with ideal attractors.
+- `OneAndRest` and `ByCount` are for models that find out how many sources there are, `VoicesLeft` for how they do.
+- `OnLogits`, `OnSpeakerVectors` and `GuidedEmbeddings` are cross-entropies; `WeightedSum` puts objectives together.
 
-`PermutationInvariant`, `FixedOrder` and `MixIT` make a waveform loss, in dB, of a pairwise one, pairwise(estimate (...,
-time), source (..., time), mixture (..., time)) -> (...): `NegativeSnr`, `NegativeSiSnr` or `TargetSpeaker`.
-`OnWaveforms` makes one of a mask loss. For instance
+`PermutationInvariant`, `FixedOrder` and `MixIT` make a waveform loss of a pairwise one, pairwise(estimate (..., time),
+source (..., time), mixture (..., time)) -> (...): in dB `NegativeSnr`, `NegativeSiSnr` or `TargetSpeaker`, in units of
+the samples `MeanSquaredError` or `MeanAbsoluteError`. `OnWaveforms` makes one of a mask loss. For instance
 
     objective:
       class_path: avsep.losses.OnEstimates
@@ -30,7 +32,10 @@ or, since a loss that is no objective stands for `OnEstimates` of it, and a pair
 Everything is computed in float32, whatever the precision of the training.
 """
 
-from avsep.losses.clustering import DeepClustering, affinity_loss
+from avsep.losses.attractors import OnAttractors
+from avsep.losses.by_count import ByCount
+from avsep.losses.clustering import DeepClustering, affinity_loss, whitened_loss
+from avsep.losses.distance import MeanAbsoluteError, MeanSquaredError
 from avsep.losses.guided import GuidedEmbeddings
 from avsep.losses.latent import LatentSiSnr
 from avsep.losses.logits import OnLogits
@@ -44,36 +49,47 @@ from avsep.losses.objective import (
     WeightedSum,
     as_objective,
 )
+from avsep.losses.one_and_rest import OneAndRest, VoicesLeft
 from avsep.losses.order import FixedOrder, PermutationInvariant, best_assignment
 from avsep.losses.pairwise import NegativeSiSnr, NegativeSnr, PairwiseLoss, si_snr_loss, snr_loss
-from avsep.losses.spectral import MaskLoss, MaskMse, OnWaveforms, SpectrumApproximation
+from avsep.losses.speaker_vectors import OnSpeakerVectors
+from avsep.losses.spectral import ComplexMaskMse, MaskLoss, MaskMse, OnWaveforms, SpectrumApproximation
 from avsep.losses.target_speaker import TargetSpeaker
 
 __all__ = [
+    "ByCount",
+    "ComplexMaskMse",
     "DeepClustering",
     "FixedOrder",
     "GuidedEmbeddings",
     "LatentSiSnr",
     "MaskLoss",
     "MaskMse",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
     "MixIT",
     "NegativeSiSnr",
     "NegativeSnr",
     "Objective",
+    "OnAttractors",
     "OnEmbeddings",
     "OnEstimates",
     "OnLogits",
     "OnMasks",
+    "OnSpeakerVectors",
     "OnStages",
     "OnWaveforms",
+    "OneAndRest",
     "PairwiseLoss",
     "PermutationInvariant",
     "SpectrumApproximation",
     "TargetSpeaker",
+    "VoicesLeft",
     "WeightedSum",
     "affinity_loss",
     "as_objective",
     "best_assignment",
     "si_snr_loss",
     "snr_loss",
+    "whitened_loss",
 ]

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from avsep.dsp.stft import full_precision
 from avsep.errors import UsageError
-from avsep.losses.objective import Batch, Objective, folded, needed
+from avsep.losses.objective import Batch, Objective, active_sources, folded, needed
 from avsep.losses.order import all_pairs, best_assignment
 from avsep.losses.pairwise import NegativeSnr
 from avsep.models.base import Contract, Output
@@ -44,7 +44,7 @@ class OnLogits(Objective):
             raise UsageError(f"OnLogits: the model gives no logits {self.name!r}; it gives {', '.join(found)}")
         logits = full_precision(found[self.name])
         if self.target == "count":
-            counts = (batch["sources"].flatten(2).square().sum(2) > 0).sum(1)
+            counts = active_sources(batch).sum(1)
             return functional.cross_entropy(logits, counts, reduction="none")
         labels = self._labels(batch, logits.shape[-1])
         if self.target == "present":

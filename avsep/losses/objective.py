@@ -84,14 +84,15 @@ class OnStages(Objective):
 
 
 class OnMasks(Objective):
-    """A loss of masks (`MaskMse`, `SpectrumApproximation`) on real masks over the spectrum of the first channel."""
+    """A loss of masks (`MaskMse`, `SpectrumApproximation`; of complex ones `ComplexMaskMse`) over the spectrum of the
+    first channel, or over those of all channels, one channel behind the other in time."""
 
     def __init__(self, loss: MaskLoss) -> None:
         super().__init__()
         self.loss = loss
 
     def adapt(self, contract: Contract) -> None:
-        if contract.order != "any" and getattr(self.loss, "in_any_order", False):
+        if contract.order != "any" and self.loss.in_any_order:
             raise UsageError(
                 f"OnMasks: {type(self.loss).__name__} takes the masks in any order, but each of the model's belongs to "
                 "one source; set in_any_order to false"
@@ -99,9 +100,15 @@ class OnMasks(Objective):
 
     def forward(self, output: Output, batch: Batch) -> Tensor:
         masks = needed(output, "masks", self)
-        if masks.is_complex():
-            raise UsageError("OnMasks: the model's masks are complex; take OnEstimates, or a model with real masks")
-        return self.loss(masks, *spectra(output, batch, self))
+        if masks.is_complex() and not self.loss.takes_complex:
+            raise UsageError(
+                "OnMasks: the model's masks are complex; take OnEstimates, the loss ComplexMaskMse, or a model with "
+                "real masks"
+            )
+        sources, mixture = spectra(output, batch, self)
+        if mixture.dim() == 4:
+            masks, sources, mixture = (x.transpose(-3, -2).flatten(-2) for x in (masks, sources, mixture))
+        return self.loss(masks, sources, mixture)
 
 
 class OnEmbeddings(Objective):
@@ -159,13 +166,20 @@ def folded(estimates: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     return full_precision(estimates).flatten(2), sources.flatten(2), mixture.flatten(1)
 
 
+def active_sources(batch: Batch) -> Tensor:
+    """Which sources of the batch are not silent, (batch, sources) bool."""
+    return batch["sources"].flatten(2).square().sum(2) > 0
+
+
 def spectra(output: Output, batch: Batch, objective: Objective) -> tuple[Tensor, Tensor]:
     """Complex spectra of the first channel, as the model sees it: of the sources (batch, sources, freq, frames) and of
-    the mixture (batch, freq, frames)."""
+    the mixture (batch, freq, frames); or of all channels, where the model has theirs: (batch, sources, channels, freq,
+    frames) and (batch, channels, freq, frames)."""
     transform, mixture = needed(output, "transform", objective), needed(output, "spectrum", objective)
+    sources = batch["sources"]
     # The targets of a learned transform are no way to a smaller loss.
     with torch.no_grad():
-        return transform(batch["sources"][:, :, 0]), mixture
+        return transform(sources if mixture.dim() == 4 else sources[:, :, 0]), mixture
 
 
 def needed(output: Output, name: str, objective: Objective) -> Any:

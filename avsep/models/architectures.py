@@ -21,8 +21,8 @@ class Architecture:
     """A class of models.
 
     parameters and contract: at the paper's size where it has one, else with its defaults; None where they follow from
-    parts that are handed in, and no contract where it is no separator. published: what its paper reports. weights: names of the cards that were given and
-    are of this class.
+    parts that are handed in, and no contract where it is no separator. published: what its paper reports. weights:
+    names of the cards that were given and are of this class.
     """
 
     name: str

@@ -87,10 +87,12 @@ class Output:
     """What a model gives; None and empty where it has no such thing.
 
     estimates: (batch, sources, channels, time). stages: earlier passes or blocks, each shaped as the estimates.
-    spectrum: complex (batch, freq, frames) of the mixture's first channel; real where the transform is a learned one.
-    masks: (batch, sources, freq, frames), real or complex. embeddings: (batch, freq, frames, dims). logits: by what
-    they tell (class, speaker, count, stop). transform: the analysis that made the spectrum, real (..., time) -> (...,
-    freq, frames), so that a loss sees the sources as the model sees the mixture.
+    spectrum: complex (batch, freq, frames) of the mixture's first channel, or (batch, channels, freq, frames) of all;
+    real where the transform is a learned one. masks: (batch, sources, freq, frames), or for each channel (batch,
+    sources, channels, freq, frames); real or complex. embeddings: (batch, freq, frames, dims). attractors: (batch,
+    sources, dims), the places among the embeddings that masks are made of. logits: by what they tell (class, speaker,
+    count, stop). transform: the analysis that made the spectrum, real (..., time) -> (..., freq, frames), so that a
+    loss sees the sources as the model sees the mixture.
     """
 
     estimates: Tensor | None = None
@@ -98,6 +100,7 @@ class Output:
     spectrum: Tensor | None = None
     masks: Tensor | None = None
     embeddings: Tensor | None = None
+    attractors: Tensor | None = None
     logits: dict[str, Tensor] = field(default_factory=dict)
     transform: Callable[[Tensor], Tensor] | None = None
 
@@ -174,9 +177,14 @@ class Model(Part):
 
 
 class SeparationModel(Model):
-    """A model that turns a mixture into estimates, as its contract says."""
+    """A model that turns a mixture into estimates, as its contract says.
+
+    given_in_training: what a batch holds besides the cues that `forward` takes by its name in training, and does
+    without elsewhere (labels).
+    """
 
     contract: Contract
+    given_in_training: ClassVar[tuple[str, ...]] = ()
 
     def forward(self, mixture: Tensor, **cues: Tensor) -> Output:
         """For training: mixture (batch, channels, time), cues by their names -> output."""
@@ -188,6 +196,10 @@ class SeparationModel(Model):
 
     def with_positions(self, positions: np.ndarray) -> SeparationModel:
         """The same model, told where the microphones are: (channels, 3) in m. Most make no use of it."""
+        return self
+
+    def with_sources(self, sources: int) -> SeparationModel:
+        """The same model, told how many sources there are. Most make no use of it."""
         return self
 
     def with_rounds(self, rounds: int) -> SeparationModel:

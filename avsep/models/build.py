@@ -27,7 +27,8 @@ MOST_NUMBERS, MOST_TENSORS = 2_000_000_000, 10_000
 
 @dataclass(frozen=True)
 class Moved:
-    """What became of a class that files of earlier versions name. tensors: beginnings of names, old -> new."""
+    """What became of a class that files of earlier versions name; it may be where it was, with other names of tensors.
+    tensors: beginnings of names, old -> new."""
 
     class_path: str
     tensors: Mapping[str, str] = field(default_factory=dict)
@@ -37,6 +38,10 @@ MOVED = {
     "avsep.models.audio_only.AudioOnly": Moved("avsep.models.conv_tasnet.ConvTasNet"),
     "avsep.models.audio_visual.AudioVisual": Moved(
         "avsep.models.av_conv_tasnet.AVConvTasNet", {"lip_encoder.": "cue_encoder."}
+    ),
+    "avsep.models.mc_wave_u_net.MultiChannelWaveUNet": Moved(
+        "avsep.models.mc_wave_u_net.MultiChannelWaveUNet",
+        {name: f"layers.{name}" for name in ("down.", "lowest.", "up.", "leave.")},
     ),
 }
 

@@ -9,14 +9,15 @@ from avsep.models.base import Kind
 from avsep.models.masking import MaskingModel
 from avsep.models.parts.decoder import Decoder
 from avsep.models.parts.encoder import Encoder
-from avsep.models.separators.conv_tasnet import TemporalConvNet
+from avsep.models.separators.conv_tasnet import Masks, TemporalConvNet
 from avsep.signals import SAMPLE_RATE
 
 
 class ConvTasNet(MaskingModel):
     """A fixed number of estimates from one channel, in no particular order unless `names` are given.
 
-    kernel and stride of the encoder in samples; the other sizes are the paper's N, B, H, Sc, P, X, R.
+    kernel and stride of the encoder in samples; the other sizes are the paper's N, B, H, Sc, P, X, R. rectified and
+    padded are of the `Encoder`, masks of the `TemporalConvNet`: implementations differ in them.
     """
 
     paper = "Luo and Mesgarani, Conv-TasNet"
@@ -49,11 +50,26 @@ class ConvTasNet(MaskingModel):
         sample_rate: int = SAMPLE_RATE,
         names: Sequence[str] = (),
         kind: Kind = "voice",
+        rectified: bool = True,
+        padded: bool = True,
+        masks: Masks = "sigmoid",
     ) -> None:
         super().__init__(
-            Encoder(filters, kernel, stride),
-            TemporalConvNet(filters, bottleneck, hidden, skip, block_kernel, blocks, repeats, sources, norm, causal),
-            Decoder(filters, kernel, stride),
+            Encoder(filters, kernel, stride, rectified, padded),
+            TemporalConvNet(
+                filters,
+                bottleneck,
+                hidden,
+                skip,
+                block_kernel,
+                blocks,
+                repeats,
+                sources,
+                norm,
+                causal,
+                masks=masks,
+            ),
+            Decoder(filters, kernel, stride, padded),
             names=names,
             kind=kind,
             sample_rate=sample_rate,

@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar
 
-import numpy as np
 import torch
-from scipy.cluster.vq import kmeans2
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
-from avsep.dsp.stft import HOP, WINDOW, istft, stft
+from avsep.dsp.stft import HOP, WINDOW, istft
 from avsep.models.base import Contract, Output, SeparationModel
-from avsep.models.limits import MOST_SIZE, check_spectra, check_whole
+from avsep.models.parts.blstm import EmbeddingHead, blstm
+from avsep.models.parts.clustering import Masks, audible_bins, check_clustering, cluster_masks
+from avsep.models.parts.embeddings import AnyNumberOfSources
+from avsep.models.parts.stft import LogStftEncoder
 from avsep.signals import SAMPLE_RATE
 
-Masks = Literal["binary", "soft"]
 
-FLOOR = 1e-3
-"""Of magnitudes before their logarithm, against the loudest: -60 dB."""
-
-STARTS, ITERATIONS = 4, 30
-"""Of k-means: from how many beginnings, of which the best result is taken, and for how long."""
-
-MOST_POINTS = 20_000
-"""Bins that the centres are fitted to; more of them do not move the centres."""
-
-
-class DeepClustering(SeparationModel):
+class DeepClustering(AnyNumberOfSources, SeparationModel):
     """Estimates from one channel: an embedding for each time-frequency bin, and k-means that tells which bins go
     together.
 
@@ -60,44 +48,24 @@ class DeepClustering(SeparationModel):
         sample_rate: int = SAMPLE_RATE,
     ) -> None:
         super().__init__()
-        if masks not in get_args(Masks):
-            raise ValueError(f"masks is {masks!r}; it must be one of {', '.join(get_args(Masks))}")
-        if not 0 <= threshold_db <= 200:
-            raise ValueError(f"threshold_db is {threshold_db}; it must be 0 to 200")
-        check_spectra(window, hop)
-        check_whole(1, MOST_SIZE, layers=layers, hidden=hidden, dims=dims)
-        self.window, self.hop, self.dims = window, hop, dims
+        check_clustering(masks, threshold_db)
+        self.encoder = LogStftEncoder(window, hop)
         self.masks, self.sharpness, self.threshold_db = masks, sharpness, threshold_db
-        freq = window // 2 + 1
-        self.lstm = nn.LSTM(
-            freq, hidden, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0, bidirectional=True
-        )
-        self.embed = nn.Linear(2 * hidden, freq * dims)
-        self.contract = Contract(sample_rate, stride=hop)
-        self.sources = sources
+        self.lstm = blstm(self.encoder.freq, hidden, layers, dropout)
+        self.embed = EmbeddingHead(2 * hidden, self.encoder.freq, dims)
+        self.contract = Contract(sample_rate, sources=sources, stride=hop)
 
-    @property
-    def sources(self) -> int:
-        """Estimates it gives; may be set."""
-        assert self.contract.sources is not None
-        return self.contract.sources
-
-    @sources.setter
-    def sources(self, sources: int) -> None:
-        self.contract = replace(self.contract, sources=sources)
-        self.init_args["sources"] = sources
-
-    def transform(self, waveform: Tensor) -> Tensor:
-        """(..., time) -> complex (..., freq, frames)."""
-        return stft(waveform, self.window, self.hop)
+    def trunk(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
+        """mixture (batch, 1, time) -> what the heads are given (batch, frames, 2 * hidden), complex spectrum (batch,
+        freq, frames)."""
+        self.check(mixture)
+        features, bins = self.encoder(mixture)
+        return self.lstm(features)[0], bins.mT
 
     def forward(self, mixture: Tensor, **cues: Tensor) -> Output:
         """mixture (batch, 1, time) -> embeddings (batch, freq, frames, dims); no estimates."""
-        self.check(mixture)
-        spectrum = self.transform(mixture[:, 0])
-        x = self.lstm(_features(spectrum).mT)[0]
-        embeddings = functional.normalize(torch.tanh(self.embed(x)).unflatten(2, (-1, self.dims)), dim=3)
-        return Output(embeddings=embeddings.transpose(1, 2), spectrum=spectrum, transform=self.transform)
+        x, spectrum = self.trunk(mixture)
+        return Output(embeddings=self.embed(x), spectrum=spectrum, transform=self.encoder.transform)
 
     def separate(self, mixture: Tensor, **cues: Tensor) -> Output:
         """The same with masks, and estimates (batch, sources, 1, time) in no particular order."""
@@ -105,43 +73,14 @@ class DeepClustering(SeparationModel):
         spectrum, embeddings = output.spectrum, output.embeddings
         assert spectrum is not None
         assert embeddings is not None
-        size = spectrum.abs()
-        audible = size > 10 ** (-self.threshold_db / 20) * size.amax((1, 2), keepdim=True)
-        output.masks = torch.stack([self._masks(e.float(), a) for e, a in zip(embeddings, audible, strict=True)])
-        bins = output.masks * spectrum.unsqueeze(1)
-        output.estimates = istft(bins, mixture.shape[-1], self.window, self.hop).unsqueeze(2)
+        pairs = zip(embeddings.float(), audible_bins(spectrum, self.threshold_db), strict=True)
+        masks = [cluster_masks(item, audible, self.sources, self.masks, self.sharpness) for item, audible in pairs]
+        return self.masked(output, torch.stack(masks), mixture.shape[-1])
+
+    def masked(self, output: Output, masks: Tensor, time: int) -> Output:
+        """The output with masks (batch, sources, freq, frames) and the estimates that they make."""
+        assert output.spectrum is not None
+        bins = masks * output.spectrum.unsqueeze(1)
+        output.masks = masks
+        output.estimates = istft(bins, time, self.encoder.window, self.encoder.stride).unsqueeze(2)
         return output
-
-    def _masks(self, embeddings: Tensor, audible: Tensor) -> Tensor:
-        """(freq, frames, dims), (freq, frames) bool -> (sources, freq, frames), which sum to 1."""
-        centres = cluster(embeddings[audible].detach().cpu().numpy(), self.sources)
-        if centres is None:
-            return embeddings.new_full((self.sources, *audible.shape), 1 / self.sources)
-        # One centre at a time: all differences at once would take many times the memory of the embeddings.
-        places = torch.from_numpy(centres).to(embeddings)
-        distance = torch.stack([(embeddings - place).square().sum(2) for place in places])
-        if self.masks == "soft":
-            return (-self.sharpness * distance).softmax(0)
-        return functional.one_hot(distance.argmin(0), self.sources).movedim(2, 0).to(embeddings)
-
-
-def cluster(points: np.ndarray, count: int) -> np.ndarray | None:
-    """Centres (count, dims) of points (n, dims) by k-means; the same for the same points. None for fewer points than
-    centres."""
-    points = points[:: -(-len(points) // MOST_POINTS) or 1].astype(np.float64)
-    if len(points) < count:
-        return None
-    found = []
-    for seed in range(STARTS):
-        centres, labels = kmeans2(points, count, ITERATIONS, minit="++", seed=seed)
-        found.append((np.square(points - centres[labels]).sum(), seed, centres))
-    return min(found)[2]
-
-
-def _features(spectrum: Tensor) -> Tensor:
-    """Log magnitudes (batch, freq, frames), free of the level of the item."""
-    size = spectrum.abs()
-    floor = FLOOR * size.amax((1, 2), keepdim=True) + 1e-10
-    logs = (size + floor).log()
-    mean = logs.mean((1, 2), keepdim=True)
-    return (logs - mean) / (logs.std((1, 2), keepdim=True) + 1e-5)

@@ -65,12 +65,49 @@ class DualPathBlock(nn.Module):
         return x + self.norm_across(across.flatten(1, 2)).unflatten(1, (size, chunks)).transpose(1, 2)
 
 
-class DualPathRNN(Part):
-    """Encoder frames to masks, by `blocks` dual-path blocks over chunks of `chunk` frames that overlap by half.
+class DualPathTrunk(Part):
+    """Encoder frames to features, by `blocks` dual-path blocks over chunks of `chunk` frames that overlap by half.
 
     A chunk of about the square root of twice the frames of a training item makes both paths equally long. cell: "lstm"
-    or "mulcat". masks: end in masks in 0..1; else in frames for the decoder, of either sign.
+    or "mulcat".
     """
+
+    def __init__(self, filters: int, bottleneck: int, hidden: int, chunk: int, blocks: int, cell: str = "lstm") -> None:
+        super().__init__()
+        if cell not in CELLS:
+            raise ValueError(f"cell is {cell!r}; it must be one of {sorted(CELLS)}")
+        check_whole(1, MOST_SIZE, filters=filters, bottleneck=bottleneck, hidden=hidden)
+        check_whole(2, 10_000, chunk=chunk)
+        if chunk % 2 or blocks < 1:
+            raise ValueError(f"chunk {chunk} and blocks {blocks}; expected an even chunk and at least one block")
+        self.chunk = chunk
+        self.enter = nn.Sequential(GlobalLayerNorm(filters), PointwiseConv(filters, bottleneck))
+        self.blocks = nn.ModuleList(DualPathBlock(bottleneck, hidden, cell) for _ in range(blocks))
+
+    def features(self, frames: Tensor, every: bool = False) -> Iterator[Tensor]:
+        """(batch, frames, filters) -> (batch, frames, bottleneck) after the last block, or after `every` one."""
+        x = chunked(self.enter(frames), self.chunk)
+        for number, block in enumerate(self.blocks, 1):
+            x = block(x)
+            if every or number == len(self.blocks):
+                yield overlap_added(x, frames.shape[1])
+
+
+class MaskHead(nn.Sequential):
+    """Features to masks in 0..1, or, without `masks`, to frames for the decoder, of either sign."""
+
+    def __init__(self, bottleneck: int, filters: int, sources: int, masks: bool) -> None:
+        head = [PReLU(), PointwiseConv(bottleneck, sources * filters)]
+        super().__init__(*head, *([nn.Sigmoid()] if masks else []))
+        self.sources, self.filters = sources, filters
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, frames, bottleneck) -> (batch, sources, frames, filters)."""
+        return super().forward(x).unflatten(2, (self.sources, self.filters)).transpose(1, 2)
+
+
+class DualPathRNN(DualPathTrunk):
+    """`DualPathTrunk` and a `MaskHead`: encoder frames to masks, or to frames for the decoder."""
 
     def __init__(
         self,
@@ -83,18 +120,9 @@ class DualPathRNN(Part):
         cell: str = "lstm",
         masks: bool = True,
     ) -> None:
-        super().__init__()
-        if cell not in CELLS:
-            raise ValueError(f"cell is {cell!r}; it must be one of {sorted(CELLS)}")
-        check_whole(1, MOST_SIZE, filters=filters, bottleneck=bottleneck, hidden=hidden)
-        check_whole(2, 10_000, chunk=chunk)
-        if chunk % 2 or blocks < 1:
-            raise ValueError(f"chunk {chunk} and blocks {blocks}; expected an even chunk and at least one block")
-        self.filters, self.sources, self.chunk = filters, sources, chunk
-        self.enter = nn.Sequential(GlobalLayerNorm(filters), PointwiseConv(filters, bottleneck))
-        self.blocks = nn.ModuleList(DualPathBlock(bottleneck, hidden, cell) for _ in range(blocks))
-        head = [PReLU(), PointwiseConv(bottleneck, sources * filters)]
-        self.leave = nn.Sequential(*head, nn.Sigmoid()) if masks else nn.Sequential(*head)
+        super().__init__(filters, bottleneck, hidden, chunk, blocks, cell)
+        self.sources = sources
+        self.leave = MaskHead(bottleneck, filters, sources, masks)
 
     def forward(self, frames: Tensor) -> Tensor:
         """(batch, frames, filters) -> (batch, sources, frames, filters)."""
@@ -103,12 +131,7 @@ class DualPathRNN(Part):
 
     def after_blocks(self, frames: Tensor, every: bool = False) -> Iterator[Tensor]:
         """The same after the last block, or after `every` one."""
-        x = chunked(self.enter(frames), self.chunk)
-        for number, block in enumerate(self.blocks, 1):
-            x = block(x)
-            if every or number == len(self.blocks):
-                made = self.leave(overlap_added(x, frames.shape[1]))
-                yield made.unflatten(2, (self.sources, self.filters)).transpose(1, 2)
+        return (self.leave(x) for x in self.features(frames, every))
 
 
 def chunked(x: Tensor, size: int) -> Tensor:

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
-from avsep.dsp.stft import full_precision
 from avsep.models.base import Contract, Output, SeparationModel
-from avsep.models.limits import MOST_SIZE, check_whole
-from avsep.models.parts.levels import level_of
+from avsep.models.parts.wave_u_net import WaveUNetLayers
 from avsep.signals import SAMPLE_RATE
 
 
 class MultiChannelWaveUNet(SeparationModel):
     """A fixed number of estimates as the first microphone has them, from a fixed number of microphones.
 
-    Every level down has `filters` more channels and half of the samples; on the way up samples are interpolated
-    linearly, and joined by what the level had on the way down. Unlike the paper's it is told the samples at a level of
-    1, and its output is not squashed.
-
-    kernel: of convolutions on the way down, up_kernel: on the way up, both odd.
+    Unlike the paper's it is told the samples at a level of 1, and its output is not squashed. filters, layers, kernel,
+    up_kernel: see `WaveUNetLayers`. `avsep.models.wave_u_net.WaveUNet` is that of one channel, or of stems.
     """
 
     paper = "Stoller et al., Wave-U-Net: A multi-scale neural network for end-to-end audio source separation"
@@ -37,44 +30,10 @@ class MultiChannelWaveUNet(SeparationModel):
         sample_rate: int = SAMPLE_RATE,
     ) -> None:
         super().__init__()
-        check_whole(1, MOST_SIZE, filters=filters)
-        check_whole(1, 16, layers=layers)
-        check_whole(1, 1001, kernel=kernel, up_kernel=up_kernel)
-        if kernel % 2 == 0 or up_kernel % 2 == 0:
-            raise ValueError(f"kernel {kernel} and up_kernel {up_kernel}; both must be odd")
-        # Samples after which all levels lie on the signal as before.
-        self.contract = Contract(sample_rate, (microphones, microphones), sources=sources, stride=2**layers)
-        sizes = [microphones, *(filters * level for level in range(1, layers + 2))]
-        self.down = nn.ModuleList(_layer(sizes[n], sizes[n + 1], kernel) for n in range(layers))
-        self.lowest = _layer(sizes[-2], sizes[-1], kernel)
-        self.up = nn.ModuleList(_layer(sizes[n + 1] + sizes[n], sizes[n], up_kernel) for n in range(layers, 0, -1))
-        self.leave = nn.Conv1d(filters + microphones, sources, 1)
+        self.layers = WaveUNetLayers(microphones, sources, filters, layers, kernel, up_kernel)
+        self.contract = Contract(sample_rate, (microphones, microphones), sources=sources, stride=self.layers.stride)
 
     def forward(self, mixture: Tensor, **cues: Tensor) -> Output:
         """mixture (batch, microphones, time) -> estimates (batch, sources, 1, time)."""
         self.check(mixture)
-        mixture = full_precision(mixture)
-        level = level_of(mixture)
-        x = mixture / level
-        passed = [x]
-        for layer in self.down:
-            full = layer(x)
-            passed.append(full)
-            x = full[..., ::2]
-        x = self.lowest(x)
-        for layer in self.up:
-            beside = passed.pop()
-            x = layer(torch.cat([interpolated(x, beside.shape[-1]), beside], dim=1))
-        estimates = self.leave(torch.cat([x, passed.pop()], dim=1)) * level
-        return Output(estimates.unsqueeze(2))
-
-
-def interpolated(x: Tensor, time: int) -> Tensor:
-    """Every second sample -> all of them, those between being the mean of their neighbours: (batch, channels, ceil(time
-    / 2)) -> (batch, channels, time)."""
-    between = functional.interpolate(x, size=2 * x.shape[-1] - 1, mode="linear", align_corners=True)
-    return functional.pad(between, (0, time - between.shape[-1]), mode="replicate")
-
-
-def _layer(before: int, after: int, kernel: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv1d(before, after, kernel, padding=kernel // 2), nn.LeakyReLU(0.2))
+        return Output(self.layers(mixture).unsqueeze(2))

@@ -48,7 +48,7 @@ class Array(Mode):
         return scene.channel_misfit(contract)
 
     def plan(self, scene: Scene) -> str:
-        wanted = scene.options.speakers
+        wanted = scene.options.voices
         if scene.model is not None:
             return planned(scene)
         if wanted is not None:
@@ -74,7 +74,7 @@ class Array(Mode):
 
 def _by_default(scene: Scene, mixture: Recording) -> Tracks:
     """With the bundled models: how many speak at a time is told by the reference microphone."""
-    at_once = scene.options.speakers
+    at_once = scene.options.voices
     if mixture.channels == 1:
         return voice_tracks(scene, separate_with_fitting_model(scene, at_once), "audio-only")
     if at_once is None:
@@ -104,6 +104,6 @@ def _beams(scene: Scene, name: str, mixture: Recording) -> Voices:
 
     separator = scene.models.separation(name)
     assert separator.contract.sources is not None
-    check_wanted(scene.options.speakers, name, separator.contract.sources)
+    check_wanted(scene.options.voices, name, separator.contract.sources)
     beams = BeamTasNet(separator, most_channels=mixture.channels)
     return found_voices(scene, f"{name} + MVDR", scene.separate(beams, mixture))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from avsep.dsp.channel_faults import ChannelFaults
 from avsep.errors import InputError
@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 class Options:
     """What may be chosen for one clip.
 
-    speakers: voices to separate where there are no faces (default: estimated). audio_stream: number among the audio
-    streams. start, end: seconds on the sound's own clock. video: write an mp4 for each person. mark: draw a box around
-    the person in it. overwrite: replace earlier output. av_offset: seconds by which the sound comes after the picture
-    (default: found for each person). quality: more or less work for the separation, see avsep.inference.quality.
+    speakers: voices to separate where there are no faces; "auto" estimates how many there are. audio_stream: number
+    among the audio streams. start, end: seconds on the sound's own clock. video: write an mp4 for each person. mark:
+    draw a box around the person in it. overwrite: replace earlier output. av_offset: seconds by which the sound comes
+    after the picture (default: found for each person). quality: more or less work for the separation, see
+    avsep.inference.quality.
     array: whether several channels are microphones, "auto", "off" or a file with their positions, see
     avsep.media.array. channels: of an array that are written, "reference" or "all". turns: RTTM file
     that tells who speaks when before an array. residual: model of sounds that splits what people and voices leave. At
@@ -42,7 +43,7 @@ class Options:
     sound's own clock, for the one track that sounds there.
     """
 
-    speakers: int | None = None
+    speakers: int | Literal["auto"] = "auto"
     audio_stream: int | None = None
     start: float | None = None
     end: float | None = None
@@ -58,6 +59,11 @@ class Options:
     only: tuple[str, ...] | None = None
     without: tuple[str, ...] | None = None
     span: tuple[float, float] | None = None
+
+    @property
+    def voices(self) -> int | None:
+        """The number of voices that was told, None where it is to be estimated."""
+        return self.speakers if isinstance(self.speakers, int) else None
 
 
 @dataclass(eq=False)
@@ -127,7 +133,7 @@ class Scene:
 
     def of_sound(self, sound: Recording, model: str) -> Scene:
         """The same clip without its people, with another sound for another model."""
-        options = replace(self.options, speakers=None, av_offset=None, mark=False)
+        options = replace(self.options, speakers="auto", av_offset=None, mark=False)
         return replace(self, people=[], sound=sound, model=model, options=options)
 
     def channel_misfit(self, contract: Contract) -> str | None:

@@ -23,4 +23,4 @@ class BySound(Mode):
         return planned(scene)
 
     def __call__(self, scene: Scene) -> Tracks:
-        return voice_tracks(scene, separate_with_fitting_model(scene, scene.options.speakers), "audio-only")
+        return voice_tracks(scene, separate_with_fitting_model(scene, scene.options.voices), "audio-only")

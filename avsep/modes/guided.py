@@ -75,7 +75,7 @@ def check_turns(scene: Scene, mode: Mode) -> None:
             f"--turns guides a separation that has no other model, and --model {scene.model} is one. Leave out --turns "
             "or --model"
         )
-    if scene.options.speakers is not None:
+    if scene.options.voices is not None:
         raise UsageError("--turns tells who speaks, and --speakers how many. Leave out --speakers")
     if not isinstance(mode, Guided):
         count = scene.channels

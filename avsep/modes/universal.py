@@ -28,7 +28,7 @@ class Universal(Mode):
         if contract.kind == "voice" or contract.cues:
             return ""
         options = scene.options
-        given = {"--speakers": options.speakers, "--av-offset": options.av_offset, "--mark": options.mark or None}
+        given = {"--speakers": options.voices, "--av-offset": options.av_offset, "--mark": options.mark or None}
         for option, value in given.items():
             if value is not None:
                 return f"{option} is about people, and it separates {contract.kind}s (leave {option} out)"

@@ -23,7 +23,7 @@ from avsep.speech.activity import (
 from avsep.storage.recording import Estimates, Recording
 
 if TYPE_CHECKING:
-    from avsep.models.base import Contract
+    from avsep.models.base import Contract, SeparationModel
 
 DEFAULT_MODEL = "audio-2spk"
 MANY_MODEL = "audio-3spk"
@@ -43,7 +43,7 @@ def default_models(voices: int | None) -> list[str]:
 
 def planned(scene: Scene) -> str:
     """The model that was asked for, or the bundled ones that may separate voices, in words."""
-    names = [scene.model] if scene.model else default_models(scene.options.speakers)
+    names = [scene.model] if scene.model else default_models(scene.options.voices)
     return " or ".join(scene.models.card(name).name for name in names)
 
 
@@ -71,10 +71,23 @@ class Voices:
         return np.add.reduceat(power, starts) if len(power) else power
 
 
-def separate_voices(scene: Scene, name: str, mixture: Recording, far_below: float = FAR_BELOW) -> Voices:
-    """The voices that one model separates. far_below: see `activity`."""
-    sources = scene.separate(scene.models.separation(name), mixture)
-    return found_voices(scene, scene.models.card(name).name, sources, far_below)
+def separate_voices(
+    scene: Scene, name: str, mixture: Recording, far_below: float = FAR_BELOW, wanted: int | None = None
+) -> Voices:
+    """The voices that one model separates. far_below: see `activity`. wanted: how many there are, for models that would
+    find it out. Raises UsageError where such a model does not separate as many."""
+    model = told(scene.models.separation(name), wanted)
+    return found_voices(scene, scene.models.card(name).name, scene.separate(model, mixture), far_below)
+
+
+def told(model: SeparationModel, wanted: int | None) -> SeparationModel:
+    """The model, told the number of voices where that is known and it would find it out."""
+    if wanted is None or model.contract.sources is not None:
+        return model
+    try:
+        return model.with_sources(wanted)
+    except ValueError as error:
+        raise UsageError(f"--speakers is {wanted}, which the model does not separate: {error}") from error
 
 
 def found_voices(scene: Scene, model: str, sources: Estimates, far_below: float = FAR_BELOW) -> Voices:
@@ -93,7 +106,7 @@ def separate_with_fitting_model(scene: Scene, wanted: int | None, most: float = 
         sources = scene.models.separation(name).contract.sources
         if sources is not None:
             check_wanted(wanted, scene.models.card(name).name, sources)
-        voices = separate_voices(scene, name, scene.mixture())
+        voices = separate_voices(scene, name, scene.mixture(), wanted=wanted)
         if min(voices_at_once(voices.active), most) != 2:
             break
     return voices
@@ -113,7 +126,7 @@ def voice_tracks(scene: Scene, voices: Voices, mode: str) -> Tracks:
 
     Raises UsageError where more are wanted than there are sources.
     """
-    wanted = scene.options.speakers
+    wanted = scene.options.voices
     sources, pictures = voices.speech.shape
     check_wanted(wanted, voices.model, sources)
     warnings = []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
+from bisect import bisect_right
+from collections.abc import Sequence
 from typing import Any
 
 from lightning.pytorch.callbacks import Callback, EarlyStopping
@@ -31,17 +33,22 @@ class Schedule:
 class Plateau(Schedule):
     """The rate is halved after `halve_after` epochs without gain; the training ends after `stop_after` such epochs.
 
-    Where there are several validations an epoch, they are counted instead.
+    Where there are several validations an epoch, they are counted instead. factor: what the rate is multiplied by in
+    place of one half. hold: epochs at the beginning in which the rate stays.
     """
 
-    def __init__(self, halve_after: int = 3, stop_after: int = 10, factor: float = 0.5) -> None:
+    def __init__(self, halve_after: int = 3, stop_after: int = 10, factor: float = 0.5, hold: int = 0) -> None:
         if halve_after < 1 or stop_after < 1:
             raise UsageError(f"halve_after is {halve_after} and stop_after {stop_after}; both must be 1 or more epochs")
-        self.halve_after, self.stop_after, self.factor = halve_after, stop_after, factor
+        if hold < 0:
+            raise UsageError(f"hold is {hold}; it must be 0 or more epochs")
+        self.halve_after, self.stop_after, self.factor, self.hold = halve_after, stop_after, factor, hold
 
     def configure(self, optimizer: Optimizer, monitor: str, max_steps: int) -> dict[str, Any]:
         # torch's patience is the number of epochs that are forgiven: the next one lowers the rate.
         scheduler = ReduceLROnPlateau(optimizer, "max", self.factor, self.halve_after - 1, threshold=0.0)
+        # In its cooldown a scheduler counts no epoch; it is part of the state that a checkpoint keeps.
+        scheduler.cooldown_counter = self.hold
         # Lightning would step it too, but not in the epoch after a restart: it is left to `validated`.
         return {"scheduler": scheduler, "monitor": monitor, "frequency": sys.maxsize, "strict": False}
 
@@ -74,6 +81,26 @@ class WarmupCosine(Schedule):
                 return rise
             fall = 0.5 * (1 + math.cos(math.pi * min(1.0, step / max_steps)))
             return rise * (self.floor + (1 - self.floor) * fall)
+
+        return {"scheduler": LambdaLR(optimizer, rate), "interval": "step"}
+
+
+class Stepwise(Schedule):
+    """The rate is that of the task times `factors[i]` from step `steps[i]` on, the steps rising."""
+
+    def __init__(self, steps: Sequence[int], factors: Sequence[float]) -> None:
+        if not steps or len(steps) != len(factors) or list(steps) != sorted(set(steps)) or min(steps) < 1:
+            raise UsageError(
+                f"Stepwise: steps are {list(steps)} and factors {list(factors)}; expected rising steps of 1 or more, "
+                "and as many factors"
+            )
+        if min(factors) <= 0:
+            raise UsageError(f"Stepwise: factors are {list(factors)}; they must be above 0")
+        self.steps, self.factors = list(steps), [1.0, *factors]
+
+    def configure(self, optimizer: Optimizer, monitor: str, max_steps: int) -> dict[str, Any]:
+        def rate(step: int) -> float:
+            return self.factors[bisect_right(self.steps, step)]
 
         return {"scheduler": LambdaLR(optimizer, rate), "interval": "step"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -58,7 +59,7 @@ class SeparationTask(Task):
 
     def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         mixture, cues = self.inputs(batch)
-        output = self.model(mixture, **cues)
+        output = self.model(mixture, **cues, **self.taught(batch))
         targets = self.targets(batch, output)
         losses = self.judge(output, targets)
         logged = {}
@@ -89,13 +90,20 @@ class SeparationTask(Task):
                 f"{self._name} takes mixtures (batch, channels, time) with {fewest} channels or more, and that of the "
                 f"batch is {tuple(mixture.shape)}; take data with as many channels, or another model"
             )
-        cues = self.model.contract.cues
-        if missing := [name for name in cues if name not in batch]:
+        return mixture[:, :most], self.named(batch, self.model.contract.cues)
+
+    def taught(self, batch: Batch) -> dict[str, Tensor]:
+        """What the model is given in training only."""
+        return self.named(batch, self.model.given_in_training)
+
+    def named(self, batch: Batch, names: Sequence[str]) -> dict[str, Tensor]:
+        """Those of a batch. Raises UsageError where it lacks one."""
+        if missing := [name for name in names if name not in batch]:
             raise UsageError(
-                f"{self._name} needs {', '.join(missing)}, and a batch holds {', '.join(batch)}; take data with that "
-                "cue, or a model without it"
+                f"{self._name} needs {', '.join(missing)}, and a batch holds {', '.join(batch)}; take data with "
+                "it, or a model that does without"
             )
-        return mixture[:, :most], {name: batch[name] for name in cues}
+        return {name: batch[name] for name in names}
 
     def targets(self, batch: Batch, output: Output) -> Batch:
         """The batch, its mixture and sources as the output is to be held against them."""

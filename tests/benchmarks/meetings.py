@@ -1,7 +1,7 @@
 """Meetings in simulated rooms: separation guided by turns, against what needs no guide.
 
     python tests/benchmarks/meetings.py SPEECH/manifest.tsv [--each 3] [--keep FOLDER]
-        [--methods guided array auxiva fastica mono]
+        [--methods guided again array auxiva fastica mono]
 
 SPEECH/manifest.tsv has the columns path, speaker, split and seconds. Two and three talkers of the split dev take turns
 for 30 s; half of the time in which anybody speaks two or more do. Rooms and arrays are those of compose_rooms.py: T60
@@ -10,7 +10,8 @@ References are the early images (50 ms) at the first microphone. With --keep the
 meeting.wav, meeting.rttm and reference_<talker>.wav.
 
 SI-SDRi is of the tracks' first channel against the references, over the whole meeting. Methods: `guided` is told the
-turns (--turns) and names its tracks; `array`, the default for a sound file of an array, `auxiva`, `fastica`, and
+turns (--turns) and names its tracks; `again` gives each of those to `audio-2spk` and keeps the voice that is most like
+it; `array`, the default for a sound file of an array, `auxiva`, `fastica`, and
 `mono`, which gets the first microphone alone, are told the number of talkers (--speakers), and their tracks go to the
 talkers in the best order.
 """
@@ -25,23 +26,27 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import torch
 from bench import machine
 from compose_rooms import EARLY_SECONDS, NOISE_DB, SHAPES, find_speech, read
 from scipy.optimize import linear_sum_assignment
 from scipy.signal import fftconvolve
 
 from avsep import Separator
+from avsep.checkpoint import load_model
 from avsep.data.image_rooms import ImageRooms
 from avsep.evaluation.metrics import si_sdr
+from avsep.inference.sliding import SlidingSeparator
 from avsep.pipeline import Options
 from avsep.signals import SAMPLE_RATE
+from avsep.storage.recording import Recording
 
 TALKERS = (2, 3)
 OVERLAPPED = 0.5
 """Of the time in which anybody speaks."""
 TURN_SECONDS = (2.0, 6.0)
 """Shortest and longest turn."""
-METHODS = ("guided", "array", "auxiva", "fastica", "mono")
+METHODS = ("guided", "again", "array", "auxiva", "fastica", "mono")
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,6 +184,8 @@ def write(made: Meeting, folder: Path) -> None:
 def separate(method: str, meeting: Path, talkers: int, output: Path) -> dict[str, np.ndarray]:
     """The first channel of every track, by its label or, where it has none, its number."""
     model, options = None, Options(speakers=talkers, overwrite=True)
+    if method == "again":
+        return {name: separated(track) for name, track in separate("guided", meeting, talkers, output).items()}
     if method == "guided":
         options = Options(turns=str(meeting / "meeting.rttm"), overwrite=True)
     elif method in ("auxiva", "fastica"):
@@ -188,6 +195,13 @@ def separate(method: str, meeting: Path, talkers: int, output: Path) -> dict[str
     folder = output / clip.stem
     files = {track["label"] or track["id"]: folder / track["audio"] for track in manifest["tracks"]}
     return {name: soundfile.read(f, dtype="float32", always_2d=True)[0][:, 0] for name, f in files.items()}
+
+
+def separated(track: np.ndarray) -> np.ndarray:
+    """Of the two voices that `audio-2spk` separates of a track, the one that is most like it."""
+    engine = SlidingSeparator(load_model("audio-2spk")[0], torch.device("cpu"), "normal")
+    voices = engine.separate(Recording.of(track, SAMPLE_RATE)).mono(0, len(track))
+    return voices[np.argmax(np.abs(voices @ track) / (np.linalg.norm(voices, axis=1) + 1e-9))]
 
 
 def scores(tracks: dict[str, np.ndarray], made: Meeting) -> np.ndarray:

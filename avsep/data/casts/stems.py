@@ -19,13 +19,15 @@ Song = dict[str, Entry]
 
 @dataclass(eq=False)
 class Stem(Source):
-    """One stem from `place` on: 0 for the earliest start, 1 for the latest of a song of so many seconds."""
+    """One stem from `place` on: 0 for the earliest start, 1 for the latest of a song of so many seconds. swapped: with
+    its channels in reverse order."""
 
     corpus: Corpus
     entry: Entry | None
     place: float
     seconds: float
     label: int = NO_LABEL
+    swapped: bool = False
 
     def __post_init__(self) -> None:
         self.present = self.entry is not None
@@ -33,7 +35,8 @@ class Stem(Source):
     def read(self, rng: np.random.Generator, length: int, faces: bool = False) -> Clip:
         assert self.entry is not None, "a stem that is not there is not read"
         spare = int(self.seconds * self.corpus.sample_rate) - length
-        return Clip(self.corpus.sound(self.entry, int(self.place * (spare + 1)) if spare > 0 else 0, length))
+        sound = self.corpus.sound(self.entry, int(self.place * (spare + 1)) if spare > 0 else 0, length)
+        return Clip(np.ascontiguousarray(sound[::-1]) if self.swapped else sound)
 
 
 @dataclass
@@ -43,7 +46,9 @@ class Stems(Cast):
     songs: manifest.tsv with a row for each stem, its name in the place of the speaker, its id SONG/STEM
     (preprocessing.musdb18 writes such). stems: their names, in the order of the sources; rows of others are left out.
     split: "train", "dev" or "test". p_remix: probability that an item takes each stem from a song of its own, at a time
-    of its own. channels: of the recordings that are kept; 1 for their mean. Labels number `stems`.
+    of its own. p_swap: probability that left and right of a stem are exchanged (Uhlich et al., Improving music source
+    separation based on deep neural networks through data augmentation and network blending, 2017). channels: of the
+    recordings that are kept; 1 for their mean. Labels number `stems`.
     """
 
     songs: str
@@ -51,6 +56,7 @@ class Stems(Cast):
     split: str = "train"
     p_remix: float = 0.0
     channels: int = 2
+    p_swap: float = 0.0
 
     _corpus: Corpus | None = field(default=None, init=False, repr=False)
     _songs: list[Song] = field(default_factory=list, init=False, repr=False)
@@ -58,7 +64,7 @@ class Stems(Cast):
     together = True
 
     def __post_init__(self) -> None:
-        check(self, (0.0, 1.0), "p_remix")
+        check(self, (0.0, 1.0), "p_remix", "p_swap")
         check(self, (1, 100), "channels")
         if not self.stems or len(set(self.stems)) < len(self.stems):
             raise UsageError(f"Stems: stems is {self.stems}; give one or more different names")
@@ -104,7 +110,8 @@ class Stems(Cast):
             if remixed:
                 song, place = self._draw_song(rng), rng.random()
             seconds = min(entry.seconds for entry in song.values())
-            sources.append(Stem(self._corpus, song.get(stem), place, seconds, label))
+            swapped = self.p_swap > 0 and bool(rng.random() < self.p_swap)
+            sources.append(Stem(self._corpus, song.get(stem), place, seconds, label, swapped))
         return sources
 
     def _draw_song(self, rng: np.random.Generator) -> Song:

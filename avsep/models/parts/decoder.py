@@ -11,18 +11,18 @@ from avsep.models.limits import MOST_SIZE, check_filters, check_whole
 
 
 class Decoder(Part):
-    """The transposed counterpart of `Encoder`; it cuts off the padding the encoder added."""
+    """The transposed counterpart of `Encoder`; it cuts off the padding the encoder added. padded: as there."""
 
-    def __init__(self, filters: int, kernel: int, stride: int) -> None:
+    def __init__(self, filters: int, kernel: int, stride: int, padded: bool = True) -> None:
         super().__init__()
         check_whole(1, MOST_SIZE, filters=filters)
         check_filters(kernel, stride)
-        self.kernel, self.stride = kernel, stride
+        self.kernel, self.stride, self.padded = kernel, stride, padded
         self.conv = nn.ConvTranspose1d(filters, 1, kernel, stride, bias=False)
 
     def forward(self, frames: Tensor, time: int) -> Tensor:
         """(batch, sources, frames, filters) -> (batch, sources, time)."""
-        edge = self.kernel - self.stride
+        edge = self.kernel - self.stride if self.padded else 0
         return self.overlap_add(frames)[..., edge : edge + time]
 
     def overlap_add(self, frames: Tensor) -> Tensor:

@@ -14,29 +14,33 @@ class Encoder(Part):
     """N filters of K samples every S samples, of one channel.
 
     The waveform is padded by K - S at the start and at the end, so that every sample is covered by equally
-    many frames and `Decoder` gives back the same length.
+    many frames and `Decoder` gives back the same length; unless it is `padded` only at the end, as far as the last
+    frame needs. rectified: frames are not negative.
     """
 
     transform = None
     """It has no spectrum."""
 
-    def __init__(self, filters: int, kernel: int, stride: int) -> None:
+    def __init__(self, filters: int, kernel: int, stride: int, rectified: bool = True, padded: bool = True) -> None:
         super().__init__()
         check_whole(1, MOST_SIZE, filters=filters)
         check_filters(kernel, stride)
-        self.kernel, self.stride = kernel, stride
+        self.kernel, self.stride, self.rectified, self.padded = kernel, stride, rectified, padded
         self.conv = nn.Conv1d(1, filters, kernel, stride, bias=False)
 
     def forward(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, 1, time) -> features for the separator and what its masks are for: here both are the frames (batch,
         frames, filters)."""
-        edge = self.kernel - self.stride
-        frames = self.filter(F.pad(mixture[:, 0], (edge, edge + -mixture.shape[-1] % self.stride)))
+        edge, time = self.kernel - self.stride, mixture.shape[-1]
+        missing = -time % self.stride
+        before, after = (edge, edge + missing) if self.padded else (0, max(missing, self.kernel - time))
+        frames = self.filter(F.pad(mixture[:, 0], (before, after)))
         return frames, frames
 
     def filter(self, waveform: Tensor) -> Tensor:
         """Without the padding: (batch, time) -> (batch, (time - K) / S + 1, filters)."""
-        return torch.relu(self.products(waveform))
+        products = self.products(waveform)
+        return torch.relu(products) if self.rectified else products
 
     def products(self, waveform: Tensor) -> Tensor:
         """The same with their signs."""

@@ -112,7 +112,14 @@ class CumulativeLayerNorm(nn.Module):
         return torch.addcmul(self.bias, normal, self.weight)
 
 
-NORMS = {"gLN": GlobalLayerNorm, "cLN": CumulativeLayerNorm}
+class ChannelLayerNorm(nn.LayerNorm):
+    """Over the channels of each frame by itself, causal."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=EPS)
+
+
+NORMS = {"gLN": GlobalLayerNorm, "cLN": CumulativeLayerNorm, "channel": ChannelLayerNorm}
 
 
 class PReLU(nn.PReLU):

@@ -9,6 +9,18 @@ from avsep.dsp.stft import HOP, WINDOW, full_precision, istft, stft
 from avsep.models.base import Part
 from avsep.models.limits import check_spectra
 
+FLOOR = 1e-3
+"""Of magnitudes before their logarithm, against the loudest: -60 dB."""
+
+
+def log_magnitudes(spectrum: Tensor) -> Tensor:
+    """Of a complex spectrum (batch, freq, frames), of mean 0 and deviation 1: free of the level of the item."""
+    size = spectrum.abs()
+    floor = FLOOR * size.amax((1, 2), keepdim=True) + 1e-10
+    logs = (size + floor).log()
+    mean = logs.mean((1, 2), keepdim=True)
+    return (logs - mean) / (logs.std((1, 2), keepdim=True) + 1e-5)
+
 
 class StftEncoder(Part):
     """Magnitudes for the separator, complex bins for its masks. window and stride in samples (see `avsep.dsp.stft`).
@@ -34,6 +46,25 @@ class StftEncoder(Part):
         bins = self.transform(mixture[:, 0]).mT
         # The root's slope at 0 is infinite.
         return bins.abs().clamp_min(1e-8) ** self.power, bins
+
+
+class LogStftEncoder(Part):
+    """`log_magnitudes` for the separator, complex bins for its masks; window and stride as of `StftEncoder`."""
+
+    def __init__(self, window: int = WINDOW, stride: int = HOP) -> None:
+        super().__init__()
+        check_spectra(window, stride)
+        self.window, self.stride = window, stride
+        self.freq = window // 2 + 1
+
+    def transform(self, waveform: Tensor) -> Tensor:
+        """(..., time) -> complex (..., freq, frames)."""
+        return stft(waveform, self.window, self.stride)
+
+    def forward(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, 1, time) -> features (batch, frames, freq), complex bins (batch, frames, freq)."""
+        spectrum = self.transform(mixture[:, 0])
+        return log_magnitudes(spectrum).mT, spectrum.mT
 
 
 class CompressedStftEncoder(Part):

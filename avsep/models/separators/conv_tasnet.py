@@ -15,7 +15,7 @@ from avsep.models.base import Part, copy_fitting
 from avsep.models.limits import MOST_SIZE, check_whole
 from avsep.models.parts.layers import NORMS, DepthwiseConv, PointwiseConv, PReLU
 
-Masks = Literal["sigmoid", "softmax"]
+Masks = Literal["sigmoid", "softmax", "relu"]
 
 
 def conv_body(
@@ -74,8 +74,9 @@ class TemporalConvNet(Part):
     """Encoder frames to masks. `before` and `after` split the repeats at the point of fusion, so that
     what the sound alone tells is computed once, and only what comes after the fusion again for each cue.
 
-    norm: "gLN" or "cLN"; causal: no look into the future (use with cLN). masks: each in 0..1 by a "sigmoid", or a
-    "softmax" over the sources, which then sum to 1. Sizes: letters of the paper in this file's head.
+    norm: "gLN", "cLN" or "channel"; causal: no look into the future (use with one of the latter). masks: each in 0..1
+    by a "sigmoid", of 0 or more by a "relu", or a "softmax" over the sources, which then sum to 1. Sizes: letters of
+    the paper in this file's head.
     """
 
     def __init__(
@@ -118,7 +119,8 @@ class TemporalConvNet(Part):
         self.repeats_after = nn.ModuleList(stack[fuse_after:])
         self.sums_to_one = masks == "softmax"
         head = [PReLU(), PointwiseConv(skip or bottleneck, sources * filters)]
-        self.to_masks = nn.Sequential(*head) if self.sums_to_one else nn.Sequential(*head, nn.Sigmoid())
+        ends: dict[str, list[nn.Module]] = {"sigmoid": [nn.Sigmoid()], "relu": [nn.ReLU()], "softmax": []}
+        self.to_masks = nn.Sequential(*head, *ends[masks])
 
     def block(self, *sizes: Any) -> nn.Module:
         """One of the blocks, of the arguments of `ConvBlock`."""
@@ -130,14 +132,14 @@ class TemporalConvNet(Part):
         return self._run(self.repeats_before, x, x.new_zeros(()))
 
     def after(self, x: Tensor, skips: Tensor) -> Tensor:
-        """Features and skips -> masks (batch, sources, frames, filters) in 0..1."""
+        """Features and skips -> masks (batch, sources, frames, filters)."""
         x, skips = self._run(self.repeats_after, x, skips)
         masks = self.to_masks(skips if self.has_skip else x)
         masks = masks.unflatten(2, (self.sources, self.filters)).transpose(1, 2)
         return masks.softmax(1) if self.sums_to_one else masks
 
     def forward(self, frames: Tensor) -> Tensor:
-        """(batch, frames, filters) -> masks (batch, sources, frames, filters) in 0..1."""
+        """(batch, frames, filters) -> masks (batch, sources, frames, filters)."""
         return self.after(*self.before(frames))
 
     def warm_start(self, trained: nn.Module) -> list[str]:

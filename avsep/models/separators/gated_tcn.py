@@ -83,4 +83,4 @@ class GatedTCN(TemporalConvNet):
         super().__init__(filters, bottleneck, hidden, skip, kernel, blocks, repeats, sources, norm, causal)
 
     def block(self, *sizes: Any) -> nn.Module:
-        return ParallelGatedBlock(*sizes, components=self.components)
+        return ParallelGatedBlock(*(*sizes, self.components))
