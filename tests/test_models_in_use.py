@@ -21,12 +21,16 @@ from avsep.models.complex_ratio_mask import ComplexRatioMaskBLSTM
 from avsep.models.deep_clustering import DeepClustering
 from avsep.models.dprnn import DPRNN
 from avsep.models.fasnet_tac import FaSNetTAC
+from avsep.models.gammatone_tasnet import GammatoneTasNet
+from avsep.models.lstm_tasnet import LSTMTasNet
 from avsep.models.mc_conv_tasnet import MultiChannelConvTasNet
 from avsep.models.mulcat import MulCatDPRNN
 from avsep.models.pit_blstm import PitBLSTM
+from avsep.models.two_step import TwoStepTDCN
 from avsep.models.upit_blstm import UPitBLSTM
 
 SECONDS = 1.5
+SMALL_TCN = {"bottleneck": 8, "hidden": 8, "blocks": 2, "repeats": 2, "sample_rate": 8000}
 SMALL = {"filters": 16, "bottleneck": 8, "hidden": 8, "chunk": 20, "blocks": 2, "sample_rate": 8000}
 SPECTRAL = {"layers": 1, "hidden": 8, "window": 256, "hop": 64, "sample_rate": 8000}
 FAST = ("--metrics", "si_sdr,snr", "--no-pictures", "--json")
@@ -41,6 +45,9 @@ MODELS = {
     "dprnn": lambda: DPRNN(**SMALL, kernel=16, stride=8),
     "mulcat": lambda: MulCatDPRNN(**SMALL),
     "fasnet_tac": lambda: FaSNetTAC(2, 8, 64, 64, 8, 8, 20, 2, 8, sample_rate=8000),
+    "lstm_tasnet": lambda: LSTMTasNet(filters=16, kernel=40, hidden=8, sample_rate=8000),
+    "gammatone": lambda: GammatoneTasNet(filters=48, kernel=16, stride=8, **SMALL_TCN),
+    "two_step": lambda: TwoStepTDCN(filters=16, kernel=21, stride=10, **SMALL_TCN),
     "mc_conv_tasnet": lambda: MultiChannelConvTasNet(2, 16, 16, 8, 8, 12, 8, 3, 2, 2, sample_rate=8000),
 }
 
@@ -84,6 +91,9 @@ def test_a_saved_model_comes_back(model, weights):
         ("pit", 2, True),
         ("dprnn", 2, True),
         ("mulcat", 2, True),
+        ("lstm_tasnet", 2, True),
+        ("gammatone", 2, True),
+        ("two_step", 2, True),
         ("fasnet_tac", 2, False),
         ("mc_conv_tasnet", 2, True),
     ],

@@ -26,8 +26,9 @@ class LatentEncoder(Part):
 
     def transform(self, waveform: Tensor) -> Tensor:
         """(..., time) -> (..., filters, frames), not negative; frames = ceil(time / S) + 1."""
-        rows = F.pad(waveform, (0, -waveform.shape[-1] % self.stride + 1)).flatten(0, -2).unsqueeze(1)
-        return torch.relu(self.conv(rows)).unflatten(0, waveform.shape[:-1])
+        padded = F.pad(waveform, (0, -waveform.shape[-1] % self.stride + 1))
+        frames = torch.relu(self.conv(padded.reshape(-1, 1, padded.shape[-1])))
+        return frames.reshape(*waveform.shape[:-1], *frames.shape[1:])
 
     def forward(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, 1, time) -> features for the separator and what its masks are for: here both are the frames (batch,
