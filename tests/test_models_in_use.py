@@ -25,9 +25,12 @@ from avsep.models.gammatone_tasnet import GammatoneTasNet
 from avsep.models.lstm_tasnet import LSTMTasNet
 from avsep.models.mc_conv_tasnet import MultiChannelConvTasNet
 from avsep.models.mulcat import MulCatDPRNN
+from avsep.models.open_unmix import OpenUnmix
 from avsep.models.pit_blstm import PitBLSTM
 from avsep.models.two_step import TwoStepTDCN
 from avsep.models.upit_blstm import UPitBLSTM
+from avsep.models.wave_u_net import WaveUNet
+from avsep.models.wavenet import WaveNet
 
 SECONDS = 1.5
 SMALL_TCN = {"bottleneck": 8, "hidden": 8, "blocks": 2, "repeats": 2, "sample_rate": 8000}
@@ -48,8 +51,19 @@ MODELS = {
     "lstm_tasnet": lambda: LSTMTasNet(filters=16, kernel=40, hidden=8, sample_rate=8000),
     "gammatone": lambda: GammatoneTasNet(filters=48, kernel=16, stride=8, **SMALL_TCN),
     "two_step": lambda: TwoStepTDCN(filters=16, kernel=21, stride=10, **SMALL_TCN),
+    "wave_u_net": lambda: WaveUNet(filters=4, layers=4, sample_rate=8000),
+    "wavenet": lambda: WaveNet(filters=4, skip=4, layers=4, stacks=1, last=[4], sample_rate=8000),
     "mc_conv_tasnet": lambda: MultiChannelConvTasNet(2, 16, 16, 8, 8, 12, 8, 3, 2, 2, sample_rate=8000),
 }
+
+
+STEMS = ["drums", "vocals"]
+SONGS = {
+    "open_unmix": lambda: OpenUnmix(STEMS, hidden=8, layers=1, window=512, hop=128, sample_rate=8000),
+    "wave_u_net": lambda: WaveUNet(stems=STEMS, channels=2, filters=4, layers=4, sample_rate=8000),
+    "wavenet": lambda: WaveNet(stems=STEMS, filters=4, skip=4, layers=4, stacks=1, last=[4], sample_rate=8000),
+}
+"""Models of stems; the last one is of one channel."""
 
 
 @pytest.fixture(params=MODELS)
@@ -96,6 +110,8 @@ def test_a_saved_model_comes_back(model, weights):
         ("two_step", 2, True),
         ("fasnet_tac", 2, False),
         ("mc_conv_tasnet", 2, True),
+        ("wave_u_net", 2, False),
+        ("wavenet", 1, False),
     ],
 )
 def test_passes_and_refinement_follow_from_the_contract(name, passes, refined):
@@ -141,3 +157,24 @@ def test_a_clip_is_separated(cli, model, weights, tmp_path):
     files = [*(track["audio"] for track in manifest["tracks"]), manifest["residual"]]
     read = [soundfile.read(tmp_path / "separated/talk" / file, dtype="float32", always_2d=True)[0].T for file in files]
     np.testing.assert_allclose(sum(read), mixture, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", SONGS)
+def test_the_stems_of_a_song_have_their_names(cli, name, tmp_path, one_thread):
+    torch.manual_seed(0)
+    save_model(tmp_path / "mine.safetensors", SONGS[name]().eval(), "mine", "MIT", {"data": "none"}, half=False)
+    sources = np.stack([0.8 * voices(3.5, SECONDS), 0.3 * voices(3.5, SECONDS)], axis=1)
+    (tmp_path / "ref" / "a").mkdir(parents=True)
+    for stem, source in zip(STEMS, sources, strict=True):
+        soundfile.write(tmp_path / f"ref/a/{stem}.wav", source.T, 16_000, subtype="FLOAT")
+    soundfile.write(tmp_path / "song.wav", sources.sum(0).T, 16_000, subtype="FLOAT")
+    code, out, err = cli("separate", "song.wav", "--model", tmp_path / "mine.safetensors", "--json")
+    assert code == 0, err
+    (manifest,) = json.loads(out)
+    assert [(track["name"], track["kind"]) for track in manifest["tracks"]] == [(stem, "stem") for stem in STEMS]
+    files = [*(track["audio"] for track in manifest["tracks"]), manifest["residual"]]
+    read = [soundfile.read(tmp_path / "separated/song" / file, dtype="float32")[0] for file in files]
+    np.testing.assert_allclose(sum(read), sources.sum(0).T, atol=1e-5)
+    code, out, err = cli("evaluate", "ref", "--model", tmp_path / "mine.safetensors", *FAST)
+    assert code == 0, err
+    assert np.isfinite(json.loads(out)["systems"]["estimate"]["si_sdr"]["mean"])

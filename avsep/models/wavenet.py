@@ -74,6 +74,8 @@ class WaveNet(SeparationModel):
         check_whole(1, 16, layers=layers)
         check_whole(1, 100, stacks=stacks, last_layers=len(last))
         check_whole(1, 1001, kernel=kernel)
+        for width in last:
+            check_whole(1, MOST_SIZE, last=width)
         if kernel % 2 == 0:
             raise ValueError(f"kernel is {kernel}; it must be odd")
         self.channels, self.difference = channels, difference
