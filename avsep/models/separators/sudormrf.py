@@ -91,6 +91,7 @@ class SoftmaxMasks(nn.Module):
         self.conv = nn.Conv1d(1, sources, filters + 1, padding=filters // 2)
 
     def forward(self, x: Tensor) -> Tensor:
+        assert self.conv.bias is not None
         logits = functional.linear(self.grow(x), self.matrix(), self.conv.bias.repeat_interleave(self.filters))
         logits = logits.unflatten(2, (self.sources, -1)).transpose(1, 2)
         return logits.softmax(1) if self.sources > 1 else logits.sigmoid()
