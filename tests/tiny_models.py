@@ -74,9 +74,10 @@ class Everything(SeparationModel):
         features = spectrum.abs().clamp_min(1e-3).log().mT
         masks = self.to_masks(features).sigmoid().unflatten(2, (self.contract.sources, -1)).permute(0, 2, 3, 1)
         estimates = istft(masks.unsqueeze(2) * bins.unsqueeze(1), mixture.shape[-1], WINDOW, HOP)
-        masked = (masks * spectrum.abs().unsqueeze(1)).clamp_min(1e-3).log().mean(3)
+        masked = (masks * spectrum.abs().unsqueeze(1)).clamp_min(1e-3).log()
         logits = {
-            "class": self.to_label(masked),
+            "class": self.to_label(masked.mean(3)),
+            "speaker": self.to_label(masked.mT),
             "tags": self.to_label(features.mean(1)),
             "count": self.to_count(features.mean(1)),
             "mixture": self.classifier(mixture[:, 0]),

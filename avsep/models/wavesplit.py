@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -108,8 +108,7 @@ class SeparationStack(nn.Module):
         x, told = self.first(waveform), vectors.flatten(1)
         made = []
         for left, repeat in zip(range(len(self.repeats), 0, -1), self.repeats, strict=True):
-            assert isinstance(repeat, nn.ModuleList)
-            for layer in repeat:
+            for layer in cast(nn.ModuleList, repeat):
                 x = layer(x, told)
             if left <= len(self.to_samples):
                 samples = self.to_samples[-left](x).unflatten(2, (self.sources, -1)).transpose(1, 2).flatten(2)

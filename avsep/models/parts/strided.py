@@ -19,7 +19,7 @@ class StridedDepthwiseConv(nn.Conv1d):
         # As an image of one row whose channels come last, which oneDNN is made for: two to ten times as fast.
         image = x.transpose(1, 2).unsqueeze(2)
         weight = self.weight.unsqueeze(2)
-        stride, padding = (1, self.stride[0]), (0, int(self.padding[0]))
+        stride, padding = (1, self.stride[0]), (0, self.kernel_size[0] // 2)
         made = F.conv2d(image, weight, self.bias, stride, padding, groups=self.groups)
         return made.squeeze(2).transpose(1, 2)
 
