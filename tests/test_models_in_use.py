@@ -14,13 +14,16 @@ from two_talkers import voices
 from avsep.checkpoint import load_model, save_model
 from avsep.data.lists import MixtureSpec, Part, write_list
 from avsep.inference.sliding import SlidingSeparator
+from avsep.models.attractor_network import AttractorNetwork
 from avsep.models.auxiva import AuxIVA
 from avsep.models.base import SeparationModel
+from avsep.models.danet import ADANet, DANet
 from avsep.models.deep_clustering import DeepClustering
 from avsep.models.dprnn import DPRNN
 from avsep.models.fasnet_tac import FaSNetTAC
 from avsep.models.mc_conv_tasnet import MultiChannelConvTasNet
 from avsep.models.mulcat import MulCatDPRNN
+from avsep.models.parts.convolutional_trunk import ConvolutionalTrunk
 
 SECONDS = 1.5
 SMALL = {"filters": 16, "bottleneck": 8, "hidden": 8, "chunk": 20, "blocks": 2, "sample_rate": 8000}
@@ -29,6 +32,12 @@ FAST = ("--metrics", "si_sdr,snr", "--no-pictures", "--json")
 MODELS = {
     "auxiva": lambda: AuxIVA(window=1024, hop=256, iterations=5),
     "clusters": lambda: DeepClustering(layers=1, hidden=8, dims=4, window=256, hop=64, sample_rate=8000),
+    "danet": lambda: DANet(layers=1, hidden=8, dims=4, window=256, hop=64, sample_rate=8000),
+    "fixed": lambda: DANet(2, 1, 8, 4, attractors="fixed", window=256, hop=64, sample_rate=8000),
+    "adanet": lambda: ADANet(layers=1, hidden=8, dims=4, window=256, hop=64, sample_rate=8000),
+    "convolutional": lambda: AttractorNetwork(
+        ConvolutionalTrunk(4, 4, (1, 2, 1)), window=256, hop=64, sample_rate=8000
+    ),
     "dprnn": lambda: DPRNN(**SMALL, kernel=16, stride=8),
     "mulcat": lambda: MulCatDPRNN(**SMALL),
     "fasnet_tac": lambda: FaSNetTAC(2, 8, 64, 64, 8, 8, 20, 2, 8, sample_rate=8000),
@@ -70,6 +79,10 @@ def test_a_saved_model_comes_back(model, weights):
     [
         ("auxiva", 1, False),
         ("clusters", 2, False),
+        ("danet", 2, False),
+        ("fixed", 2, False),
+        ("adanet", 2, False),
+        ("convolutional", 2, False),
         ("dprnn", 2, True),
         ("mulcat", 2, True),
         ("fasnet_tac", 2, False),
