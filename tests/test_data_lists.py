@@ -200,7 +200,7 @@ def test_training_on_a_list_shuffles_and_cuts(tmp_path: Path) -> None:
 def recorded(tmp_path: Path) -> MixtureSpec:
     """Two sources that begin 1000.25 and -80.5 samples after a recording of them."""
     noises = [write_noise(tmp_path / f"{n}.wav", 1.0, seed=n)[:, 0] for n in range(2)]
-    sounds = [sosfilt(butter(8, 2000, fs=16_000, output="sos"), noise) for noise in noises]
+    sounds = [np.hanning(16_000) * sosfilt(butter(8, 2000, fs=16_000, output="sos"), noise) for noise in noises]
     for n, sound in enumerate(sounds):
         sf.write(tmp_path / f"{n}.wav", sound, 16_000, subtype="FLOAT")
     places = ((1000.25, 0.5), (-80.5, -2.0))

@@ -122,7 +122,8 @@ def test_a_class_that_was_forgotten_is_named():
 @pytest.mark.parametrize("kind", LOSSES, ids=lambda kind: kind.__name__)
 def test_every_loss_takes_a_step(kind, tmp_path):
     objective = objective_node(kind)
-    model = "Clusters" if objective["class_path"].endswith("OnEmbeddings") else "Everything"
+    embeds = objective["class_path"].endswith(("OnEmbeddings", "OnAttractors"))
+    model = "Clusters" if embeds else "Everything"
     model_node = {"class_path": f"tiny_models.{model}"}
     step(tmp_path, model__init_args__model=model_node, model__init_args__objective=objective)
 

@@ -10,6 +10,7 @@ import torch
 
 from avsep.errors import WeightsError
 from avsep.models import build
+from avsep.models.attractor_network import AttractorNetwork
 from avsep.models.auxiva import AuxIVA
 from avsep.models.av_conv_tasnet import AVConvTasNet
 from avsep.models.base import Contract, SeparationModel
@@ -18,6 +19,7 @@ from avsep.models.conv_tasnet import ConvTasNet
 from avsep.models.deep_clustering import DeepClustering
 from avsep.models.masking import MaskingModel
 from avsep.models.mulcat import MulCatDPRNN
+from avsep.models.parts.convolutional_trunk import ConvolutionalTrunk
 from avsep.models.parts.decoder import Decoder
 from avsep.models.parts.encoder import Encoder
 from avsep.models.refined import Refined
@@ -40,6 +42,7 @@ MODELS = {
     "required arguments": lambda: Synchrony(LIP, VOICE),
     "no weights": lambda: AuxIVA(sources=2),
     "clusters": lambda: DeepClustering(layers=1, hidden=4, dims=3),
+    "a trunk in a model": lambda: AttractorNetwork(ConvolutionalTrunk(4, 3, (1, 2)), attractors="anchored"),
     "chunks": lambda: MulCatDPRNN(filters=8, bottleneck=8, hidden=4, chunk=10, blocks=2),
     "models in models": lambda: Refined(ConvTasNet(**SMALL), Synchrony(LIP, VOICE), **SMALL),
 }

@@ -59,6 +59,15 @@ def clusters(**changes: Any) -> dict[str, Any]:
     return node("deep_clustering.DeepClustering", **CLUSTERS | changes)
 
 
+def adanet(**changes: Any) -> dict[str, Any]:
+    return node("danet.ADANet", **CLUSTERS | changes)
+
+
+def attractors(**changes: Any) -> dict[str, Any]:
+    trunk = node("parts.convolutional_trunk.ConvolutionalTrunk", channels=4, dims=3, dilations=[1, 1])
+    return node("attractor_network.AttractorNetwork", **{"trunk": trunk} | changes)
+
+
 def parts(**changes: Any) -> dict[str, Any]:
     made = {
         "encoder": node("parts.encoder.Encoder", **CODER),
@@ -131,6 +140,20 @@ HOSTILE = [
     (node("open_unmix.OpenUnmix", stems=[f"s{n}" for n in range(65)]), "sources is 65; it must be"),
     (node("open_unmix.OpenUnmix", bandwidth=float("inf")), "numbers must be finite"),
     (node("open_unmix.OpenUnmix"), "asks for"),
+    (adanet(window=511), "expected an even window"),
+    (adanet(window=2**30), "window is 1073741824; it must be a whole number from 2 to 131072"),
+    (adanet(anchors=HUGE), f"anchors is {HUGE}; it must be a whole number from 1 to 64"),
+    (adanet(anchors=64, sources=8), "at most 500 ways to choose"),
+    (adanet(loudest=float("inf")), "numbers must be finite"),
+    (adanet(hidden=HUGE), f"hidden is {HUGE}"),
+    (attractors(trunk="text"), "trunk is 'text'; it must be avsep.models.base.Part"),
+    (attractors(trunk=node("parts.encoder.Encoder", **CODER), attractors="fixed"), "no attribute 'dims'"),
+    (attractors(trunk=node("parts.embeddings.RecurrentTrunk", freq=129)), "takes 129 bins of frequency"),
+    (attractors(trunk=node("parts.embeddings.RecurrentTrunk", freq=HUGE)), f"freq is {HUGE}"),
+    (attractors(trunk=node("parts.convolutional_trunk.ConvolutionalTrunk", channels=HUGE)), f"channels is {HUGE}"),
+    (attractors(trunk=node("parts.convolutional_trunk.ConvolutionalTrunk", dilations=[HUGE] * 3)), "dilations.*is"),
+    (attractors(trunk=node("parts.convolutional_trunk.ConvolutionalTrunk", dilations=[1] * 9999)), "layers is 9999"),
+    (attractors(sources=True), "sources is True; it must be int"),
     (auxiva(window=4095), "expected an even window"),
     (auxiva(window=2**30), "window is 1073741824; it must be a whole number from 2 to 131072"),
     (auxiva(window=4096, hop=4096), "hop of 1 to half of it"),
@@ -195,7 +218,9 @@ def test_a_hostile_description_is_refused_in_little_memory(described, message):
     assert len(str(caught.value)) < 500
 
 
-@pytest.mark.parametrize("described", [conv(), lips(), synchrony(), clusters(), auxiva(), parts(), refined(conv())])
+@pytest.mark.parametrize(
+    "described", [conv(), lips(), synchrony(), clusters(), adanet(), attractors(), auxiva(), parts(), refined(conv())]
+)
 def test_what_the_hostile_ones_are_made_from_is_built(described):
     assert build_model(**described, most_numbers=ROOM).class_path == described["class_path"]
 

@@ -14,10 +14,12 @@ from two_talkers import voices
 from avsep.checkpoint import load_model, save_model
 from avsep.data.lists import MixtureSpec, Part, write_list
 from avsep.inference.sliding import SlidingSeparator
+from avsep.models.attractor_network import AttractorNetwork
 from avsep.models.auxiva import AuxIVA
 from avsep.models.base import SeparationModel
 from avsep.models.chimera import Chimera
 from avsep.models.complex_ratio_mask import ComplexRatioMaskBLSTM
+from avsep.models.danet import ADANet, DANet
 from avsep.models.deep_clustering import DeepClustering
 from avsep.models.dprnn import DPRNN
 from avsep.models.fasnet_tac import FaSNetTAC
@@ -26,6 +28,7 @@ from avsep.models.lstm_tasnet import LSTMTasNet
 from avsep.models.mc_conv_tasnet import MultiChannelConvTasNet
 from avsep.models.mulcat import MulCatDPRNN
 from avsep.models.open_unmix import OpenUnmix
+from avsep.models.parts.convolutional_trunk import ConvolutionalTrunk
 from avsep.models.pit_blstm import PitBLSTM
 from avsep.models.two_step import TwoStepTDCN
 from avsep.models.upit_blstm import UPitBLSTM
@@ -45,6 +48,12 @@ MODELS = {
     "complex_masks": lambda: ComplexRatioMaskBLSTM(**SPECTRAL),
     "pit": lambda: PitBLSTM(**SPECTRAL, span=3),
     "upit": lambda: UPitBLSTM(**SPECTRAL),
+    "danet": lambda: DANet(layers=1, hidden=8, dims=4, window=256, hop=64, sample_rate=8000),
+    "fixed": lambda: DANet(2, 1, 8, 4, attractors="fixed", window=256, hop=64, sample_rate=8000),
+    "adanet": lambda: ADANet(layers=1, hidden=8, dims=4, window=256, hop=64, sample_rate=8000),
+    "convolutional": lambda: AttractorNetwork(
+        ConvolutionalTrunk(4, 4, (1, 2, 1)), window=256, hop=64, sample_rate=8000
+    ),
     "dprnn": lambda: DPRNN(**SMALL, kernel=16, stride=8),
     "mulcat": lambda: MulCatDPRNN(**SMALL),
     "fasnet_tac": lambda: FaSNetTAC(2, 8, 64, 64, 8, 8, 20, 2, 8, sample_rate=8000),
@@ -103,6 +112,10 @@ def test_a_saved_model_comes_back(model, weights):
         ("chimera", 2, False),
         ("complex_masks", 2, True),
         ("pit", 2, True),
+        ("danet", 2, False),
+        ("fixed", 2, False),
+        ("adanet", 2, False),
+        ("convolutional", 2, False),
         ("dprnn", 2, True),
         ("mulcat", 2, True),
         ("lstm_tasnet", 2, True),

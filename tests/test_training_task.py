@@ -28,7 +28,7 @@ from avsep.models.masking import MaskingModel
 from avsep.models.synchrony import Synchrony
 from avsep.training.cli import FitCLI
 from avsep.training.optimizers import MuonAdam
-from avsep.training.schedules import OneCycle
+from avsep.training.schedules import OneCycle, Stepwise
 from avsep.training.separation import SeparationTask
 
 EMA = {"class_path": "avsep.training.averaging.AveragedWeights", "init_args": {"decay": 0.5}}
@@ -201,6 +201,33 @@ def test_a_cycle_of_several_optimizers_keeps_their_ratio():
     assert all(muon == pytest.approx(2 * adam) for muon, adam in rates)
     assert max(rates)[0] == pytest.approx(0.02)
     assert rates[-1][0] < 1e-4 * max(rates)[0]
+
+
+def test_a_rate_falls_at_its_steps():
+    optimizer = torch.optim.Adam(ConvTasNet(**TINY).parameters(), 0.01)
+    entry = Stepwise([3, 5], [0.5, 0.1]).configure(optimizer, "si_snri", -1)
+    rates = []
+    for _ in range(7):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        entry["scheduler"].step()
+    assert entry["interval"] == "step"
+    assert rates == pytest.approx([0.01] * 3 + [0.005] * 2 + [0.001] * 2)
+
+
+@pytest.mark.parametrize(
+    ("steps", "factors", "message"),
+    [
+        ([], [], r"steps are \[\] and factors \[\]; expected rising steps of 1 or more, and as many factors"),
+        ([5, 3], [0.5, 0.1], r"steps are \[5, 3\]"),
+        ([0], [0.5], r"steps are \[0\]"),
+        ([3, 5], [0.5], r"factors \[0.5\]; expected rising steps of 1 or more, and as many factors"),
+        ([3], [0.0], r"factors are \[0.0\]; they must be above 0"),
+    ],
+)
+def test_steps_that_make_no_sense(steps, factors, message):
+    with pytest.raises(UsageError, match=message):
+        Stepwise(steps, factors)
 
 
 # ---- metrics ----

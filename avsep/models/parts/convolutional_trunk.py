@@ -20,7 +20,8 @@ class ConvolutionalTrunk(Part):
 
     All but the last have `channels` outputs, batch norm and ReLU; every second one adds the output of the one two
     before it. dilate_freq: bins are as far apart as frames, as the authors' program has it; else they lie side by side.
-    length: that of all embeddings; as it comes unless given.
+    length: that of all embeddings; None: as it comes. With 1, the authors', masks by softmax of products with
+    attractors stay within 0.12 and 0.88; the square of 2.2 is the sharpness that soft masks of `DeepClustering` have.
     """
 
     def __init__(
@@ -29,7 +30,7 @@ class ConvolutionalTrunk(Part):
         dims: int = 20,
         dilations: Sequence[int] = DILATIONS,
         dilate_freq: bool = True,
-        length: float | None = 1.0,
+        length: float | None = 2.2,
     ) -> None:
         super().__init__()
         check_whole(1, MOST_SIZE, channels=channels, dims=dims)
