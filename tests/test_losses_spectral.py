@@ -72,6 +72,15 @@ def test_spectrum_approximation_by_hand():
     assert SpectrumApproximation(False)(mask, sources, mixture).item() == pytest.approx((3 - 8**0.5) ** 2 / 16)
 
 
+def test_spectrum_approximation_in_units_of_magnitudes(spectra, masks):
+    sources, mixture = spectra
+    relative = SpectrumApproximation(in_any_order=False)(masks, sources, mixture)
+    plain = SpectrumApproximation(in_any_order=False, relative=False)(masks, sources, mixture)
+    torch.testing.assert_close(plain, relative * mixture.abs().square().mean((1, 2)))
+    louder = SpectrumApproximation(in_any_order=False, relative=False)(masks, 3 * sources, 3 * mixture)
+    torch.testing.assert_close(louder, 9 * plain)
+
+
 def test_the_best_real_mask_gives_0_to_the_spectrum_approximation(spectra):
     sources, mixture = spectra
     ratio = sources / mixture.unsqueeze(1)

@@ -129,7 +129,7 @@ def test_silence_stays_silent(model):
 def test_what_cannot_be_built_is_named():
     for changes, message in (
         ({"hidden": 9}, "hidden 9, bandwidth 3000 and dropout 0.4; expected an even number"),
-        ({"bandwidth": 0.0}, "bandwidth 0 and dropout 0.4; expected .* Hz above 0 to 8000"),
+        ({"bandwidth": 0.0}, "bandwidth 0 and dropout 0.4; expected .* Hz above 0 to 384000"),
         ({"stems": ["a", "a"]}, r"stems is \['a', 'a'\]; give one or more different names"),
         ({"stems": ["a.b", "c"]}, "stems: 'a.b' names no network; take letters, digits and underscores"),
         ({"stems": ["vocals"]}, "iterations is 1 with 1 stem, of which the filter makes the mixture; set 0"),

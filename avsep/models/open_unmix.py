@@ -16,6 +16,9 @@ from avsep.models.parts.stems import contract_of
 
 STEMS = ("vocals", "drums", "bass", "other")
 
+HIGHEST = 384_000
+"""Bandwidth in Hz."""
+
 LEAST_DEVIATION = 1e-4
 """Of a bin, against the largest of all bins."""
 
@@ -63,9 +66,9 @@ class OpenUnmix(SeparationModel):
     powers and spatial covariances are those of the estimates, made `iterations` times anew (0: none).
 
     hidden: width of the network, half of it the cells of an LSTM each way. layers, dropout: of the LSTM. window and hop
-    in samples; bandwidth: in Hz, what a network is given of the mixture. The networks are trained on the deviation from
-    the mean of each bin in the training data, which `fit_scaler` sets. Unlike most models here it is not indifferent to
-    the level of the mixture, and the first and last window are padded with silence, not with a mirror image.
+    in samples; bandwidth: in Hz, what a network is given of the mixture, where there is more. The networks are trained
+    on the deviation from the mean of each bin in the training data, which `fit_scaler` sets. Unlike most models here it
+    is not indifferent to the level of the mixture. Beyond its ends there is silence, not a mirror image of it.
     """
 
     paper = "Stöter et al., Open-Unmix - A reference implementation for music source separation"
@@ -95,10 +98,10 @@ class OpenUnmix(SeparationModel):
             raise ValueError(f"stems: {wrong[0]!r:.100} names no network; take letters, digits and underscores")
         if iterations and len(stems) == 1:
             raise ValueError(f"iterations is {iterations} with 1 stem, of which the filter makes the mixture; set 0")
-        if hidden % 2 or not 0 < bandwidth <= sample_rate or not 0 <= dropout < 1:
+        if hidden % 2 or not 0 < bandwidth <= HIGHEST or not 0 <= dropout < 1:
             raise ValueError(
                 f"hidden {hidden}, bandwidth {bandwidth:g} and dropout {dropout:g}; expected an even number, Hz above "
-                f"0 to {sample_rate} and 0 to below 1"
+                f"0 to {HIGHEST} and 0 to below 1"
             )
         self.window, self.hop, self.iterations = window, hop, iterations
         freq = window // 2 + 1
