@@ -21,6 +21,10 @@ from avsep.models.dprnn import DPRNN
 from avsep.models.fasnet_tac import FaSNetTAC
 from avsep.models.mc_conv_tasnet import MultiChannelConvTasNet
 from avsep.models.mulcat import MulCatDPRNN
+from avsep.models.sepformer import SepFormer
+from avsep.models.sepreformer import SepReformer
+from avsep.models.sudormrf import SuDoRMRF, SuDoRMRFpp
+from avsep.models.wavesplit import Wavesplit
 
 SECONDS = 1.5
 SMALL = {"filters": 16, "bottleneck": 8, "hidden": 8, "chunk": 20, "blocks": 2, "sample_rate": 8000}
@@ -33,6 +37,11 @@ MODELS = {
     "mulcat": lambda: MulCatDPRNN(**SMALL),
     "fasnet_tac": lambda: FaSNetTAC(2, 8, 64, 64, 8, 8, 20, 2, 8, sample_rate=8000),
     "mc_conv_tasnet": lambda: MultiChannelConvTasNet(2, 16, 16, 8, 8, 12, 8, 3, 2, 2, sample_rate=8000),
+    "sepformer": lambda: SepFormer(2, 16, 16, 8, 8, 20, 1, 1, 2, 8, sample_rate=8000),
+    "sepreformer": lambda: SepReformer(2, 16, 16, 8, 8, 2, 1, 1, 2, 5, sample_rate=8000),
+    "sudormrf": lambda: SuDoRMRF(2, 16, 16, 8, 8, 2, 3, sample_rate=8000),
+    "sudormrf_pp": lambda: SuDoRMRFpp(2, 16, 16, 8, 8, 2, 3, sample_rate=8000),
+    "wavesplit": lambda: Wavesplit(2, 4, 8, 8, 16, 8, 3, 1, 3, sample_rate=8000),
 }
 
 
@@ -74,6 +83,11 @@ def test_a_saved_model_comes_back(model, weights):
         ("mulcat", 2, True),
         ("fasnet_tac", 2, False),
         ("mc_conv_tasnet", 2, True),
+        ("sepformer", 2, True),
+        ("sepreformer", 2, True),
+        ("sudormrf", 2, True),
+        ("sudormrf_pp", 2, True),
+        ("wavesplit", 2, True),
     ],
 )
 def test_passes_and_refinement_follow_from_the_contract(name, passes, refined):

@@ -28,7 +28,7 @@ from avsep.models.masking import MaskingModel
 from avsep.models.synchrony import Synchrony
 from avsep.training.cli import FitCLI
 from avsep.training.optimizers import MuonAdam
-from avsep.training.schedules import OneCycle
+from avsep.training.schedules import OneCycle, Plateau
 from avsep.training.separation import SeparationTask
 
 EMA = {"class_path": "avsep.training.averaging.AveragedWeights", "init_args": {"decay": 0.5}}
@@ -201,6 +201,24 @@ def test_a_cycle_of_several_optimizers_keeps_their_ratio():
     assert all(muon == pytest.approx(2 * adam) for muon, adam in rates)
     assert max(rates)[0] == pytest.approx(0.02)
     assert rates[-1][0] < 1e-4 * max(rates)[0]
+
+
+def test_a_plateau_holds_the_rate_at_first():
+    """Also where the state of the first epochs is loaded."""
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], 0.8)
+    plateau = Plateau(halve_after=2, factor=0.25, hold=3)
+    scheduler = plateau.configure(optimizer, "si_snri", -1)["scheduler"]
+    rates = []
+    for epoch in range(7):
+        if epoch == 2:
+            again = plateau.configure(optimizer, "si_snri", -1)["scheduler"]
+            again.load_state_dict(scheduler.state_dict())
+            scheduler = again
+        plateau.validated(scheduler, 1.0)
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([0.8] * 4 + [0.2] * 2 + [0.05])
+    with pytest.raises(UsageError, match="hold is -1; it must be 0 or more epochs"):
+        Plateau(hold=-1)
 
 
 # ---- metrics ----
