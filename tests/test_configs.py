@@ -49,6 +49,8 @@ SMALL_MODEL = {
     "temporal_channels": 4,
     "temporal_blocks": 1,
     "channels": 4,
+    "heads": 2,
+    "dims": 4,
     "width": 4,
     "size": 24,
 }

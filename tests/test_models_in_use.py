@@ -30,10 +30,14 @@ from avsep.models.mulcat import MulCatDPRNN
 from avsep.models.open_unmix import OpenUnmix
 from avsep.models.parts.convolutional_trunk import ConvolutionalTrunk
 from avsep.models.pit_blstm import PitBLSTM
+from avsep.models.sepformer import SepFormer
+from avsep.models.sepreformer import SepReformer
+from avsep.models.sudormrf import SuDoRMRF, SuDoRMRFpp
 from avsep.models.two_step import TwoStepTDCN
 from avsep.models.upit_blstm import UPitBLSTM
 from avsep.models.wave_u_net import WaveUNet
 from avsep.models.wavenet import WaveNet
+from avsep.models.wavesplit import Wavesplit
 
 SECONDS = 1.5
 SMALL_TCN = {"bottleneck": 8, "hidden": 8, "blocks": 2, "repeats": 2, "sample_rate": 8000}
@@ -63,6 +67,11 @@ MODELS = {
     "wave_u_net": lambda: WaveUNet(filters=4, layers=4, sample_rate=8000),
     "wavenet": lambda: WaveNet(filters=4, skip=4, layers=4, stacks=1, last=[4], sample_rate=8000),
     "mc_conv_tasnet": lambda: MultiChannelConvTasNet(2, 16, 16, 8, 8, 12, 8, 3, 2, 2, sample_rate=8000),
+    "sepformer": lambda: SepFormer(2, 16, 16, 8, 8, 20, 1, 1, 2, 8, sample_rate=8000),
+    "sepreformer": lambda: SepReformer(2, 16, 16, 8, 8, 2, 1, 1, 2, 5, sample_rate=8000),
+    "sudormrf": lambda: SuDoRMRF(2, 16, 16, 8, 8, 2, 3, sample_rate=8000),
+    "sudormrf_pp": lambda: SuDoRMRFpp(2, 16, 16, 8, 8, 2, 3, sample_rate=8000),
+    "wavesplit": lambda: Wavesplit(2, 4, 8, 8, 16, 8, 3, 1, 3, sample_rate=8000),
 }
 
 
@@ -125,6 +134,11 @@ def test_a_saved_model_comes_back(model, weights):
         ("mc_conv_tasnet", 2, True),
         ("wave_u_net", 2, False),
         ("wavenet", 1, False),
+        ("sepformer", 2, True),
+        ("sepreformer", 2, True),
+        ("sudormrf", 2, True),
+        ("sudormrf_pp", 2, True),
+        ("wavesplit", 2, True),
     ],
 )
 def test_passes_and_refinement_follow_from_the_contract(name, passes, refined):

@@ -28,7 +28,7 @@ from avsep.models.masking import MaskingModel
 from avsep.models.synchrony import Synchrony
 from avsep.training.cli import FitCLI
 from avsep.training.optimizers import MuonAdam
-from avsep.training.schedules import OneCycle, Stepwise
+from avsep.training.schedules import OneCycle, Plateau, Stepwise
 from avsep.training.separation import SeparationTask
 
 EMA = {"class_path": "avsep.training.averaging.AveragedWeights", "init_args": {"decay": 0.5}}
@@ -228,6 +228,24 @@ def test_a_rate_falls_at_its_steps():
 def test_steps_that_make_no_sense(steps, factors, message):
     with pytest.raises(UsageError, match=message):
         Stepwise(steps, factors)
+
+
+def test_a_plateau_holds_the_rate_at_first():
+    """Also where the state of the first epochs is loaded."""
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], 0.8)
+    plateau = Plateau(halve_after=2, factor=0.25, hold=3)
+    scheduler = plateau.configure(optimizer, "si_snri", -1)["scheduler"]
+    rates = []
+    for epoch in range(7):
+        if epoch == 2:
+            again = plateau.configure(optimizer, "si_snri", -1)["scheduler"]
+            again.load_state_dict(scheduler.state_dict())
+            scheduler = again
+        plateau.validated(scheduler, 1.0)
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([0.8] * 4 + [0.2] * 2 + [0.05])
+    with pytest.raises(UsageError, match="hold is -1; it must be 0 or more epochs"):
+        Plateau(hold=-1)
 
 
 # ---- metrics ----

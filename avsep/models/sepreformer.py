@@ -31,8 +31,8 @@ class SepReformer(MaskingModel):
 
     kernel and stride of the encoder in samples; channels F, stages R and the other sizes: see
     `SeparateAndReconstruct`. The defaults are those of the paper's tiny network (SepReformer-T) but for the sample
-    rate; its base network (-B) has 128 channels. every_stage: training gets estimates before each stage of the decoder
-    as stages, by masks that have heads of their own (see `avsep.losses.OnStages`); they take part in nothing else.
+    rate; its base network (-B) has 128 channels. every_stage: it gives estimates before each stage of the decoder as
+    stages, by masks that have heads of their own (see `avsep.losses.OnStages`); they take part in nothing else.
     """
 
     paper = "Shin et al., Separate and reconstruct"
@@ -85,10 +85,9 @@ class SepReformer(MaskingModel):
         frames = functional.gelu(self.encoder(mixture)[0])
         *earlier, last = self.separator(frames)
         stages = []
-        if self.training:
-            for x, to_masks, decoder in zip(earlier, self.stage_masks, self.stage_decoders, strict=False):
-                masks = self.by_source(torch.relu(to_masks(stretched(x, frames.shape[1]))))
-                stages.append(decoder(masks * frames.unsqueeze(1), time).unsqueeze(2))
+        for x, to_masks, decoder in zip(earlier, self.stage_masks, self.stage_decoders, strict=False):
+            masks = self.by_source(torch.relu(to_masks(stretched(x, frames.shape[1]))))
+            stages.append(decoder(masks * frames.unsqueeze(1), time).unsqueeze(2))
         estimates = self.decoder(self.by_source(self.to_frames(last)), time)
         return Output(estimates.unsqueeze(2), tuple(stages))
 
