@@ -6,10 +6,12 @@ An objective is what a training minimises: objective(output of the model, batch)
   time), mixture (batch, time)) -> (batch,), or a pairwise one.
 - `OnMasks` and `OnEmbeddings` take a loss of the time-frequency plane: `MaskMse`, `SpectrumApproximation` and
   `DeepClustering`, which are given the complex STFTs of the sources and of the mixture.
-- `OnLogits` and `GuidedEmbeddings` are cross-entropies; `WeightedSum` puts objectives together.
+- `MagnitudeAndPhase` takes real or complex masks, `OnLogits` and `GuidedEmbeddings` are cross-entropies, `WeightedSum`
+  puts objectives together.
 
 `PermutationInvariant`, `FixedOrder` and `MixIT` make a waveform loss, in dB, of a pairwise one, pairwise(estimate (...,
-time), source (..., time), mixture (..., time)) -> (...): `NegativeSnr`, `NegativeSiSnr` or `TargetSpeaker`.
+time), source (..., time), mixture (..., time)) -> (...): `NegativeSnr`, `NegativeSiSnr`, `TargetSpeaker` or
+`CompressedSpectrum`.
 `OnWaveforms` makes one of a mask loss. For instance
 
     objective:
@@ -30,8 +32,10 @@ Everything is computed in float32, whatever the precision of the training.
 """
 
 from avsep.losses.clustering import DeepClustering, affinity_loss
+from avsep.losses.compressed import CompressedSpectrum
 from avsep.losses.guided import GuidedEmbeddings
 from avsep.losses.logits import OnLogits
+from avsep.losses.magnitude_phase import MagnitudeAndPhase
 from avsep.losses.mixit import MixIT
 from avsep.losses.objective import (
     Objective,
@@ -48,9 +52,11 @@ from avsep.losses.spectral import MaskLoss, MaskMse, OnWaveforms, SpectrumApprox
 from avsep.losses.target_speaker import TargetSpeaker
 
 __all__ = [
+    "CompressedSpectrum",
     "DeepClustering",
     "FixedOrder",
     "GuidedEmbeddings",
+    "MagnitudeAndPhase",
     "MaskLoss",
     "MaskMse",
     "MixIT",

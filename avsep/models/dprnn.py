@@ -98,16 +98,30 @@ class DualPathRNN(Part):
 
     def forward(self, frames: Tensor) -> Tensor:
         """(batch, frames, filters) -> (batch, sources, frames, filters)."""
-        *_, last = self.after_blocks(frames)
+        return self.after(*self.before(frames))
+
+    def before(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """What comes before a cue joins: (batch, frames, filters) -> (batch, frames, bottleneck), and no skips."""
+        return self.enter(frames), frames.new_zeros(())
+
+    def after(self, x: Tensor, skips: Tensor) -> Tensor:
+        """All blocks: (batch, frames, bottleneck) -> (batch, sources, frames, filters)."""
+        (last,) = self.run_blocks(x)
         return last
 
     def after_blocks(self, frames: Tensor, every: bool = False) -> Iterator[Tensor]:
-        """The same after the last block, or after `every` one."""
-        x = chunked(self.enter(frames), self.chunk)
+        """The same as `forward` after the last block, or after `every` one."""
+        return self.run_blocks(self.enter(frames), every)
+
+    def run_blocks(self, x: Tensor, every: bool = False) -> Iterator[Tensor]:
+        """(batch, frames, bottleneck) -> (batch, sources, frames, filters) after the last block, or after `every`
+        one."""
+        frames = x.shape[1]
+        x = chunked(x, self.chunk)
         for number, block in enumerate(self.blocks, 1):
             x = block(x)
             if every or number == len(self.blocks):
-                made = self.leave(overlap_added(x, frames.shape[1]))
+                made = self.leave(overlap_added(x, frames))
                 yield made.unflatten(2, (self.sources, self.filters)).transpose(1, 2)
 
 
