@@ -139,8 +139,8 @@ def test_without_a_manifest_or_weights_there_is_one_message(
 ) -> None:
     assert extract_face_embeddings.main([str(tmp_path / "nowhere")]) == 1
     assert f"error: {tmp_path / 'nowhere' / 'manifest.tsv'}: no such manifest" in capsys.readouterr().err
-    monkeypatch.setattr(extract_face_embeddings, "load_face_embedder", lambda device: (None, "off"))
-    extract_face_embeddings._face_net.cache_clear()
+    monkeypatch.setattr(faces_corpus, "load_face_embedder", lambda device: (None, "off"))
+    faces_corpus.face_net.cache_clear()
     assert extract_face_embeddings.main([str(faces), "--workers", "1"]) == 1
     message = capsys.readouterr().err
     assert message.startswith("error: no FaceNet weights")

@@ -85,9 +85,7 @@ class LookingToListen(SeparationModel):
             nn.ReLU(),
             nn.Linear(dense, faces * 2 * self.freq),
         )
-        self.contract = Contract(
-            sample_rate, cues=("face",), sources=None, order="cue", stride=hop, joint=faces > 1
-        )
+        self.contract = Contract(sample_rate, cues=("face",), sources=None, order="cue", stride=hop, joint=faces > 1)
 
     def compiled_modules(self) -> list[nn.Module]:
         """Without the transform: inductor makes no code for complex numbers."""

@@ -92,8 +92,10 @@ class MultimodalTarget(MaskingModel):
         lips, delays = cues["lips"], cues["delays"]
         directed = self.encoder.toward(features, mixture, delays)
         x, skips = self.separator.before(directed)
+        assert self.fusion is not None
+        assert self.cue_encoder is not None
         x = self.fusion(x, self.cue_encoder(lips.flatten(0, 1)))
-        if self.voice is not None:
+        if self.voice is not None and self.of_voice is not None:
             of_voice = self.voice(cues["enrolment"].flatten(0, 1)).mean(1)
             x = x + self.of_voice(of_voice).unsqueeze(1)
         masks = self.separator.after(x, skips).unflatten(0, lips.shape[:2]).squeeze(2)

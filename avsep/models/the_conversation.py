@@ -16,6 +16,7 @@ from avsep.models.limits import MOST_SIZE, check_spectra, check_whole
 from avsep.models.parts.lip_encoder import LipEncoder
 from avsep.signals import SAMPLE_RATE
 
+
 class TowerBlock(nn.Module):
     """Batch norm, rectifier and a depth-wise separable convolution over time, beside which the input goes on.
 
@@ -74,8 +75,8 @@ class MagnitudeNet(nn.Module):
 
 
 class PhaseNet(nn.Module):
-    """The mixture's phase and the estimated magnitude to the source's phase: what is added to the cosine and the sine of
-    every bin before they are brought to length 1."""
+    """The mixture's phase and the estimated magnitude to the source's phase: what is added to the cosine and the sine
+    of every bin before they are brought to length 1."""
 
     def __init__(self, freq: int, width: int, kernel: int, blocks: int) -> None:
         super().__init__()
@@ -85,6 +86,7 @@ class PhaseNet(nn.Module):
         self.residual = nn.Conv1d(width, 2 * freq, 1)
         # Before any training the phase passes as it is.
         nn.init.zeros_(self.residual.weight)
+        assert self.residual.bias is not None
         nn.init.zeros_(self.residual.bias)
 
     def forward(self, phase: Tensor, magnitude: Tensor) -> Tensor:
