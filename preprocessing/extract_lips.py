@@ -7,8 +7,9 @@ that `avsep separate` uses (.npz: lips (n, 96, 96) uint8 at 25 pictures a second
 which is the number on the 25-per-second grid of the first picture, 0 being the first audio sample, audio (time,) int16
 at 16 kHz, portraits (up to 3, 160, 160, 3) uint8) and its sound (.flac, 16 kHz, mono). manifest.tsv lists them;
 the folder that a video is in stands for the speaker, or else its own name. --dev and --test name speakers that are not
-split train. skipped.tsv lists what gave nothing, and why. A run that was stopped goes on where it was; --overwrite
-begins anew.
+split train. With --face-embeddings the .npz also has face (n, 512) float32, the FaceNet embedding of every picture,
+for models of the cue face. skipped.tsv lists what gave nothing, and why. A run that was stopped goes on where it was;
+--overwrite begins anew.
 """
 
 from __future__ import annotations

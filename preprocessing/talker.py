@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from avsep.embeddings.face import FaceEmbedder
 from avsep.errors import InputError
 from avsep.faces.detect import Detector
 from avsep.media.probe import ClipInfo
@@ -22,18 +23,21 @@ def read_talker(
     audio: Path | None = None,
     face: tuple[float, float] | None = None,
     device: str = "cpu",
+    embedder: FaceEmbedder | None = None,
 ) -> dict[str, np.ndarray]:
     """The arrays of one video, by default of its largest face and its own sound.
 
     audio: a file with the sound, on the same time line, where it lies beside the video. face: where the face is at the
-    beginning, as shares of the picture's width and height.
+    beginning, as shares of the picture's width and height. embedder: with it, the embedding of every picture, too.
 
     Returns lips (n, 96, 96) uint8 at 25 pictures a second, quality (n,) float32 in 0..1, first () int (number on the
-    25-per-second grid of the first picture; 0 is the first audio sample), audio (time,) int16 at 16 kHz, and portraits
-    (up to 3, 160, 160, 3) uint8 RGB. Raises InputError when there is no picture, no sound or no face.
+    25-per-second grid of the first picture; 0 is the first audio sample), audio (time,) int16 at 16 kHz, portraits (up
+    to 3, 160, 160, 3) uint8 RGB and, with an embedder, face (n, 512) float32. Raises InputError when there is no
+    picture, no sound or no face.
     """
     from avsep.dsp.resample import model_blocks
     from avsep.faces import find_faces
+    from avsep.faces.embed import embed_tracks
     from avsep.media.decode import read_audio, read_video
 
     pictures, sound = _clips(video, audio)
@@ -47,13 +51,17 @@ def read_talker(
     if track is None:
         raise InputError(f"{video}: no face at {face} (x, y as shares of the picture), where the list says one is")
     samples = np.concatenate(list(model_blocks(read_audio(sound, warn))))
-    return {
+    arrays = {
         "lips": track.lips.crops.read(0, len(track)),
         "quality": track.lips.quality,
         "first": np.array(track.first),
         "audio": np.clip(np.round(samples * 32768.0), -32768, 32767).astype(np.int16),
         "portraits": track.portraits,
     }
+    if embedder is not None:
+        (found,) = embed_tracks(read_video(pictures, lambda _: None), [track], embedder)
+        arrays["face"] = found.read(0, len(track))
+    return arrays
 
 
 def _clips(video: Path, audio: Path | None) -> tuple[ClipInfo, ClipInfo]:

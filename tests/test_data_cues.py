@@ -10,14 +10,18 @@ import soundfile as sf
 import torch
 from data_factory import TONES, loudest_hz, make_corpus, speech
 
-from avsep.data.casts import SoundEvents, Stems
-from avsep.data.cues import Enrolment, Geometry, Lips
+from avsep.data.casts import SoundEvents, Speakers, Stems
+from avsep.data.casts.base import Source
+from avsep.data.cues import Delays, Enrolment, Face, Geometry, Lips
+from avsep.data.draft import Draft
 from avsep.data.filters import Speed
 from avsep.data.image_rooms import ImageRooms
 from avsep.data.levels import AsRecorded
+from avsep.data.lip_augment import Flip, SpanDropout, SyncJitter
 from avsep.data.mixtures import Mixtures
 from avsep.data.recipe import Recipe
 from avsep.data.rooms import DecayRooms
+from avsep.data.scene import SimulatedScene
 from avsep.errors import InputError, UsageError
 
 
@@ -145,3 +149,71 @@ def test_a_cue_needs_a_cast_that_can_make_it() -> None:
         Recipe(Stems("none", ["vocals"]), cues=[Enrolment()])
     with pytest.raises(UsageError, match=r"Enrolment: seconds is 0.0; it must lie in 0.001 to 3600"):
         Enrolment(0.0)
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A corpus with embeddings: that of picture k is all k + 1."""
+    manifest = make_corpus(tmp_path_factory.mktemp("embedded"), lips=True)
+    for file in manifest.parent.glob("*.npz"):
+        with np.load(file) as arrays:
+            numbers = np.arange(1, len(arrays["lips"]) + 1, dtype=np.float32)
+            np.savez(file, **arrays, face=numbers[:, None].repeat(512, 1))
+    return str(manifest)
+
+
+def test_embeddings_go_with_the_lips(embedded: str) -> None:
+    both = [Lips(2, 0, 0), Face(2, 0, 0)]
+    item = Mixtures(speech(embedded, 0.6, cues=both, scene={"speed": Speed((1.25, 1.25))}))[0]
+    assert (item["face"].shape, item["face"].dtype) == ((2, 15, 512), torch.float32)
+    assert torch.equal(item["face"][..., 7], item["lips"][..., 0, 0].mul(255).round())
+    alone = Mixtures(speech(embedded, 0.6, cues=[Face(1, 0, 0)]))[0]
+    assert set(alone) == {"mixture", "sources", "labels", "name", "face"}
+    silent = Mixtures(speech(embedded, 0.6, cues=[Face(1, silent=1.0, absent=0.0, still=1.0)]))[0]
+    assert (silent["face"][0] == silent["face"][0, :1]).all()
+    assert not silent["sources"][0].any()
+    assert not Mixtures(speech(embedded, 0.6, cues=[Face(1, silent=0.0, absent=1.0)]))[0]["face"].any()
+
+
+def test_embeddings_may_be_lost_and_late_but_have_no_pixels(embedded: str) -> None:
+    lost = Face(2, 0, 0, changes=[SpanDropout(p=1.0, frozen=0.0), SyncJitter()])
+    faces = Mixtures(speech(embedded, 0.6, cues=[lost]))[1]["face"]
+    assert (faces == 0).all(2).any()
+    assert (faces > 0).any()
+    with pytest.raises(UsageError, match="Face: Flip changes pixels, and embeddings have none; changes may be SpanDr"):
+        Face(changes=[Flip()])
+    with pytest.raises(UsageError, match="Face: shown is 0; it must be 1 or more"):
+        Face(shown=0)
+
+
+def test_a_corpus_without_embeddings_is_named(manifest: str, tmp_path: Path) -> None:
+    data = Mixtures(speech(manifest, 0.6, cues=[Face(2, 0, 0)]))
+    with pytest.raises(InputError, match=r"manifest.tsv, utterance .*no face can be read: .* with --face-embeddings"):
+        data[0]
+    with pytest.raises(UsageError, match="the cue face cannot be made of SoundEvents"):
+        Recipe(SoundEvents("anywhere"), cues=[Face(1)])
+
+
+def test_delays_are_those_of_the_room() -> None:
+    room = ImageRooms(p=1, rooms=2, microphones=3, order=1, seed=3)
+    recipe = Recipe(Speakers("anywhere"), cues=[Delays()], scene=SimulatedScene(room=room))
+    room.prepare(3, 16_000)
+    rng = np.random.default_rng(0)
+    for off in (0.0, 10.0):
+        cue = Delays(off)
+        draft = Draft(recipe.cast, [Source(), Source()], 100, 16_000, 3, room.draw(rng, 3, 16_000))
+        cue.plan(draft, rng)
+        cue.finish(draft)
+        found = draft.cues["delays"]
+        assert (found.shape, found.dtype) == ((2, 3), np.float32)
+        far = np.linalg.norm(draft.room.places[:2, None] - draft.room.microphones, axis=2)
+        expected = (far - far[:, :1]) / 343
+        assert np.allclose(found, expected, atol=1e-7) == (off == 0)
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+    with pytest.raises(UsageError, match="off_degrees"):
+        Delays(off_degrees=-1.0)
+
+
+def test_delays_need_a_room_with_positions() -> None:
+    with pytest.raises(UsageError, match="the cue delays needs a room with positions for every item"):
+        Recipe(Speakers("anywhere"), cues=[Delays()], scene=SimulatedScene(room=DecayRooms()))

@@ -11,7 +11,7 @@ from data_factory import write_lips
 from scipy.signal import butter, sosfilt
 
 from avsep.data.lists import FixedMixtures, MixtureSpec, Part, read_list, render, write_list
-from avsep.data.sound import read_lips, read_repeated, read_sound
+from avsep.data.sound import read_face, read_lips, read_repeated, read_sound
 from avsep.dsp.alignment import moved
 from avsep.errors import InputError
 from avsep.signals import pictures_in
@@ -179,6 +179,24 @@ def test_lips_outside_the_file_are_black(tmp_path: Path) -> None:
     (tmp_path / "bad.npz").write_bytes(b"x")
     with pytest.raises(InputError, match=r"bad.npz: no lips can be read.*preprocessing.extract_lips"):
         read_lips(tmp_path / "bad.npz", 0, 1)
+
+
+def test_embeddings_of_a_list(tmp_path: Path, specs: list[MixtureSpec]) -> None:
+    numbers = np.arange(1, 41, dtype=np.float32)[:, None].repeat(512, 1)
+    np.savez(tmp_path / "x.npz", face=numbers, first=np.array(-2))
+    got = read_face(tmp_path / "x.npz", -0.16, 6)
+    assert (got.shape, got.dtype) == ((6, 512), np.float32)
+    assert got[:, 3].tolist() == [0, 0, 1, 2, 3, 4]
+    part = replace(specs[0].parts[0], lips=tmp_path / "x.npz", start_seconds=0.2)
+    item = FixedMixtures([MixtureSpec("a", 0.4, (part, part))], embeddings=True)[0]
+    assert item["face"].shape == (2, 10, 512)
+    assert item["face"][1, :2, 0].tolist() == [8, 9]
+    assert "lips" not in item
+    with pytest.raises(InputError, match=r"no face can be read.*preprocessing.extract_lips with --face-embeddings"):
+        FixedMixtures(specs[:1], embeddings=True)[0]
+    np.savez(tmp_path / "x.npz", face=numbers[:, :100], first=np.array(0))
+    with pytest.raises(InputError, match=r"face is \(40, 100\) float32, not \(n, 512\) float32"):
+        read_face(tmp_path / "x.npz", 0, 1)
 
 
 def test_training_on_a_list_shuffles_and_cuts(tmp_path: Path) -> None:

@@ -3,13 +3,14 @@
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from data_factory import TONES, loudest_hz, make_corpus, speech
 from torch.utils.data import DataLoader
 
 from avsep.data.casts import Stems
-from avsep.data.cues import Enrolment, Lips
+from avsep.data.cues import Enrolment, Face, Lips
 from avsep.data.recipe import Recipe
 from avsep.data.shards import StreamedMixtures
 from avsep.errors import InputError, UsageError
@@ -50,6 +51,21 @@ def test_items_are_mixtures_of_the_corpus(shards: Path) -> None:
             assert loudest_hz(source[0]) == pytest.approx(TONES[data.names[label]], abs=5)
         steps = item["lips"][:, :, 0, 0].mul(255).round().diff(dim=1)
         assert (steps == 1).all()
+
+
+def test_embeddings_of_faces_are_streamed_too(tmp_path: Path, shards: Path) -> None:
+    manifest = make_corpus(tmp_path / "corpus", seconds=1.0, lips=True)
+    for file in manifest.parent.glob("*.npz"):
+        with np.load(file) as arrays:
+            numbers = np.arange(1, len(arrays["lips"]) + 1, dtype=np.float32)
+            np.savez(file, **arrays, face=numbers[:, None].repeat(512, 1))
+    assert main([str(manifest), str(tmp_path / "shards"), "--utterances", "4", "--workers", "1"]) == 0
+    recipe = speech(None, 0.5, cues=[Lips(2, 0, 0), Face(2, 0, 0)])
+    for item in StreamedMixtures(str(tmp_path / "shards"), recipe, items=3, pool=6):
+        assert item["face"].shape == (2, 13, 512)
+        assert torch.equal(item["face"][..., 0], item["lips"][..., 0, 0].mul(255).round())
+    with pytest.raises(InputError, match="no utterances with face in"):
+        list(StreamedMixtures(str(shards), speech(None, 0.5, cues=[Face(2)]), items=3, pool=6))
 
 
 def test_the_same_seed_streams_the_same_and_epochs_differ(shards: Path) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from media_factory import tone, write_media
-from talking_videos import FaceAt, write_video
+from talking_videos import PICTURES, FaceAt, write_video
 
 from avsep.data.manifest import read_manifest
+from avsep.data.sound import read_face
 from avsep.signals import LIP_SIZE, SAMPLE_RATE
 from preprocessing import extract_face_embeddings, extract_lips, faces_corpus
 
@@ -134,14 +135,42 @@ def test_embeddings_go_on_and_survive_the_corpus_made_again(faces: Path, tmp_pat
     assert [r.face is None for r in read_manifest(faces / "manifest.tsv")] == [False, True, False]
 
 
+def test_the_face_of_every_picture_is_embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+
+    def embed(portraits: np.ndarray) -> np.ndarray:
+        calls.append(len(portraits))
+        return np.full((len(portraits), 512), len(calls), np.float32)
+
+    monkeypatch.setattr(faces_corpus, "_mtcnn", lambda device: FaceAt())
+    monkeypatch.setattr(faces_corpus, "face_net", lambda device: embed)
+    source, out = tmp_path / "videos", tmp_path / "out"
+    write_video(source / "ann/1.mp4")
+    command = [str(source), str(out), "--workers", "1"]
+    assert extract_lips.main(command) == 0
+    (row,) = read_manifest(out / "manifest.tsv")
+    with np.load(row.lips) as arrays:
+        assert "face" not in arrays
+    # What was made without them is made again, but only once.
+    for _ in range(2):
+        assert extract_lips.main([*command, "--face-embeddings"]) == 0
+        assert calls == [PICTURES]
+    with np.load(row.lips) as arrays:
+        assert (arrays["face"].shape, arrays["face"].dtype) == ((PICTURES, 512), np.float32)
+        assert len(arrays["lips"]) == PICTURES
+    assert read_face(row.lips, 0.2, 2).tolist() == [[1.0] * 512] * 2
+
+
 def test_without_a_manifest_or_weights_there_is_one_message(
     faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert extract_face_embeddings.main([str(tmp_path / "nowhere")]) == 1
     assert f"error: {tmp_path / 'nowhere' / 'manifest.tsv'}: no such manifest" in capsys.readouterr().err
-    monkeypatch.setattr(extract_face_embeddings, "load_face_embedder", lambda device: (None, "off"))
-    extract_face_embeddings._face_net.cache_clear()
+    monkeypatch.setattr(faces_corpus, "load_face_embedder", lambda device: (None, "off"))
+    faces_corpus.face_net.cache_clear()
     assert extract_face_embeddings.main([str(faces), "--workers", "1"]) == 1
     message = capsys.readouterr().err
     assert message.startswith("error: no FaceNet weights")
+    assert extract_lips.main([str(tmp_path / "videos"), str(tmp_path / "embedded"), "--face-embeddings"]) == 1
+    assert capsys.readouterr().err.startswith("error: no FaceNet weights")
     assert not (faces / "skipped_faces.tsv").exists()

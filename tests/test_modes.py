@@ -22,8 +22,9 @@ from avsep.modes.array import Array
 from avsep.modes.base import Options, Scene
 from avsep.modes.by_sound import BySound
 from avsep.modes.guided import Guided
-from avsep.modes.lips_condition import LipCues, LipsCondition
+from avsep.modes.lips_condition import LipsCondition
 from avsep.modes.lips_match import LipsMatch
+from avsep.modes.people_cues import PeopleCues, lips
 from avsep.modes.universal import Universal
 from avsep.modes.voices import default_models
 from avsep.pipeline import Separator
@@ -372,7 +373,8 @@ def test_sounds_are_tracks_with_labels_and_no_speech():
 
 
 def test_lips_are_read_by_time_and_offset_for_those_who_are_there():
-    cues = LipCues([person(0, 50, 10), person(40, 60, 20), person(0, 10, 30)], [0, -2, 0])
+    people = [person(0, 50, 10), person(40, 60, 20), person(0, 10, 30)]
+    cues = PeopleCues(people, [0, -2, 0], {"lips": lips})
     present, found = cues.read(1.0, 2.0)
     assert present == [0, 1]
     assert found["lips"].shape == (2, 25, LIP_SIZE, LIP_SIZE)

@@ -127,7 +127,25 @@ def give_sources(sources: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return sources
 
 
-CUES = {"lips": draw_lips, "enrolment": draw_enrolment, "sources": give_sources}
+def draw_face(sources: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(2, pictures, 512) of length 1."""
+    vectors = rng.standard_normal((2, PICTURES, 512), dtype=np.float32)
+    return vectors / np.linalg.norm(vectors, axis=2, keepdims=True)
+
+
+def draw_delays(sources: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(sources, channels) in s, of sources 3 samples apart at neighbouring microphones (see `at_microphones`)."""
+    way = (-1.0) ** np.arange(len(sources))
+    return np.float32(3 / 16_000 * way[:, None] * np.arange(sources.shape[1]))
+
+
+CUES = {
+    "lips": draw_lips,
+    "face": draw_face,
+    "enrolment": draw_enrolment,
+    "delays": draw_delays,
+    "sources": give_sources,
+}
 """From the sources (sources, channels, time) of an item."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from torch import Tensor
 from avsep.dsp.resample import resample
 from avsep.losses import NegativeSiSnr, Objective, PermutationInvariant
 from avsep.models.base import SeparationModel
+from avsep.signals import FRAME_RATE
+from preprocessing.make_smoke import embeddings, mouths
 
 DEMO = Path(__file__).parents[1] / "avsep" / "assets" / "demo"
 
@@ -48,6 +51,29 @@ def two_mixtures_in_a_room(seconds: float, microphones: int) -> Tensor:
     return torch.from_numpy(np.stack([in_a_room(voices(start, seconds), microphones) for start in (3.5, 4.5)]))
 
 
+def loudness(sources: Tensor, sample_rate: int) -> np.ndarray:
+    """(..., time) -> (..., pictures) in 0..1, as far as a drawn mouth is open."""
+    hop = sample_rate // FRAME_RATE
+    padded = torch.nn.functional.pad(sources, (0, -sources.shape[-1] % hop))
+    level = padded.unflatten(-1, (-1, hop)).square().mean(-1).sqrt()
+    return (level / level.amax(-1, keepdim=True)).numpy()
+
+
+def lips_of(sources: Tensor, sample_rate: int) -> Tensor:
+    """Drawn mouths that open as the voices get louder: (batch, n, time) -> (batch, n, pictures, 96, 96) in 0..1."""
+    rng = np.random.default_rng(0)
+    drawn = [[mouths(rng, wide, rng.random(3)) for wide in item] for item in loudness(sources, sample_rate)]
+    return torch.from_numpy(np.array(drawn, np.float32) / 255)
+
+
+def faces_of(sources: Tensor, sample_rate: int) -> Tensor:
+    """Vectors that stand for the faces' embeddings: (batch, n, time) -> (batch, n, pictures, 512)."""
+    rng = np.random.default_rng(0)
+    wide = loudness(sources, sample_rate)
+    drawn = [[embeddings(rng, one, rng.standard_normal(512)) for one in item] for item in wide]
+    return torch.from_numpy(np.array(drawn))
+
+
 def si_sdr(estimates: Tensor, sources: Tensor) -> Tensor:
     """(batch, n, time) each -> (batch,), the mean of the sources in their best order, in dB."""
     return -PermutationInvariant(NegativeSiSnr())(estimates, sources, sources.sum(1))
@@ -61,14 +87,18 @@ def steps_to(
     learning_rate: float = 1e-2,
     most: int = 600,
     labels: Tensor | None = None,
+    cues: Mapping[str, Tensor] | None = None,
 ) -> int:
     """Train with one batch, sources (batch, n, time) or (batch, n, microphones, time), until all of its mixtures are
-    separated, as in use, to more than `goal` dB (SI-SDR); the steps it took. Fails after `most` of them. labels:
-    (batch, n), for models that are given them in training."""
+    separated, as in use, to more than `goal` dB (SI-SDR); the steps it took. Fails after `most` of them.
+
+    labels: (batch, n), for models that are given them in training. cues: by their names, (batch, n, ...), of a model
+    whose estimates are in their order."""
     sources = sources.unsqueeze(2) if sources.dim() == 3 else sources
     mixture = sources.sum(1)
-    taught = {} if labels is None else {"labels": labels}
-    batch = {"mixture": mixture, "sources": sources} | taught
+    cues = cues or {}
+    taught = cues if labels is None else {**cues, "labels": labels}
+    batch = {"mixture": mixture, "sources": sources} | ({} if labels is None else {"labels": labels})
     optimizer = torch.optim.Adam(model.parameters(), learning_rate)
     for step in range(1, most + 1):
         optimizer.zero_grad()
@@ -77,7 +107,7 @@ def steps_to(
         optimizer.step()
         if step % 20 == 0:
             with torch.no_grad():
-                estimates = model.eval().separate(mixture).estimates
+                estimates = model.eval().separate(mixture, **cues).estimates
             found = si_sdr(estimates[:, :, 0], sources[:, :, 0])
             if (found > goal).all():
                 return step

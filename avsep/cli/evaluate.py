@@ -210,7 +210,7 @@ def _model_trials(args: argparse.Namespace, a_list: bool) -> tuple[Sequence[Tria
         args.model, resolve_device(args.device), args.quality or "normal", plain=args.plain
     )
     contract = engine.model.contract
-    by_face = "lips" in contract.cues
+    by_face = bool({"lips", "face"} & set(contract.cues))
     if args.match == "face":
         if not by_face:
             raise UsageError(f"--match face: {card.name} knows no faces. Use --match best")

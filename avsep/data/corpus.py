@@ -12,18 +12,21 @@ from scipy.signal import resample_poly
 
 from avsep.data.item import NO_LABEL
 from avsep.data.manifest import read_manifest
-from avsep.data.sound import read_channels, read_lips
+from avsep.data.sound import read_channels, read_face, read_lips
+from avsep.embeddings.face import DIMENSIONS
 from avsep.errors import InputError, UsageError
 from avsep.signals import FRAME_RATE, LIP_SIZE, SAMPLE_RATE, pictures_in
 
 
 class Clip(NamedTuple):
     """A stretch of one source. sound: (channels, time) float32. lips: (pictures, 96, 96) uint8 of the same time, or
-    None. span: first sample that sounds and the one behind the last, where that is not the whole of it."""
+    None. span: first sample that sounds and the one behind the last, where that is not the whole of it. face:
+    (pictures, 512) float32, embeddings of the face, or None."""
 
     sound: np.ndarray
     lips: np.ndarray | None = None
     span: tuple[int, int] | None = None
+    face: np.ndarray | None = None
 
 
 class Timed(Protocol):
@@ -41,7 +44,8 @@ class SourcePool(Generic[Utterance]):
     utterances.
 
     chances: of each name to be drawn first, summing to 1; None where all have the same. origins: the number of the
-    corpus that each name is from; None where there is one. channels: of the sound drawn.
+    corpus that each name is from; None where there is one. channels: of the sound drawn. shows: what is read of faces,
+    "lips", "face" or both.
     """
 
     entries: dict[str, list[Utterance]]
@@ -50,6 +54,7 @@ class SourcePool(Generic[Utterance]):
     origins: np.ndarray | None = None
     sample_rate: int
     channels: int = 1
+    shows: Sequence[str] = ("lips",)
 
     def label(self, name: str) -> int:
         """The number of a name; -1 for one that has none."""
@@ -61,6 +66,10 @@ class SourcePool(Generic[Utterance]):
 
     def lips(self, entry: Utterance, offset: int, pictures: int) -> np.ndarray:
         """(pictures, 96, 96) uint8 from the time of sample `offset` on."""
+        raise NotImplementedError
+
+    def face(self, entry: Utterance, offset: int, pictures: int) -> np.ndarray:
+        """(pictures, 512) float32 from the time of sample `offset` on."""
         raise NotImplementedError
 
     def draw_names(self, rng: np.random.Generator, count: int, alike: bool = False) -> list[str]:
@@ -89,10 +98,11 @@ class SourcePool(Generic[Utterance]):
         without: Utterance | None = None,
     ) -> Clip:
         """A random stretch of `length` samples of one speaker; utterances that are shorter follow each other in random
-        order. With faces, lips of the same time; both start on a picture of the grid. without: not of this one."""
+        order. With faces, lips or embeddings of the same time; all start on a picture of the grid. without: not of
+        this one."""
         hop = self.sample_rate // FRAME_RATE if faces else 1
         pieces: list[np.ndarray] = []
-        lips: list[np.ndarray] = []
+        shown: dict[str, list[np.ndarray]] = {name: [] for name in self.shows if faces}
         missing = length
         while missing > 0:
             entry = self.draw_entry(rng, name, without)
@@ -100,10 +110,12 @@ class SourcePool(Generic[Utterance]):
             offset = hop * int(rng.integers((size - missing) // hop + 1)) if size > missing else 0
             count = min(missing, size - offset)
             pieces.append(self.sound(entry, offset, count))
-            if faces:
-                lips.append(self.lips(entry, offset, pictures_in(count, self.sample_rate)))
+            for name, parts in shown.items():
+                read = self.lips if name == "lips" else self.face
+                parts.append(read(entry, offset, pictures_in(count, self.sample_rate)))
             missing -= count
-        return Clip(np.concatenate(pieces, axis=-1), np.concatenate(lips) if faces else None)
+        lips, face = (np.concatenate(shown[name]) if name in shown else None for name in ("lips", "face"))
+        return Clip(np.concatenate(pieces, axis=-1), lips, face=face)
 
     def draw_event(self, rng: np.random.Generator, name: str, length: int, without: Utterance | None = None) -> Clip:
         """One recording of a class as `place` gives it."""
@@ -145,7 +157,7 @@ class Corpus(SourcePool[Entry]):
     "test"; speakers: only these. faces: only utterances with lips. sample_rate: of the sound that is drawn, in Hz.
     weights: how often each of several corpora is drawn from, relative to each other; its speakers all the same within
     it. By default all speakers are drawn the same. channels: 1 for the mean of those of a file; packed arrays have no
-    more. least: only speakers with so many utterances.
+    more. least: only speakers with so many utterances. shows: see `SourcePool`.
 
     Raises InputError that names the manifest (and its row) for files that are gone and for an empty split, UsageError
     for weights that do not fit the corpora.
@@ -161,8 +173,9 @@ class Corpus(SourcePool[Entry]):
         weights: Sequence[float] | None = None,
         channels: int = 1,
         least: int = 1,
+        shows: Sequence[str] = ("lips",),
     ) -> None:
-        self.sample_rate, self.channels = sample_rate, channels
+        self.sample_rate, self.channels, self.shows = sample_rate, channels, shows
         self.entries: dict[str, list[Entry]] = {}
         self._arrays: dict[Path, np.ndarray] = {}
         paths = [path] if isinstance(path, str | Path) else list(path)
@@ -225,6 +238,14 @@ class Corpus(SourcePool[Entry]):
             return np.zeros((pictures, LIP_SIZE, LIP_SIZE), np.uint8)
         try:
             return read_lips(entry.lip_file, offset / self.sample_rate, pictures)
+        except InputError as error:
+            raise InputError(f"{entry.row}: {error}") from error
+
+    def face(self, entry: Entry, offset: int, pictures: int) -> np.ndarray:
+        if entry.lip_file is None:
+            return np.zeros((pictures, DIMENSIONS), np.float32)
+        try:
+            return read_face(entry.lip_file, offset / self.sample_rate, pictures)
         except InputError as error:
             raise InputError(f"{entry.row}: {error}") from error
 

@@ -37,7 +37,7 @@ class Speed:
 
     @staticmethod
     def lips(lips: np.ndarray, factor: float, pictures: int) -> np.ndarray:
-        """The nearest pictures: (n, h, w) -> (pictures, h, w)."""
+        """The nearest pictures: (n, ...) -> (pictures, ...)."""
         return lips[np.minimum((np.arange(pictures) * factor + 0.5).astype(np.int64), len(lips) - 1)]
 
 

@@ -11,9 +11,12 @@ An item is a dict. Every data set of avsep.data gives:
 and, where they are asked for, cues under the names that a model's contract has for them:
 
     lips              (faces, pictures, 96, 96) float32 in 0..1, of the first sources, 25 pictures a second
+    face              (faces, pictures, 512) float32: the FaceNet embedding of each of these pictures, of length 1
     enrolment         (sources, time) float32: another utterance of each speaker
     geometry          (channels, 3) float32: positions of the microphones in m, from a corner of the room's floor
     source_positions  (sources, 3) float32: the same of the sources, with `geometry`
+    delays            (sources, channels) float32: seconds by which the direct sound of each is behind at each
+                      microphone, against the first
 """
 
 from __future__ import annotations

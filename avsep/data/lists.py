@@ -18,7 +18,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from avsep.data.item import Item, make_item
-from avsep.data.sound import read_channels, read_lips, read_repeated
+from avsep.data.sound import read_channels, read_face, read_lips, read_repeated
 from avsep.data.sound_file import sound_seconds
 from avsep.dsp.alignment import MARGIN, later
 from avsep.errors import InputError
@@ -199,10 +199,10 @@ class FixedMixtures(Dataset):
     """The mixtures of a list, as items of the loop; beyond the end of the list it begins again.
 
     mixtures: file of a list, or the mixtures themselves. seconds: cut or pad each to this length, so that they fit into
-    one batch; None keeps each as it is. faces: add the cue lips; every voice then needs some. seed: to train on a list:
-    its mixtures come in another order every epoch and are cut at random places; None for neither. channels: of the
-    sound that is kept; 1 for the mean of those of a file. enrolment_seconds: length of the cue enrolment, which is then
-    added; every voice needs one. Labels number the speakers (or classes) of the list.
+    one batch; None keeps each as it is. faces: add the cue lips, embeddings: the cue face; every voice then needs some.
+    seed: to train on a list: its mixtures come in another order every epoch and are cut at random places; None for
+    neither. channels: of the sound that is kept; 1 for the mean of those of a file. enrolment_seconds: length of the
+    cue enrolment, which is then added; every voice needs one. Labels number the speakers (or classes) of the list.
     """
 
     def __init__(
@@ -214,14 +214,15 @@ class FixedMixtures(Dataset):
         seed: int | None = None,
         channels: int = 1,
         enrolment_seconds: float | None = None,
+        embeddings: bool = False,
     ) -> None:
         self.specs = read_list(mixtures) if isinstance(mixtures, str | Path) else list(mixtures)
         self.seed = seed
         self.seconds, self.faces, self.sample_rate, self.channels = seconds, faces, sample_rate, channels
         self.names = sorted({part.speaker for spec in self.specs for part in spec.voices})
         self._numbers = {name: number for number, name in enumerate(self.names)}
-        self.enrolment_seconds = enrolment_seconds
-        for cue, wanted in (("lips", faces), ("enrolment", enrolment_seconds is not None)):
+        self.enrolment_seconds, self.embeddings = enrolment_seconds, embeddings
+        for cue, wanted in (("lips", faces or embeddings), ("enrolment", enrolment_seconds is not None)):
             for spec in self.specs if wanted else ():
                 for part in spec.voices:
                     if getattr(part, cue) is None:
@@ -236,11 +237,10 @@ class FixedMixtures(Dataset):
             spec = self._cut(spec, self.seconds, index)
         mixture, sources = render(spec, self.sample_rate, self.channels)
         cues = {}
-        if self.faces:
-            count = pictures_in(mixture.shape[-1], self.sample_rate)
-            cues["lips"] = np.stack(
-                [read_lips(p.lips, p.start_seconds, count) for p in spec.voices if p.lips is not None]
-            )
+        for cue, read, wanted in (("lips", read_lips, self.faces), ("face", read_face, self.embeddings)):
+            if wanted:
+                count = pictures_in(mixture.shape[-1], self.sample_rate)
+                cues[cue] = np.stack([read(p.lips, p.start_seconds, count) for p in spec.voices if p.lips is not None])
         if self.enrolment_seconds is not None:
             length = round(self.enrolment_seconds * self.sample_rate)
             enrolled = [p.enrolment for p in spec.voices if p.enrolment is not None]

@@ -100,6 +100,8 @@ class DrawnMicrophones:
         for name in ("mixture", "geometry"):
             if name in batch:
                 batch[name] = batch[name][:, :kept].contiguous()
+        if "delays" in batch:
+            batch["delays"] = batch["delays"][:, :, :kept].contiguous()
         return batch
 
 

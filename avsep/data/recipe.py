@@ -2,7 +2,7 @@
 
     cast          who: speakers, sound events, the stems of a song, mixtures of mixtures
     scene         levels, rooms with positions, activity
-    cues          lips, enrolment, geometry
+    cues          lips, embeddings of faces, enrolment, geometry, delays
     degradation   noise, babble, clipping, codecs
 
 Everything is drawn from one generator, in this order: who, when each sounds, what the cues plan, the room; then for
@@ -47,15 +47,16 @@ class Recipe:
             raise UsageError(
                 f"Recipe: the lips of {self.faces} faces are shown, but {kind} draws {self.cast.places} sources"
             )
-        for name in ("lips", "enrolment"):
+        for name in ("lips", "face", "enrolment"):
             if name in self.cue_names and name not in self.cast.gives:
                 made = ", ".join(self.cast.gives) or "none"
                 raise UsageError(f"Recipe: the cue {name} cannot be made of {kind}; cues it can make: {made}")
-        if "geometry" in self.cue_names and not self.scene.positions:
-            raise UsageError(
-                "Recipe: the cue geometry needs a room with positions for every item; give the scene a room "
-                "avsep.data.image_rooms.ImageRooms with p 1"
-            )
+        for name in ("geometry", "delays"):
+            if name in self.cue_names and not self.scene.positions:
+                raise UsageError(
+                    f"Recipe: the cue {name} needs a room with positions for every item; give the scene a room "
+                    "avsep.data.image_rooms.ImageRooms with p 1"
+                )
         if len(set(self.cue_names)) < len(self.cues):
             raise UsageError(f"Recipe: cues are {', '.join(self.cue_names)}; each may be there once")
 
@@ -65,8 +66,13 @@ class Recipe:
 
     @property
     def faces(self) -> int:
-        """Of how many sources, the first ones, lips are needed."""
+        """Of how many sources, the first ones, lips or embeddings are needed."""
         return max((cue.faces for cue in self.cues), default=0)
+
+    @property
+    def shows(self) -> tuple[str, ...]:
+        """What is needed of these sources: "lips", "face" or both."""
+        return tuple(name for name in ("lips", "face") if name in self.cue_names) or ("lips",)
 
     @property
     def length(self) -> int:
@@ -76,7 +82,8 @@ class Recipe:
     def prepare(self, pool: SourcePool | None = None) -> None:
         """Open the corpora and make the rooms: once, before workers start. pool: what the cast draws from, in place of
         a corpus of its own (of a stream)."""
-        self.cast.prepare(Needs(self.sample_rate, self.faces, "enrolment" in self.cue_names), pool)
+        needs = Needs(self.sample_rate, self.faces, "enrolment" in self.cue_names, self.shows)
+        self.cast.prepare(needs, pool)
         self.scene.prepare(self.cast, self.sample_rate)
         for change in self.degradation:
             change.prepare(self.cast, self.sample_rate)

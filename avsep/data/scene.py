@@ -39,7 +39,7 @@ class Scene:
         """Where the sources are, and the level around which they lie."""
 
     def draw_utterance(self, draft: Draft, slot: int, rng: np.random.Generator, faces: bool) -> Clip:
-        """The sound of source `slot`, as long as the item, with lips if faces are asked for."""
+        """The sound of source `slot`, as long as the item, with what the face shows if faces are asked for."""
         return draft.sources[slot].read(rng, draft.length, faces)
 
     def add(self, draft: Draft, slot: int, sound: np.ndarray, rng: np.random.Generator) -> None:
@@ -95,12 +95,12 @@ class SimulatedScene(Scene):
             return source.read(rng, length, faces)
         factor = self.speed.draw(rng) if draft.speed is None else draft.speed
         clip = source.read(rng, Speed.needed(length, factor), faces)
-        lips, span = clip.lips, clip.span
-        if lips is not None:
-            lips = Speed.lips(lips, factor, pictures_in(length, draft.sample_rate))
+        pictures = pictures_in(length, draft.sample_rate)
+        lips, face = (None if x is None else Speed.lips(x, factor, pictures) for x in (clip.lips, clip.face))
+        span = clip.span
         if span is not None:
             span = (int(span[0] / factor), min(length, int(span[1] / factor) + 1))
-        return Clip(Speed.sound(clip.sound, factor, length), lips, span)
+        return Clip(Speed.sound(clip.sound, factor, length), lips, span, face)
 
     def add(self, draft: Draft, slot: int, sound: np.ndarray, rng: np.random.Generator) -> None:
         level = self.levels.draw(draft.base_db, rng)

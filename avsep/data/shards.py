@@ -30,6 +30,7 @@ from avsep.data.casts.base import PoolCast
 from avsep.data.corpus import SourcePool
 from avsep.data.item import NO_LABEL, Item
 from avsep.data.recipe import Recipe
+from avsep.embeddings.face import DIMENSIONS
 from avsep.errors import InputError, UsageError
 from avsep.signals import FRAME_RATE, LIP_SIZE
 
@@ -37,13 +38,18 @@ from avsep.signals import FRAME_RATE, LIP_SIZE
 @dataclass(frozen=True, eq=False)
 class Streamed:
     """One utterance in memory. samples: (time,) int16. pictures: (n, 96, 96) uint8, the first of them at number `first`
-    of the grid, or None."""
+    of the grid, or None. face: (n, 512) float32, the embeddings of the face in them, or None."""
 
     speaker: str
     samples: np.ndarray
     seconds: float
     pictures: np.ndarray | None
     first: int = 0
+    face: np.ndarray | None = None
+
+    def has(self, shown: str) -> bool:
+        """Whether it has "lips", or embeddings of the "face"."""
+        return (self.pictures if shown == "lips" else self.face) is not None
 
 
 class Pool(SourcePool[Streamed]):
@@ -73,10 +79,15 @@ class Pool(SourcePool[Streamed]):
         return entry.samples[None, offset : offset + count] * np.float32(1 / 32768)
 
     def lips(self, entry: Streamed, offset: int, pictures: int) -> np.ndarray:
-        out = np.zeros((pictures, LIP_SIZE, LIP_SIZE), np.uint8)
-        if entry.pictures is not None:
+        return self._shown(entry, entry.pictures, offset, np.zeros((pictures, LIP_SIZE, LIP_SIZE), np.uint8))
+
+    def face(self, entry: Streamed, offset: int, pictures: int) -> np.ndarray:
+        return self._shown(entry, entry.face, offset, np.zeros((pictures, DIMENSIONS), np.float32))
+
+    def _shown(self, entry: Streamed, found: np.ndarray | None, offset: int, out: np.ndarray) -> np.ndarray:
+        if found is not None:
             begin = round(offset * FRAME_RATE / self.sample_rate) - entry.first
-            rows = entry.pictures[max(0, begin) : max(0, begin + pictures)]
+            rows = found[max(0, begin) : max(0, begin + len(out))]
             out[max(0, -begin) : max(0, -begin) + len(rows)] = rows
         return out
 
@@ -152,7 +163,9 @@ class StreamedMixtures(IterableDataset):
     def _pool(self) -> Pool:
         numbers = {name: number for number, name in enumerate(self.names)}
         least = 2 if "enrolment" in self.recipe.cue_names else 1
-        return Pool(self.pool, self.recipe.sample_rate, numbers, least)
+        pool = Pool(self.pool, self.recipe.sample_rate, numbers, least)
+        pool.shows = self.recipe.shows
+        return pool
 
     def _share(self) -> tuple[int, int, int]:
         """Which reader this is, of how many (the workers of all processes), and how many items it has given already.
@@ -184,11 +197,11 @@ class StreamedMixtures(IterableDataset):
                 )
                 for sample in pipeline:
                     utterance = decode(sample, url, self.recipe.sample_rate)
-                    if not self.recipe.faces or utterance.pictures is not None:
+                    if not self.recipe.faces or all(utterance.has(name) for name in self.recipe.shows):
                         found += 1
                         yield utterance
             if not found:
-                what = "utterances with lips" if self.recipe.faces else "utterances"
+                what = f"utterances with {' and '.join(self.recipe.shows)}" if self.recipe.faces else "utterances"
                 raise InputError(f"{self.shards}: no {what} in {', '.join(mine)}")
             turn += 1
 
@@ -227,11 +240,12 @@ def decode(sample: dict[str, Any], url: str, sample_rate: int) -> Streamed:
             divisor = int(np.gcd(rate, sample_rate))
             exact = resample_poly(samples.astype(np.float32), sample_rate // divisor, rate // divisor)
             samples = np.clip(np.round(exact), -32768, 32767).astype(np.int16)
-        pictures, first = None, 0
+        pictures, face, first = None, None, 0
         if "npz" in sample:
             with np.load(io.BytesIO(sample["npz"])) as data:
                 pictures, first = data["lips"], int(data["first"])
-        return Streamed(str(about["speaker"]), samples, len(samples) / sample_rate, pictures, first)
+                face = data.get("face")
+        return Streamed(str(about["speaker"]), samples, len(samples) / sample_rate, pictures, first, face)
     except (KeyError, ValueError, OSError, sf.LibsndfileError) as error:
         raise InputError(
             f"{url}, {sample.get('__key__')}: no utterance (flac, json and perhaps npz): {error}"

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.signal import resample_poly
 
 from avsep.data.sound_file import TOLERANCE_SECONDS, SoundReader, sound_seconds
+from avsep.embeddings.face import DIMENSIONS
 from avsep.errors import InputError
 from avsep.signals import FRAME_RATE, HOP, LIP_SIZE, SAMPLE_RATE
 
@@ -83,25 +84,38 @@ def read_lips(path: Path, start_seconds: float, pictures: int) -> np.ndarray:
 
     Raises InputError for a file that is gone or has no lips.
     """
-    out = np.zeros((pictures, LIP_SIZE, LIP_SIZE), np.uint8)
+    return _read_pictures(path, "lips", np.zeros((pictures, LIP_SIZE, LIP_SIZE), np.uint8), start_seconds)
+
+
+def read_face(path: Path, start_seconds: float, pictures: int) -> np.ndarray:
+    """(pictures, 512) float32, the FaceNet embedding of each picture of such a file that was made with
+    --face-embeddings; zeros where it has none. Raises InputError as `read_lips` does."""
+    return _read_pictures(path, "face", np.zeros((pictures, DIMENSIONS), np.float32), start_seconds)
+
+
+def _read_pictures(path: Path, name: str, out: np.ndarray, start_seconds: float) -> np.ndarray:
+    """The rows of an array of a file, one a picture, written over those of `out` that they are of."""
+    pictures, row = len(out), out[0].nbytes if len(out) else 0
     try:
         with zipfile.ZipFile(path) as archive:
             with archive.open("first.npy") as member:
                 begin = round(start_seconds * FRAME_RATE) - int(np.lib.format.read_array(member))
-            with archive.open("lips.npy") as member:
+            with archive.open(f"{name}.npy") as member:
                 np.lib.format.read_magic(member)
                 shape, _, dtype = np.lib.format.read_array_header_1_0(member)
-                if shape[1:] != out.shape[1:] or dtype != np.uint8:
-                    raise InputError(f"{path}: lips are {shape} {dtype}, not (n, {LIP_SIZE}, {LIP_SIZE}) uint8")
+                if shape[1:] != out.shape[1:] or dtype != out.dtype:
+                    sizes = ", ".join(map(str, out.shape[1:]))
+                    raise InputError(f"{path}: {name} is {shape} {dtype}, not (n, {sizes}) {out.dtype}")
                 first, last = min(max(0, begin), shape[0]), min(max(0, begin + pictures), shape[0])
                 # The file keeps pictures uncompressed: only those that are wanted are read.
-                member.seek(first * LIP_SIZE**2, 1)
-                rows = np.frombuffer(member.read((last - first) * LIP_SIZE**2), np.uint8)
+                member.seek(first * row, 1)
+                rows = np.frombuffer(member.read((last - first) * row), out.dtype)
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        how = "" if name == "lips" else " with --face-embeddings"
         raise InputError(
-            f"{path}: no lips can be read: {error}. preprocessing.extract_lips makes such files"
+            f"{path}: no {name} can be read: {error}. preprocessing.extract_lips{how} makes such files"
         ) from error
-    out[first - begin : last - begin] = rows.reshape(-1, LIP_SIZE, LIP_SIZE)
+    out[first - begin : last - begin] = rows.reshape(-1, *out.shape[1:])
     return out
 
 

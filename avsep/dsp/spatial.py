@@ -132,6 +132,20 @@ def steering_vectors(delays: Tensor, frequencies: Tensor) -> Tensor:
     return torch.polar(torch.ones_like(angle), angle)
 
 
+def angle_feature(spectrum: Tensor, delays: Tensor, frequencies: Tensor, weights: Tensor) -> Tensor:
+    """How well the phase differences of each bin fit a source: (batch, channels, freq, frames) and its delays (batch,
+    sources, channels) in s -> (batch, sources, freq, frames) in -1..1 (Chen et al., Multi-channel overlapped speech
+    recognition with location guided speech extraction network, 2018).
+
+    The cosine of the phase difference that a pair of the first channel and another has, less that which the delays
+    give, in the mean over the pairs. frequencies: of the bins, in Hz. weights: (batch, channels - 1), of the pairs.
+    """
+    bins = phases(full_precision(spectrum))
+    turned = bins[:, :1] * bins[:, 1:].conj() * weights[..., None, None]
+    expected = steering_vectors(delays[..., 1:] - delays[..., :1], frequencies)
+    return torch.einsum("bcft,bsfc->bsft", turned, expected.to(turned.dtype)).real
+
+
 def gcc_phat(
     spectrum: Tensor,
     sample_rate: int,

@@ -15,6 +15,12 @@ def full_precision(x: Tensor) -> Tensor:
     return x if x.dtype in (torch.float64, torch.complex64, torch.complex128) else x.float()
 
 
+def power_law(bins: Tensor, power: float = 0.3, floor: float = 1e-3) -> Tensor:
+    """Complex bins of magnitude m -> m^power with their phase, which lifts quiet ones; linear below `floor`, as the
+    slope at 0 is infinite."""
+    return bins * bins.abs().clamp_min(floor) ** (power - 1)
+
+
 def check_window(window: int, hop: int) -> None:
     """ValueError for sizes that `stft` does not take."""
     if window % 2 or not 0 < hop <= window // 2:

@@ -6,12 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
 from avsep.checkpoint import Card
 from avsep.data.lists import FixedMixtures, MixtureSpec, read_list
 from avsep.data.sound_file import sound_channels
+from avsep.dsp.spatial import gcc_phat
+from avsep.dsp.stft import stft
 from avsep.errors import InputError, UsageError
 from avsep.evaluation.channels import Channels, one_channel, takes_first
 from avsep.evaluation.files import TOLERANCE_SECONDS, TrialFiles, trial_files
@@ -22,6 +26,12 @@ from avsep.inference.quality import Quality
 from avsep.inference.sliding import SlidingSeparator
 from avsep.signals import pictures_of
 from avsep.storage.recording import Recording
+
+OF_PICTURES = ("lips", "face")
+"""Cues with a value for every picture; others hold for a whole mixture."""
+
+ENROLMENT_SECONDS = 4.0
+"""Of the recording of a speaker that a model with the cue enrolment is given: the default of training."""
 
 PLAIN_SECONDS, PLAIN_OVERLAP = 60.0, 4.0
 """In a plain pass mixtures up to this length go through the model in one piece, as papers do; longer ones in such
@@ -43,33 +53,40 @@ def load_engine(
 
 
 @dataclass(frozen=True, eq=False)
-class LipsInMemory:
-    """Cues of a mixture: lips (faces, pictures, height, width) in 0..1."""
+class CuesInMemory:
+    """Cues of a mixture by their names, each (sources, ...); those of `OF_PICTURES` (sources, pictures, ...)."""
 
-    lips: np.ndarray
+    cues: Mapping[str, np.ndarray]
 
     @property
     def sources(self) -> int:
-        return len(self.lips)
+        return len(next(iter(self.cues.values())))
 
     def read(self, start_seconds: float, stop_seconds: float) -> tuple[list[int], Mapping[str, np.ndarray]]:
-        first, last = pictures_of(start_seconds, stop_seconds)
-        return list(range(self.sources)), {"lips": self.lips[:, first:last]}
+        pictures = slice(*pictures_of(start_seconds, stop_seconds))
+        return list(range(self.sources)), {
+            name: cue[:, pictures] if name in OF_PICTURES else cue for name, cue in self.cues.items()
+        }
+
+
+def true_delays(references: np.ndarray, sample_rate: int) -> np.ndarray:
+    """(sources, channels, time) -> (sources, channels) in s, by which each is behind at each channel, against the
+    first."""
+    return gcc_phat(stft(torch.from_numpy(references)), sample_rate).numpy().astype(np.float32)
 
 
 def estimate(
     engine: SlidingSeparator,
     mixture: np.ndarray,
     sample_rate: int,
-    lips: np.ndarray | None = None,
+    cues: Mapping[str, np.ndarray] | None = None,
     channels: Channels = "auto",
 ) -> np.ndarray:
-    """Mixture (channels, time) at any rate and, for a model of lips, lips (faces, pictures, height, width) in 0..1 ->
-    (sources, channels, time) float32. A model of one channel gets the one that is compared."""
+    """Mixture (channels, time) at any rate and the cues that the model takes, each (sources, ...) -> (sources,
+    channels, time) float32. A model of one channel gets the one that is compared."""
     if engine.model.contract.channels[1] == 1 < len(mixture):
         mixture = one_channel(mixture, takes_first(channels, len(mixture)))[None]
-    cues = None if lips is None else LipsInMemory(lips)
-    estimates = engine.separate(Recording.of(mixture, sample_rate), cues)
+    estimates = engine.separate(Recording.of(mixture, sample_rate), CuesInMemory(cues) if cues else None)
     return estimates.read(0, len(estimates))
 
 
@@ -104,17 +121,19 @@ class ListTrial:
 
     def load(self) -> Trial:
         """Add the mixture up, and separate it or read the estimates."""
-        needs_lips = self.engine is not None and "lips" in self.engine.model.contract.cues
+        needed = () if self.engine is None else self.engine.model.contract.cues
         most = max(sound_channels(part.audio) for part in self.spec.parts)
-        item = FixedMixtures([self.spec], faces=needs_lips, sample_rate=self.sample_rate, channels=most)[0]
+        item = _of_list([self.spec], needed, sample_rate=self.sample_rate, channels=most)[0]
         mixture, references = np.asarray(item["mixture"]), np.asarray(item["sources"])
         if self.engine is None:
             assert self.estimates is not None
             return self._with_files(mixture, references, self.estimates.load())
-        lips = np.asarray(item["lips"]) if needs_lips else None
-        estimates = estimate(self.engine, mixture, self.sample_rate, lips, self.channels)
+        cues = {name: np.asarray(item[name]) for name in needed if name in item}
+        if "delays" in needed:
+            cues["delays"] = true_delays(references, self.sample_rate)
+        estimates = estimate(self.engine, mixture, self.sample_rate, cues, self.channels)
         # Estimate i of a model with cues is that of reference i, and bears its name.
-        names = self._names if needs_lips else _names(self.engine, len(estimates))
+        names = self._names if cues else _names(self.engine, len(estimates))
         return Trial(self.id, self.sample_rate, mixture, references, estimates, self._names, names)
 
     def _with_files(self, mixture: np.ndarray, references: np.ndarray, read: Trial) -> Trial:
@@ -164,15 +183,14 @@ class FolderTrial:
 def list_trials(
     path: Path, engine: SlidingSeparator, *, limit: int | None = None, channels: Channels = "auto"
 ) -> list[ListTrial]:
-    """The mixtures of a test list, at the model's rate. Raises InputError for a list that cannot be read, or has no
-    lips where the model needs them."""
+    """The mixtures of a test list, at the model's rate. The delays of a model that takes some are those of the
+    references. Raises InputError for a list that cannot be read, or has no lips where the model needs them."""
     specs = read_list(path)[:limit]
     contract = engine.model.contract
-    if "lips" in contract.cues:
-        try:
-            FixedMixtures(specs, faces=True)
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from error
+    try:
+        _of_list(specs, contract.cues)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     return [ListTrial(spec, contract.sample_rate, engine, channels=channels) for spec in specs]
 
 
@@ -199,13 +217,19 @@ def list_and_folder(path: Path, estimates: Path, *, sample_rate: int, limit: int
 def folder_trials(
     files: Sequence[TrialFiles], engine: SlidingSeparator, channels: Channels = "auto"
 ) -> list[FolderTrial]:
-    """The mixtures of a folder. Raises UsageError for a model of lips."""
-    if "lips" in engine.model.contract.cues:
+    """The mixtures of a folder. Raises UsageError for a model of lips or faces."""
+    if needed := [cue for cue in OF_PICTURES if cue in engine.model.contract.cues]:
         raise UsageError(
-            "the model needs lips, and a folder of sound files has none. Give a test list with a column lips "
+            f"the model needs {needed[0]}, and a folder of sound files has none. Give a test list with a column lips "
             "(python -m preprocessing.make_mixtures)"
         )
     return [FolderTrial(trial, engine, channels) for trial in files]
+
+
+def _of_list(specs: Sequence[MixtureSpec], cues: Sequence[str], **options: Any) -> FixedMixtures:
+    """Mixtures with those of the cues that a list can have."""
+    enrolled = ENROLMENT_SECONDS if "enrolment" in cues else None
+    return FixedMixtures(specs, faces="lips" in cues, embeddings="face" in cues, enrolment_seconds=enrolled, **options)
 
 
 def _names(engine: SlidingSeparator, count: int) -> tuple[str, ...]:

@@ -7,13 +7,14 @@ An objective is what a training minimises: objective(output of the model, batch)
 - `OnMasks` and `OnEmbeddings` take a loss of the time-frequency plane: `MaskMse`, `ComplexMaskMse`,
   `SpectrumApproximation` and `DeepClustering`, which are given the complex STFTs of the sources and of the mixture;
   `LatentSiSnr` is one for the frames of a learned transform. `OnAttractors` takes a loss of masks on those that
-  embeddings make with ideal attractors.
+  embeddings make with ideal attractors. `MagnitudeAndPhase` takes real or complex masks.
 - `OneAndRest` and `ByCount` are for models that find out how many sources there are, `VoicesLeft` for how they do.
 - `OnLogits`, `OnSpeakerVectors` and `GuidedEmbeddings` are cross-entropies; `WeightedSum` puts objectives together.
 
 `PermutationInvariant`, `FixedOrder` and `MixIT` make a waveform loss of a pairwise one, pairwise(estimate (..., time),
-source (..., time), mixture (..., time)) -> (...): in dB `NegativeSnr`, `NegativeSiSnr` or `TargetSpeaker`, in units of
-the samples `MeanSquaredError` or `MeanAbsoluteError`. `OnWaveforms` makes one of a mask loss. For instance
+source (..., time), mixture (..., time)) -> (...): in dB `NegativeSnr`, `NegativeSiSnr`, `TargetSpeaker` or
+`CompressedSpectrum`, in units of the samples `MeanSquaredError` or `MeanAbsoluteError`. `OnWaveforms` makes one of a
+mask loss. For instance
 
     objective:
       class_path: avsep.losses.OnEstimates
@@ -35,10 +36,12 @@ Everything is computed in float32, whatever the precision of the training.
 from avsep.losses.attractors import OnAttractors
 from avsep.losses.by_count import ByCount
 from avsep.losses.clustering import DeepClustering, affinity_loss, whitened_loss
+from avsep.losses.compressed import CompressedSpectrum
 from avsep.losses.distance import MeanAbsoluteError, MeanSquaredError
 from avsep.losses.guided import GuidedEmbeddings
 from avsep.losses.latent import LatentSiSnr
 from avsep.losses.logits import OnLogits
+from avsep.losses.magnitude_phase import MagnitudeAndPhase
 from avsep.losses.mixit import MixIT
 from avsep.losses.objective import (
     Objective,
@@ -59,10 +62,12 @@ from avsep.losses.target_speaker import TargetSpeaker
 __all__ = [
     "ByCount",
     "ComplexMaskMse",
+    "CompressedSpectrum",
     "DeepClustering",
     "FixedOrder",
     "GuidedEmbeddings",
     "LatentSiSnr",
+    "MagnitudeAndPhase",
     "MaskLoss",
     "MaskMse",
     "MeanAbsoluteError",

@@ -48,12 +48,12 @@ class MulCat(nn.Module):
 CELLS = {"lstm": Recurrent, "mulcat": MulCat}
 
 
-class DualPathBlock(nn.Module):
+class DualPath(nn.Module):
     """A network along each chunk, then one across the chunks, each with a norm and a residual."""
 
-    def __init__(self, channels: int, hidden: int, cell: str) -> None:
+    def __init__(self, within: nn.Module, across: nn.Module, channels: int) -> None:
         super().__init__()
-        self.within, self.across = CELLS[cell](channels, hidden), CELLS[cell](channels, hidden)
+        self.within, self.across = within, across
         self.norm_within, self.norm_across = GlobalLayerNorm(channels), GlobalLayerNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -63,6 +63,13 @@ class DualPathBlock(nn.Module):
         x = x + self.norm_within(within.flatten(1, 2)).unflatten(1, (chunks, size))
         across = self.across(x.transpose(1, 2).flatten(0, 1)).unflatten(0, (batch, size))
         return x + self.norm_across(across.flatten(1, 2)).unflatten(1, (size, chunks)).transpose(1, 2)
+
+
+class DualPathBlock(DualPath):
+    """`DualPath` of recurrent networks. cell: "lstm" or "mulcat"."""
+
+    def __init__(self, channels: int, hidden: int, cell: str) -> None:
+        super().__init__(CELLS[cell](channels, hidden), CELLS[cell](channels, hidden), channels)
 
 
 class DualPathTrunk(Part):
@@ -86,11 +93,16 @@ class DualPathTrunk(Part):
 
     def features(self, frames: Tensor, every: bool = False) -> Iterator[Tensor]:
         """(batch, frames, filters) -> (batch, frames, bottleneck) after the last block, or after `every` one."""
-        x = chunked(self.enter(frames), self.chunk)
+        return self.run_blocks(self.enter(frames), every)
+
+    def run_blocks(self, x: Tensor, every: bool = False) -> Iterator[Tensor]:
+        """(batch, frames, bottleneck) -> the same shape after the last block, or after `every` one."""
+        frames = x.shape[1]
+        x = chunked(x, self.chunk)
         for number, block in enumerate(self.blocks, 1):
             x = block(x)
             if every or number == len(self.blocks):
-                yield overlap_added(x, frames.shape[1])
+                yield overlap_added(x, frames)
 
 
 class MaskHead(nn.Sequential):
@@ -126,11 +138,19 @@ class DualPathRNN(DualPathTrunk):
 
     def forward(self, frames: Tensor) -> Tensor:
         """(batch, frames, filters) -> (batch, sources, frames, filters)."""
-        *_, last = self.after_blocks(frames)
-        return last
+        return self.after(*self.before(frames))
+
+    def before(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """What comes before a cue joins: (batch, frames, filters) -> (batch, frames, bottleneck), and no skips."""
+        return self.enter(frames), frames.new_zeros(())
+
+    def after(self, x: Tensor, skips: Tensor) -> Tensor:
+        """All blocks: (batch, frames, bottleneck) -> (batch, sources, frames, filters)."""
+        (last,) = self.run_blocks(x)
+        return self.leave(last)
 
     def after_blocks(self, frames: Tensor, every: bool = False) -> Iterator[Tensor]:
-        """The same after the last block, or after `every` one."""
+        """The same as `forward` after the last block, or after `every` one."""
         return (self.leave(x) for x in self.features(frames, every))
 
 

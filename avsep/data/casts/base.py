@@ -15,12 +15,13 @@ from avsep.errors import UsageError
 
 @dataclass(frozen=True)
 class Needs:
-    """What a recipe needs of its cast. sample_rate: in Hz. faces: of so many sources, the first ones, lips. enrolment:
-    whether another utterance of each source."""
+    """What a recipe needs of its cast. sample_rate: in Hz. faces: of so many sources, the first ones, what `shows`
+    names: "lips", "face" or both. enrolment: whether another utterance of each source."""
 
     sample_rate: int
     faces: int = 0
     enrolment: bool = False
+    shows: tuple[str, ...] = ("lips",)
 
 
 class Source:
@@ -34,7 +35,7 @@ class Source:
     present: bool = True
 
     def read(self, rng: np.random.Generator, length: int, faces: bool = False) -> Clip:
-        """A stretch of `length` samples, with lips if faces are asked for."""
+        """A stretch of `length` samples, with what the face shows if faces are asked for."""
         raise NotImplementedError
 
     def enrol(self, rng: np.random.Generator, length: int) -> np.ndarray:
@@ -43,8 +44,8 @@ class Source:
 
 
 class Cast:
-    """Who is in a mixture. gives: the cues it can make: "lips", "enrolment". together: its sources are parts of one
-    recording, and have one speed."""
+    """Who is in a mixture. gives: the cues it can make: "lips", "face", "enrolment". together: its sources are parts of
+    one recording, and have one speed."""
 
     # Annotated with builtins alone: jsonargparse reads the annotations of a base with the names of the module that a
     # dataclass is in, and checks no option of it where one is missing there.

@@ -27,7 +27,7 @@ class MixedSource(Source):
     def read(self, rng: np.random.Generator, length: int, faces: bool = False) -> Clip:
         total: np.ndarray | None = None
         for part in self.parts:
-            sound, _, span = part.read(rng, length)
+            sound, span = (clip := part.read(rng, length)).sound, clip.span
             begin, end = span or (0, length)
             gain = scale_to(sound, rng.uniform(-self.level_db, self.level_db) / 2, end - begin)
             total = sound * gain if total is None else total + sound * gain

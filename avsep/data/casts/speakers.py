@@ -37,7 +37,7 @@ class Speakers(PoolCast):
 
     _unseen: SourcePool | None = field(default=None, init=False, repr=False)
 
-    gives = ("lips", "enrolment")
+    gives = ("lips", "face", "enrolment")
 
     def __post_init__(self) -> None:
         check(self, (1, 100), "speakers", "channels")
@@ -60,7 +60,7 @@ class Speakers(PoolCast):
                 f"unseen is {self.unseen!r}, but no lips are shown; give the recipe the cue Lips, or leave it out"
             )
         rate, faces, least = needs.sample_rate, needs.faces > 0, 2 if needs.enrolment else 1
-        pool = Corpus(where, self.split, self.only, faces, rate, self.weights, self.channels, least)
+        pool = Corpus(where, self.split, self.only, faces, rate, self.weights, self.channels, least, needs.shows)
         needed: list[tuple[SourcePool, object, int]] = [(pool, where, self.places)]
         if self.unseen is not None:
             self._unseen = Corpus(self.unseen, self.split, None, False, rate, None, self.channels, least)

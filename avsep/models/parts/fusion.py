@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from avsep.models.base import Part
 from avsep.models.limits import MOST_SIZE, check_whole
@@ -30,5 +30,28 @@ class ConcatFusion(Part):
     def forward(self, audio: Tensor, video: Tensor) -> Tensor:
         """audio (batch, frames, audio_channels), video (batch, pictures, video_channels) of the same stretch of time ->
         (batch, frames, audio_channels)."""
-        video = F.interpolate(video.transpose(1, 2), size=audio.shape[1], mode="linear", align_corners=False)
-        return self.project(torch.cat([audio, video.transpose(1, 2)], dim=2))
+        return self.project(torch.cat([audio, at_frames(video, audio.shape[1])], dim=2))
+
+
+class FactorizedAttention(Part):
+    """The sound's features are projected into `subspaces`, and those of the video tell how much of each goes on
+    (Gu et al., Multi-modal multi-channel target speech separation, 2020)."""
+
+    def __init__(self, audio_channels: int, video_channels: int, subspaces: int = 10) -> None:
+        super().__init__()
+        check_whole(1, MOST_SIZE, audio_channels=audio_channels, video_channels=video_channels)
+        check_whole(1, 1000, subspaces=subspaces)
+        self.factors = PointwiseConv(audio_channels, subspaces * audio_channels)
+        self.attend = nn.Linear(video_channels, subspaces)
+
+    def forward(self, audio: Tensor, video: Tensor) -> Tensor:
+        """audio (batch, frames, audio_channels), video (batch, pictures, video_channels) of the same stretch of time ->
+        (batch, frames, audio_channels)."""
+        shares = at_frames(self.attend(video), audio.shape[1]).softmax(2)
+        factors = self.factors(audio).unflatten(2, (shares.shape[2], -1))
+        return (factors * shares.unsqueeze(3)).sum(2)
+
+
+def at_frames(video: Tensor, frames: int) -> Tensor:
+    """(batch, pictures, channels) -> (batch, frames, channels), linear in between."""
+    return F.interpolate(video.transpose(1, 2), size=frames, mode="linear", align_corners=False).transpose(1, 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from avsep.dsp.stft import HOP, WINDOW, full_precision, istft, stft
+from avsep.dsp.stft import HOP, WINDOW, full_precision, istft, power_law, stft
 from avsep.models.base import Part
 from avsep.models.limits import check_spectra
 
@@ -93,7 +93,7 @@ class CompressedStftEncoder(Part):
         level = x.square().mean(-1).sqrt().clamp_min(1e-5)[:, None, None]
         scaled = bins / level
         magnitude = scaled.abs().clamp_min(1e-3)
-        scaled = scaled * magnitude ** (self.power - 1)
+        scaled = power_law(scaled, self.power)
         return torch.cat([scaled.real, scaled.imag, magnitude.log() / 2], dim=2), bins
 
 

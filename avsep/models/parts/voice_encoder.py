@@ -24,6 +24,7 @@ class VoiceEncoder(Part):
         check_whole(1, MOST_SIZE, channels=channels, width=width)
         check_whole(0, 1000, temporal_blocks=temporal_blocks)
         check_whole(1, 256, mels=mels)
+        self.channels = channels
         self.mel = torchaudio.transforms.MelSpectrogram(
             SAMPLE_RATE, n_fft=512, win_length=WINDOW, hop_length=HOP, f_min=60, f_max=7600, n_mels=mels, center=False
         )

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from avsep.models.base import Part
-from avsep.models.dprnn import chunked
+from avsep.models.dprnn import DualPath, chunked
 from avsep.models.limits import MOST_SIZE, check_whole
 from avsep.models.parts.gated_head import GatedHead
 from avsep.models.parts.layers import GlobalLayerNorm, PointwiseConv
@@ -50,22 +50,12 @@ class Transformer(nn.Module):
         return self.norm(x)
 
 
-class DualPathTransformerBlock(nn.Module):
-    """A transformer along each chunk, then one across the chunks, each with a norm and a path around it."""
+class DualPathTransformerBlock(DualPath):
+    """`DualPath` of transformers."""
 
     def __init__(self, width: int, layers: int, heads: int, hidden: int, dropout: float) -> None:
-        super().__init__()
-        self.within = Transformer(width, layers, heads, hidden, dropout)
-        self.across = Transformer(width, layers, heads, hidden, dropout)
-        self.norm_within, self.norm_across = GlobalLayerNorm(width), GlobalLayerNorm(width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, chunks, size, width) -> the same shape."""
-        batch, chunks, size, _ = x.shape
-        within = self.within(x.flatten(0, 1)).unflatten(0, (batch, chunks))
-        x = x + self.norm_within(within.flatten(1, 2)).unflatten(1, (chunks, size))
-        across = self.across(x.transpose(1, 2).flatten(0, 1)).unflatten(0, (batch, size))
-        return x + self.norm_across(across.flatten(1, 2)).unflatten(1, (size, chunks)).transpose(1, 2)
+        sizes = width, layers, heads, hidden, dropout
+        super().__init__(Transformer(*sizes), Transformer(*sizes), width)
 
 
 class DualPathTransformer(Part):
