@@ -81,7 +81,7 @@ class Everything(SeparationModel):
             "tags": self.to_label(features.mean(1)),
             "count": self.to_count(features.mean(1)),
             "mixture": self.classifier(mixture[:, 0]),
-            "stop": torch.stack([self.to_stop(features.mean(1)), self.to_stop(masked.mean(1))], 1),
+            "stop": torch.stack([self.to_stop(features.mean(1)), self.to_stop(masked.mean((1, 3)))], 1),
         }
         return Output(
             estimates, (0.5 * estimates, 0.8 * estimates), spectrum, masks, logits=logits, transform=transform
