@@ -198,7 +198,7 @@ def test_the_stems_of_a_song_have_their_names(cli, name, tmp_path, one_thread):
     code, out, err = cli("separate", "song.wav", "--model", tmp_path / "mine.safetensors", "--json")
     assert code == 0, err
     (manifest,) = json.loads(out)
-    assert [(track["id"], track["kind"]) for track in manifest["tracks"]] == [(stem, "stem") for stem in STEMS]
+    assert [(track["label"], track["kind"]) for track in manifest["tracks"]] == [(stem, "stem") for stem in STEMS]
     files = [*(track["audio"] for track in manifest["tracks"]), manifest["residual"]]
     read = [soundfile.read(tmp_path / "separated/song" / file, dtype="float32")[0] for file in files]
     np.testing.assert_allclose(sum(read), sources.sum(0).T, atol=1e-5)
