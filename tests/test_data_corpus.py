@@ -57,7 +57,7 @@ def test_lips_and_sound_are_of_the_same_time(tmp_path: Path) -> None:
     corpus = Corpus(manifest, faces=True)
     rng = np.random.default_rng(0)
     for length in (9600, 40_000):  # within an utterance, and over several
-        sound, lips, _ = corpus.draw(rng, "ada", length, faces=True)
+        sound, lips, *_ = corpus.draw(rng, "ada", length, faces=True)
         assert lips is not None
         assert len(lips) == -(-length // 640)
         assert np.array_equal(np.round(sound[0, ::640] * 64), lips[:, 0, 0])

@@ -78,12 +78,12 @@ def test_the_published_size_is_read_without_settings(tmp_path, one_thread):
     torch.save({"conv1d.weight": own.pop("encoder.conv.weight")}, tmp_path / "encoder.ckpt")
     torch.save({"weight": own.pop("decoder.conv.weight")}, tmp_path / "decoder.ckpt")
     names = {
-        "split.0.": "prelu.",
-        "split.1.": "conv2d.",
+        "head.split.0.": "prelu.",
+        "head.split.1.": "conv2d.",
         "enter.": "conv1d.",
-        "leave.": "end_conv1x1.",
-        "value.": "output.0.",
-        "gate.": "output_gate.0.",
+        "head.leave.": "end_conv1x1.",
+        "head.value.": "output.0.",
+        "head.gate.": "output_gate.0.",
         "blocks.0.within.norm.": "dual_mdl.0.intra_mdl.mdl.norm.norm.",
         "blocks.0.across.norm.": "dual_mdl.0.inter_mdl.mdl.norm.norm.",
         "blocks.0.norm_within.": "dual_mdl.0.intra_norm.",
@@ -128,5 +128,5 @@ def test_what_is_no_sepformer_is_named(folder):
     masknet = torch.load(folder / "masknet.ckpt", weights_only=True)
     del masknet["output_gate.0.bias"]
     torch.save(masknet, folder / "masknet.ckpt")
-    with pytest.raises(WeightsError, match=r"SepFormer lacks separator.gate.bias"):
+    with pytest.raises(WeightsError, match=r"SepFormer lacks separator.head.gate.bias"):
         read_published(folder, SETTINGS)

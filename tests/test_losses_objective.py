@@ -206,8 +206,8 @@ def test_estimates_that_are_not_there(batch, output):
 
 
 def test_logits_and_labels_that_do_not_fit(batch, output):
-    with pytest.raises(UsageError, match="the model gives no logits 'stop'; it gives class, speaker, tags, count"):
-        OnLogits("stop")(output, batch)
+    with pytest.raises(UsageError, match="the model gives no logits 'age'; it gives class, speaker, tags, count"):
+        OnLogits("age")(output, batch)
     with pytest.raises(UsageError, match="a source has the label 4, the model's class are 0 to 3"):
         OnLogits("class")(output, batch | {"labels": batch["labels"] + 1})
     batch.pop("labels")

@@ -143,8 +143,8 @@ def test_what_cannot_be_built_is_named(changes, message):
 def test_masks_of_another_kind_are_named():
     from avsep.models.separators.conv_tasnet import TemporalConvNet
 
-    with pytest.raises(ValueError, match="masks is 'relu'; it must be one of sigmoid, softmax"):
-        TemporalConvNet(8, 6, 8, 0, 3, 2, 2, 2, masks="relu")
+    with pytest.raises(ValueError, match="masks is 'tanh'; it must be one of sigmoid, softmax, relu"):
+        TemporalConvNet(8, 6, 8, 0, 3, 2, 2, 2, masks="tanh")
 
 
 def test_the_second_step_begins_with_the_first_and_leaves_it_as_it_is(tmp_path: Path):

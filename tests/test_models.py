@@ -235,7 +235,7 @@ def test_other_lips_give_another_estimate():
 
 
 def test_wrong_sizes_are_named():
-    with pytest.raises(ValueError, match=r"norm is 'batch'; it must be one of \['cLN', 'gLN'\]"):
+    with pytest.raises(ValueError, match=r"norm is 'batch'; it must be one of \['cLN', 'channel', 'gLN'\]"):
         ConvTasNet(**SMALL, norm="batch")
     with pytest.raises(ValueError, match="fuse_after is 2; it must be 0 to repeats - 1 = 1"):
         AVConvTasNet(**SMALL, fuse_after=2, lip=LIP)

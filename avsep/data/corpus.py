@@ -102,7 +102,7 @@ class SourcePool(Generic[Utterance]):
         this one."""
         hop = self.sample_rate // FRAME_RATE if faces else 1
         pieces: list[np.ndarray] = []
-        shown: dict[str, list[np.ndarray]] = {name: [] for name in self.shows if faces}
+        shown: dict[str, list[np.ndarray]] = {cue: [] for cue in self.shows if faces}
         missing = length
         while missing > 0:
             entry = self.draw_entry(rng, name, without)
@@ -110,11 +110,11 @@ class SourcePool(Generic[Utterance]):
             offset = hop * int(rng.integers((size - missing) // hop + 1)) if size > missing else 0
             count = min(missing, size - offset)
             pieces.append(self.sound(entry, offset, count))
-            for name, parts in shown.items():
-                read = self.lips if name == "lips" else self.face
+            for cue, parts in shown.items():
+                read = self.lips if cue == "lips" else self.face
                 parts.append(read(entry, offset, pictures_in(count, self.sample_rate)))
             missing -= count
-        lips, face = (np.concatenate(shown[name]) if name in shown else None for name in ("lips", "face"))
+        lips, face = (np.concatenate(shown[cue]) if cue in shown else None for cue in ("lips", "face"))
         return Clip(np.concatenate(pieces, axis=-1), lips, face=face)
 
     def draw_event(self, rng: np.random.Generator, name: str, length: int, without: Utterance | None = None) -> Clip:
