@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from avsep.dsp.resample import resample
-from avsep.losses import NegativeSiSnr, Objective, PermutationInvariant
+from avsep.losses import FixedOrder, NegativeSiSnr, Objective, PermutationInvariant
 from avsep.models.base import SeparationModel
 
 DEMO = Path(__file__).parents[1] / "avsep" / "assets" / "demo"
@@ -48,9 +49,10 @@ def two_mixtures_in_a_room(seconds: float, microphones: int) -> Tensor:
     return torch.from_numpy(np.stack([in_a_room(voices(start, seconds), microphones) for start in (3.5, 4.5)]))
 
 
-def si_sdr(estimates: Tensor, sources: Tensor) -> Tensor:
-    """(batch, n, time) each -> (batch,), the mean of the sources in their best order, in dB."""
-    return -PermutationInvariant(NegativeSiSnr())(estimates, sources, sources.sum(1))
+def si_sdr(estimates: Tensor, sources: Tensor, in_order: bool = False) -> Tensor:
+    """(batch, n, time) each -> (batch,), the mean of the sources in their best order, or in that given, in dB."""
+    loss = FixedOrder(NegativeSiSnr()) if in_order else PermutationInvariant(NegativeSiSnr())
+    return -loss(estimates, sources, sources.sum(1))
 
 
 def steps_to(
@@ -60,22 +62,29 @@ def steps_to(
     sources: Tensor,
     learning_rate: float = 1e-2,
     most: int = 600,
+    more: Mapping[str, Tensor] | None = None,
 ) -> int:
     """Train with one batch, sources (batch, n, time) or (batch, n, microphones, time), until all of its mixtures are
-    separated, as in use, to more than `goal` dB (SI-SDR); the steps it took. Fails after `most` of them."""
+    separated, as in use, to more than `goal` dB (SI-SDR); the steps it took. Fails after `most` of them. more: cues and
+    labels of the batch."""
     sources = sources.unsqueeze(2) if sources.dim() == 3 else sources
     mixture = sources.sum(1)
-    batch = {"mixture": mixture, "sources": sources}
+    batch = {"mixture": mixture, "sources": sources, **(more or {})}
+    cues = {name: batch[name] for name in model.contract.cues}
+    in_order = model.contract.order != "any"
+    for part in objective.modules():
+        if isinstance(part, Objective):
+            part.adapt(model.contract)
     optimizer = torch.optim.Adam(model.parameters(), learning_rate)
     for step in range(1, most + 1):
         optimizer.zero_grad()
-        objective(model.train()(mixture), batch).mean().backward()
+        objective(model.train()(mixture, **cues), batch).mean().backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
         if step % 20 == 0:
             with torch.no_grad():
-                estimates = model.eval().separate(mixture).estimates
-            found = si_sdr(estimates[:, :, 0], sources[:, :, 0])
+                estimates = model.eval().separate(mixture, **cues).estimates
+            found = si_sdr(estimates[:, :, 0], sources[:, :, 0], in_order)
             if (found > goal).all():
                 return step
     raise AssertionError(f"after {most} steps SI-SDR is {found.tolist()} dB, expected more than {goal}")
