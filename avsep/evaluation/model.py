@@ -17,15 +17,19 @@ from avsep.evaluation.channels import Channels, one_channel, takes_first
 from avsep.evaluation.files import TOLERANCE_SECONDS, TrialFiles, trial_files
 from avsep.evaluation.folders import list_folder
 from avsep.evaluation.trial import Trial
+from avsep.inference.enrolment import EnrolmentCues
 from avsep.inference.models import ModelStore
 from avsep.inference.quality import Quality
-from avsep.inference.sliding import SlidingSeparator
-from avsep.signals import pictures_of
+from avsep.inference.sliding import Cues, SlidingSeparator
+from avsep.signals import SAMPLE_RATE, pictures_of
 from avsep.storage.recording import Recording
 
 PLAIN_SECONDS, PLAIN_OVERLAP = 60.0, 4.0
 """In a plain pass mixtures up to this length go through the model in one piece, as papers do; longer ones in such
 pieces."""
+
+ENROLMENT_SECONDS = 10.0
+"""Of another utterance that a model of enrolments is given; a shorter one begins again."""
 
 
 def load_engine(
@@ -61,14 +65,13 @@ def estimate(
     engine: SlidingSeparator,
     mixture: np.ndarray,
     sample_rate: int,
-    lips: np.ndarray | None = None,
+    cues: Cues | None = None,
     channels: Channels = "auto",
 ) -> np.ndarray:
-    """Mixture (channels, time) at any rate and, for a model of lips, lips (faces, pictures, height, width) in 0..1 ->
-    (sources, channels, time) float32. A model of one channel gets the one that is compared."""
+    """Mixture (channels, time) at any rate and, for a model of cues, those -> (sources, channels, time) float32. A
+    model of one channel gets the one that is compared."""
     if engine.model.contract.channels[1] == 1 < len(mixture):
         mixture = one_channel(mixture, takes_first(channels, len(mixture)))[None]
-    cues = None if lips is None else LipsInMemory(lips)
     estimates = engine.separate(Recording.of(mixture, sample_rate), cues)
     return estimates.read(0, len(estimates))
 
@@ -104,17 +107,19 @@ class ListTrial:
 
     def load(self) -> Trial:
         """Add the mixture up, and separate it or read the estimates."""
-        needs_lips = self.engine is not None and "lips" in self.engine.model.contract.cues
+        needed = () if self.engine is None else self.engine.model.contract.cues
         most = max(sound_channels(part.audio) for part in self.spec.parts)
-        item = FixedMixtures([self.spec], faces=needs_lips, sample_rate=self.sample_rate, channels=most)[0]
+        item = fixed_mixtures([self.spec], needed, self.sample_rate, most)[0]
         mixture, references = np.asarray(item["mixture"]), np.asarray(item["sources"])
         if self.engine is None:
             assert self.estimates is not None
             return self._with_files(mixture, references, self.estimates.load())
-        lips = np.asarray(item["lips"]) if needs_lips else None
-        estimates = estimate(self.engine, mixture, self.sample_rate, lips, self.channels)
+        cues: Cues | None = LipsInMemory(np.asarray(item["lips"])) if "lips" in needed else None
+        if "enrolment" in needed:
+            cues = EnrolmentCues(list(np.asarray(item["enrolment"])))
+        estimates = estimate(self.engine, mixture, self.sample_rate, cues, self.channels)
         # Estimate i of a model with cues is that of reference i, and bears its name.
-        names = self._names if needs_lips else _names(self.engine, len(estimates))
+        names = self._names if cues is not None else _names(self.engine, len(estimates))
         return Trial(self.id, self.sample_rate, mixture, references, estimates, self._names, names)
 
     def _with_files(self, mixture: np.ndarray, references: np.ndarray, read: Trial) -> Trial:
@@ -165,15 +170,24 @@ def list_trials(
     path: Path, engine: SlidingSeparator, *, limit: int | None = None, channels: Channels = "auto"
 ) -> list[ListTrial]:
     """The mixtures of a test list, at the model's rate. Raises InputError for a list that cannot be read, or has no
-    lips where the model needs them."""
+    lips or enrolments where the model needs them."""
     specs = read_list(path)[:limit]
     contract = engine.model.contract
-    if "lips" in contract.cues:
-        try:
-            FixedMixtures(specs, faces=True)
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from error
+    try:
+        fixed_mixtures(specs, contract.cues)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     return [ListTrial(spec, contract.sample_rate, engine, channels=channels) for spec in specs]
+
+
+def fixed_mixtures(
+    specs: Sequence[MixtureSpec], cues: Sequence[str], sample_rate: int = SAMPLE_RATE, channels: int = 1
+) -> FixedMixtures:
+    """The mixtures with what a model of these cues needs; errors as of `FixedMixtures`."""
+    enrolment = ENROLMENT_SECONDS if "enrolment" in cues else None
+    return FixedMixtures(
+        specs, faces="lips" in cues, sample_rate=sample_rate, channels=channels, enrolment_seconds=enrolment
+    )
 
 
 def list_and_folder(path: Path, estimates: Path, *, sample_rate: int, limit: int | None = None) -> list[ListTrial]:
@@ -199,12 +213,14 @@ def list_and_folder(path: Path, estimates: Path, *, sample_rate: int, limit: int
 def folder_trials(
     files: Sequence[TrialFiles], engine: SlidingSeparator, channels: Channels = "auto"
 ) -> list[FolderTrial]:
-    """The mixtures of a folder. Raises UsageError for a model of lips."""
-    if "lips" in engine.model.contract.cues:
-        raise UsageError(
-            "the model needs lips, and a folder of sound files has none. Give a test list with a column lips "
-            "(python -m preprocessing.make_mixtures)"
-        )
+    """The mixtures of a folder. Raises UsageError for a model of lips or enrolments."""
+    for cue in engine.model.contract.cues:
+        if cue in ("lips", "enrolment"):
+            option = " --enrolment" if cue == "enrolment" else ""
+            raise UsageError(
+                f"the model needs {cue}, and a folder of sound files has none. Give a test list with a column {cue} "
+                f"(python -m preprocessing.make_mixtures{option})"
+            )
     return [FolderTrial(trial, engine, channels) for trial in files]
 
 

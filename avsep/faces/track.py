@@ -149,7 +149,7 @@ class Following:
             if worst[0] >= score:
                 return
             kept.remove(worst)
-        self._portraits = [*kept, (score, self.seen, _portrait(preview, self.box.reshape(2, 2) / scale))]
+        self._portraits = [*kept, (score, self.seen, portrait(preview, self.box.reshape(2, 2) / scale))]
 
     def cut_mouths(self, pictures: Mapping[int, Picture], *, closed: bool) -> None:
         """Smooth and cut all mouths whose smoothing no later picture changes (all, when the track is closed)."""
@@ -206,7 +206,7 @@ def _showing(rows: np.ndarray, quality: np.ndarray) -> np.ndarray:
     return size * (0.05 + quality) * rows[:, 14]
 
 
-def _portrait(preview: np.ndarray, corners: np.ndarray) -> np.ndarray:
+def portrait(preview: np.ndarray, corners: np.ndarray) -> np.ndarray:
     """The face with a border, brought to (PORTRAIT_SIZE, PORTRAIT_SIZE, 3). corners: (2, 2) of its box."""
     import cv2
 

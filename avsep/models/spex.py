@@ -64,9 +64,7 @@ class SpEx(SeparationModel):
         check_whole(0, MOST_SIZE, speakers=speakers)
         self.encoder = MultiScaleEncoder(filters, kernels)
         features = self.encoder.filters
-        self.separator = SpeakerTCN(
-            features, features, bottleneck, hidden, block_kernel, blocks, repeats, embedding
-        )
+        self.separator = SpeakerTCN(features, features, bottleneck, hidden, block_kernel, blocks, repeats, embedding)
         self.decoder = MultiScaleDecoder(filters, kernels)
         self.speaker: FeatureSpeakerEncoder | SpectrumSpeakerEncoder
         if shared:
