@@ -121,8 +121,8 @@ def _add_targets(parser: argparse.ArgumentParser) -> None:
     """Whose voice is asked for."""
     group = parser.add_argument_group(
         "somebody's voice",
-        "Each may be given several times. NAME is the label of the track, by default the file's name; everything else is "
-        "the residual.",
+        "Each may be given several times. NAME is the label of the track, by default the file's name. The rest of the "
+        "sound is the residual.",
     )
     group.add_argument(
         "--enroll",

@@ -55,8 +55,8 @@ def read_enrolments(scene: Scene, files: Mapping[str, str]) -> list[Enrolment]:
             alike = float(one.embedding @ other.embedding)
             if alike >= SAME_VOICE:
                 scene.warnings.append(
-                    f"the enrolments of {other.label} and {one.label} sound alike ({alike:.2f}): they may be mistaken for "
-                    "each other"
+                    f"the enrolments of {other.label} and {one.label} are alike ({alike:.2f}): one may be mistaken for "
+                    "the other"
                 )
     return found
 

@@ -159,8 +159,8 @@ def _named(number: int, target: Target, tracks: Tracks) -> Track:
     if others and max(others)[0] > own - NEARLY:
         value, second = max(others)
         warnings.append(
-            f"{target.label} may be another track: {tracks.tracks[second].name} is alike to {target.file} by {value:.2f}, "
-            f"this one by {own:.2f}"
+            f"{target.label} may be another track: {tracks.tracks[second].name} is alike to {target.file} by "
+            f"{value:.2f}, this one by {own:.2f}"
         )
     track = tracks.tracks[target.found]
     return replace(track, name=f"speaker_{number:02d}", label=target.label, warnings=(*track.warnings, *warnings))

@@ -30,7 +30,7 @@ from avsep.export.weights import About, read_about
 from avsep.models.voice_statistics import VoiceStatistics
 from avsep.training.program import program_parser, run_program
 
-SHRINK = 0.3
+SHRINK = 0.1
 """Part of a statistic's own variance that is added to what one speaker varies, so that few items do not mislead."""
 
 
@@ -67,7 +67,7 @@ def fit(model: VoiceStatistics, statistics: np.ndarray, speakers: np.ndarray) ->
     _, vectors = scipy.linalg.eigh(between, within + SHRINK * np.eye(len(within)))
     best = vectors[:, ::-1][:, : model.projection.shape[1]]
     for name, value in (("mean", mean), ("scale", scale), ("projection", best)):
-        getattr(model, name).copy_(torch.from_numpy(value))
+        getattr(model, name).copy_(torch.from_numpy(value.copy()))
 
 
 def equal_error(embeddings: np.ndarray, speakers: np.ndarray) -> tuple[float, float]:
@@ -102,7 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = program_parser("speakers", __doc__)
     parser.add_argument("voices", metavar="MANIFEST", help="manifest.tsv or packed folder, with the splits train, dev")
     parser.add_argument("--noise", metavar="MANIFEST", help="sounds that are added to some items (default: none)")
-    parser.add_argument("--items", type=int, default=4000, metavar="N", help="to fit to (default: 4000)")
+    parser.add_argument("--items", type=int, default=8000, metavar="N", help="to fit to (default: 8000)")
     parser.add_argument("--seconds", type=float, default=4.0, metavar="S", help="of an item (default: 4)")
     parser.add_argument("--dims", type=int, default=96, metavar="N", help="of an embedding (default: 96)")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="weights file to write")
