@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
+import numpy as np
 import pytest
+import soundfile
 import torch
 from two_talkers import steps_to, two_mixtures, voices
 
+from avsep.checkpoint import load_model, save_model
+from avsep.data.lists import MixtureSpec, Part, write_list
 from avsep.losses import NegativeSiSnr, OnLogits, OnStages, WeightedSum
 from avsep.models.base import Contract
 from avsep.models.parts.encoder import Encoder
@@ -158,6 +165,66 @@ def test_what_cannot_be_built_is_named():
         SpEx(**TINY, speakers=-1)
     with pytest.raises(ValueError, match="repeats is 0"):
         SpEx(**TINY | {"repeats": 0})
+
+
+# In use
+
+
+@pytest.fixture(params=KINDS)
+def weights(request, tmp_path):
+    save_model(tmp_path / "mine.safetensors", tiny(request.param, speakers=3), "mine", "MIT", {"data": "none"})
+    return tmp_path / "mine.safetensors"
+
+
+@pytest.fixture
+def talkers(tmp_path):
+    """Files of the two talkers from 3.5 s on, and of what they say after that."""
+    parts = []
+    for number, (source, enrolment) in enumerate(zip(voices(3.5, 1.5), voices(5.0, 2.5), strict=True)):
+        for name, samples in ((f"{number}.wav", source), (f"{number}_again.wav", enrolment)):
+            soundfile.write(tmp_path / name, samples, 16_000, subtype="FLOAT")
+        files = tmp_path / f"{number}.wav", tmp_path / f"{number}_again.wav"
+        parts.append(Part(files[0], None, f"talker{number}", "voice", 0.0, 1.0, files[1]))
+    return parts
+
+
+def test_weights_are_used_as_they_were_saved(weights):
+    again, card = load_model(weights)
+    assert (card.class_path, card.parameters) == (again.class_path, again.parameter_count)
+    assert (again.contract.cues, again.encoder.kernels) == (("enrolment",), KERNELS)
+
+
+@pytest.mark.slow
+def test_a_list_with_enrolments_is_evaluated(cli, weights, talkers, tmp_path):
+    fast = ("--metrics", "si_sdr,snr", "--no-pictures", "--json")
+    write_list(tmp_path / "list.tsv", [MixtureSpec("m", 1.5, tuple(talkers))])
+    code, out, err = cli("evaluate", "list.tsv", "--model", weights, *fast)
+    assert code == 0, err
+    summary = json.loads(out)
+    assert np.isfinite(summary["systems"]["estimate"]["si_sdr"]["mean"])
+    write_list(tmp_path / "none.tsv", [MixtureSpec("m", 1.5, tuple(replace(part, enrolment=None) for part in talkers))])
+    code, _, err = cli("evaluate", "none.tsv", "--model", weights, *fast, "-o", "second")
+    assert code == 1
+    assert "no enrolment for" in err
+    (tmp_path / "ref" / "a").mkdir(parents=True)
+    for number in range(2):
+        (tmp_path / f"{number}.wav").rename(tmp_path / f"ref/a/s{number}.wav")
+    code, _, err = cli("evaluate", "ref", "--model", weights, *fast, "-o", "third")
+    assert code == 2
+    assert "the model needs enrolment, and a folder of sound files has none" in err
+
+
+@pytest.mark.slow
+def test_a_clip_is_separated(cli, weights, talkers, tmp_path):
+    mixture = voices(3.5, 1.5).sum(0)
+    soundfile.write(tmp_path / "talk.wav", mixture, 16_000, subtype="FLOAT")
+    code, out, err = cli("separate", "talk.wav", "--model", weights, "--enroll", "Ann=1_again.wav", "--json")
+    assert code == 0, err
+    (manifest,) = json.loads(out)
+    assert (manifest["mode"], manifest["model"], manifest["choice"]["option"]) == ("target", "mine", "enroll")
+    files = [*(track["audio"] for track in manifest["tracks"]), manifest["residual"]]
+    read = [soundfile.read(tmp_path / "separated/talk" / file, dtype="float32")[0] for file in files]
+    np.testing.assert_allclose(sum(read), mixture, atol=1e-5)
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import math
 
 import torch
 import torchaudio
-from torch import Tensor
+from torch import Tensor, nn
 
 from avsep.models.base import Model
 from avsep.models.limits import check_whole
@@ -43,9 +43,9 @@ class VoiceStatistics(Model):
         band, order = torch.arange(mels) + 0.5, torch.arange(1, coefficients + 1)
         cosines = torch.cos(math.pi / mels * order[:, None] * band) * (2 / mels) ** 0.5
         self.register_buffer("cosines", cosines, persistent=False)
-        self.register_buffer("mean", torch.zeros(self.count))
-        self.register_buffer("scale", torch.ones(self.count))
-        self.register_buffer("projection", torch.zeros(self.count, dims))
+        self.mean = nn.Parameter(torch.zeros(self.count), requires_grad=False)
+        self.scale = nn.Parameter(torch.ones(self.count), requires_grad=False)
+        self.projection = nn.Parameter(torch.zeros(self.count, dims), requires_grad=False)
 
     def statistics(self, waveform: Tensor) -> Tensor:
         """(batch, time) at 16 kHz, 25 ms or more -> (batch, statistics), whatever the level."""

@@ -9,8 +9,8 @@ separate` separates by sound; the right track of a talker is the one with the be
 
 Prints, for each kind: how often the most alike track is the right one when a talker alone is asked for; of all talkers
 asked for together with the stranger, how many were given the right track, a wrong one, none; how many strangers were
-given one; and similarities of the right tracks, of the most alike wrong ones, and of strangers to their most alike.
-Talkers whose voice no track has to 3 dB above the mixture are left out, and counted.
+given one, and would have been where nobody else is asked for; and similarities of the right tracks, of the most alike wrong ones, and of strangers to their most alike.
+Talkers whose voice no track has to 1 dB above the mixture are left out, and counted.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from bench import machine
 from compose_rooms import read, write
 from meetings import meeting
 
+from avsep.embeddings.speaker import SAME_VOICE
 from avsep.evaluation.metrics import si_sdr
 from avsep.media.decode import probe
 from avsep.modes.base import Options, Scene
@@ -37,7 +38,7 @@ from avsep.signals import SAMPLE_RATE
 
 LONGEST, ENROLLED = 8.0, 6.0
 """Seconds of a mixture, and of an enrolment."""
-GAIN_DB = 3.0
+GAIN_DB = 1.0
 
 
 @dataclass
@@ -152,10 +153,11 @@ def best(values) -> float:
 def tell(kind: str, found: Found) -> None:
     count = max(1, len(found.alone))
     shares = ", ".join(f"{what} {found.together.count(what)}" for what in ("right", "wrong", "none"))
+    alike = sum(value >= SAME_VOICE for value in found.strange)
     print(
         f"{kind}: {len(found.alone)} talkers ({found.left_out} left out). Alone: {sum(found.alone)} right "
         f"({sum(found.alone) / count:.2f}). Together: {shares}. Strangers given a track: {sum(found.strangers)} of "
-        f"{len(found.strangers)}"
+        f"{len(found.strangers)}, alone {alike}"
     )
     for name, values in (("right", found.own), ("next", found.others), ("strangers", found.strange)):
         if values:
