@@ -1,5 +1,5 @@
 """The steps in order: decode, find the people where the mode needs them, separate in the mode that fits, split the
-residual, choose, write. The only file that knows it."""
+residual, choose what is asked for, write. The only file that knows it."""
 
 from __future__ import annotations
 
@@ -135,6 +135,7 @@ class Separator:
         from avsep.modes.choice import check_choice
         from avsep.modes.guided import check_turns
         from avsep.modes.residual import check_residual
+        from avsep.modes.target import check_targets
 
         _ = scene.positions  # refuses an option that does not fit the sound
         if scene.is_mixed_down:
@@ -149,6 +150,8 @@ class Separator:
         of_residual = check_residual(scene, contract) if options.residual else ()
         named = options.only is not None or options.without is not None
         check_choice(scene, [*mode.labels(scene, contract), *of_residual] if named else ())
+        if options.enroll or options.target:
+            check_targets(scene, contract)
         return mode
 
     def _mode(self, scene: Scene, contract: Contract) -> Mode:

@@ -187,10 +187,11 @@ TrackKind = Literal["person", "voice", "sound", "stem"]
 class Track:
     """One track of the result: who or what it is, not its sound.
 
-    name: of its files. kind: "person" (with a face), "voice" (speech without a face), "sound" or "stem". label: a class
-    or a stem. probabilities: of classes, 0..1. speech: (pictures,) probability of speech at FRAME_RATE, None where
-    nothing was asked about speech. confidence: how sure it is that this voice belongs to this face, None where there is
-    nothing to tell it by. offset_seconds: by which its sound comes after the picture.
+    name: of its files. kind: "person" (with a face), "voice" (speech without a face), "sound" or "stem". label: a
+    class, a stem, or whose voice it is. probabilities: of classes, 0..1. speech: (pictures,) probability of speech at
+    FRAME_RATE, None where nothing was asked about speech. confidence: how sure it is that this voice belongs to this
+    face, None where there is nothing to tell it by. offset_seconds: by which its sound comes after the picture.
+    warnings: of this track.
     """
 
     name: str
@@ -201,18 +202,36 @@ class Track:
     speech: np.ndarray | None = None
     confidence: float | None = None
     offset_seconds: float | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """Somebody who was asked for. label: the name. by: the "voice" or the "face" in the file. similarity: to each track
+    that was found, -1..1; None for a track that cannot be compared. least: the similarity that is needed. found: number
+    of the track that is this person's, None where none is.
+    """
+
+    label: str
+    by: str
+    file: str
+    similarity: list[float | None]
+    least: float
+    found: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """Which of the tracks that were found were asked for. option: "only", "without" or "span". chosen: whether each is
-    part of the one track that is written. likeness: of each to what sounds in the span, 0..1; None where labels tell.
+    """Which of the tracks that were found were asked for. option: "only", "without", "span", "enroll" or "target".
+    chosen: whether each is part of what is written. likeness: of each to what sounds in the span, 0..1; None where
+    something else tells. targets: who was asked for; their tracks are written in this order.
     """
 
     option: str
     found: list[Track]
     chosen: list[bool]
     likeness: list[float] | None = None
+    targets: list[Target] = field(default_factory=list)
 
 
 @dataclass(frozen=True, eq=False)

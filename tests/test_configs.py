@@ -67,7 +67,7 @@ def is_variant(config: Path) -> bool:
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("smoke")
-    make_smoke.make(folder, talkers=4, utterances=1, seconds=3.0, seed=0)
+    make_smoke.make(folder, talkers=4, utterances=2, seconds=3.0, seed=0)
     make_smoke.make_songs(folder / "songs", songs=2, seconds=1.5, seed=0)
     rooms = [render(n, ImageRooms(microphones=8, order=2), 2, 16_000) for n in range(2)]
     write_rooms(folder / "rooms.npz", rooms, 16_000)

@@ -58,7 +58,7 @@ def test_marked_blocks_run(tmp_path: Path) -> None:
     shutil.copy(DEMO_CLIP, tmp_path / "talk.mp4")
     found = {page: blocks(page) for page in ("README.md", "docs/library.md")}
     kinds = {page: [kind for kind, _ in code] for page, code in found.items()}
-    assert kinds == {"README.md": ["sh", "sh", "python"], "docs/library.md": ["python", "python"]}
+    assert kinds == {"README.md": ["sh", "sh", "python"], "docs/library.md": ["python", "python", "python"]}
     for kind, code in (block for page in found.values() for block in page):
         command = ["bash", "-e", "-c", code] if kind == "sh" else [sys.executable, "-c", code]
         done = run(command, tmp_path)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from avsep.dsp.resample import resample
-from avsep.losses import NegativeSiSnr, Objective, PermutationInvariant
+from avsep.losses import FixedOrder, NegativeSiSnr, Objective, PermutationInvariant
 from avsep.models.base import SeparationModel
 from avsep.signals import FRAME_RATE
 from preprocessing.make_smoke import embeddings, mouths
@@ -74,9 +74,10 @@ def faces_of(sources: Tensor, sample_rate: int) -> Tensor:
     return torch.from_numpy(np.array(drawn))
 
 
-def si_sdr(estimates: Tensor, sources: Tensor) -> Tensor:
-    """(batch, n, time) each -> (batch,), the mean of the sources in their best order, in dB."""
-    return -PermutationInvariant(NegativeSiSnr())(estimates, sources, sources.sum(1))
+def si_sdr(estimates: Tensor, sources: Tensor, in_order: bool = False) -> Tensor:
+    """(batch, n, time) each -> (batch,), the mean of the sources in their best order, or in that given, in dB."""
+    loss = FixedOrder(NegativeSiSnr()) if in_order else PermutationInvariant(NegativeSiSnr())
+    return -loss(estimates, sources, sources.sum(1))
 
 
 def steps_to(
@@ -88,17 +89,22 @@ def steps_to(
     most: int = 600,
     labels: Tensor | None = None,
     cues: Mapping[str, Tensor] | None = None,
+    more: Mapping[str, Tensor] | None = None,
 ) -> int:
     """Train with one batch, sources (batch, n, time) or (batch, n, microphones, time), until all of its mixtures are
     separated, as in use, to more than `goal` dB (SI-SDR); the steps it took. Fails after `most` of them.
 
     labels: (batch, n), for models that are given them in training. cues: by their names, (batch, n, ...), of a model
-    whose estimates are in their order."""
+    whose estimates are in their order. more: what else is in the batch."""
     sources = sources.unsqueeze(2) if sources.dim() == 3 else sources
     mixture = sources.sum(1)
     cues = cues or {}
     taught = cues if labels is None else {**cues, "labels": labels}
-    batch = {"mixture": mixture, "sources": sources} | ({} if labels is None else {"labels": labels})
+    batch = {"mixture": mixture, "sources": sources, **taught, **(more or {})}
+    in_order = model.contract.order != "any"
+    for part in objective.modules():
+        if isinstance(part, Objective):
+            part.adapt(model.contract)
     optimizer = torch.optim.Adam(model.parameters(), learning_rate)
     for step in range(1, most + 1):
         optimizer.zero_grad()
@@ -108,7 +114,7 @@ def steps_to(
         if step % 20 == 0:
             with torch.no_grad():
                 estimates = model.eval().separate(mixture, **cues).estimates
-            found = si_sdr(estimates[:, :, 0], sources[:, :, 0])
+            found = si_sdr(estimates[:, :, 0], sources[:, :, 0], in_order)
             if (found > goal).all():
                 return step
     raise AssertionError(f"after {most} steps SI-SDR is {found.tolist()} dB, expected more than {goal}")

@@ -24,6 +24,19 @@ def check_stems(clips: Sequence[Path]) -> None:
             )
 
 
+def by_name(option: str, given: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Files by the names that they are given under. Raises UsageError where one name is given twice."""
+    found: dict[str, str] = {}
+    for name, file in given:
+        if name in found:
+            raise UsageError(
+                f"{option}: {found[name]} and {file} are both named {name!r}. Give each a name of its own, such as "
+                f"{option} {name}2={file}"
+            )
+        found[name] = file
+    return found
+
+
 def check_target(
     target: Path, inputs: Mapping[workspace.FolderId, Path], *, overwrite: bool, kind: Kind = SEPARATION
 ) -> None:

@@ -118,6 +118,19 @@ def names(text: str) -> tuple[str, ...]:
     return found
 
 
+def named_file(text: str) -> tuple[str, str]:
+    """Type of an option that is NAME=FILE, or FILE alone, which is named after itself: (name, file)."""
+    name, equals, file = text.partition("=")
+    if not equals or Path(text).exists():
+        name, file = Path(text).stem, text
+    name = name.strip()
+    if not name or not file:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no file with a name; give FILE, or NAME=FILE, such as Ann=ann.wav"
+        )
+    return name, file
+
+
 def whole(least: int) -> Callable[[str], int]:
     """Type of an option that is a whole number not below `least`."""
 

@@ -18,11 +18,12 @@ def separated(manifest: Mapping[str, Any], folder: Path) -> str:
     """The block of one clip: its people, their files, when they speak, how sure that is."""
     source, timing = manifest["input"], manifest.get("timing", {})
     lines = [f"{source['path']} -> {folder}  ({manifest['mode']}, {_took(source, timing)})"]
-    tracks = manifest["tracks"]
+    tracks, targets = manifest["tracks"], manifest.get("choice", {}).get("targets", ())
     for track in tracks:
         files = [track[key] for key in ("audio", "video", "thumbnail") if track.get(key)]
         lines.append(f"  {track['id']}  {'  '.join(files)}")
         facts = [label(track)] if track.get("label") else []
+        facts += [similarity(target) for target in targets if target["track"] == track["id"]]
         if track.get("appearances"):
             facts.append(f"seen {spans(track['appearances'])}")
         if "speaking" in track:
@@ -43,6 +44,13 @@ def label(track: Mapping[str, Any]) -> str:
     """dog_bark (0.93), the probability where there is one"""
     name, p = track["label"], track.get("probabilities", {}).get(track["label"])
     return name if p is None else f"{name} ({p:.2f})"
+
+
+def similarity(target: Mapping[str, Any]) -> str:
+    """voice alike by 0.81, the next by 0.12"""
+    second = target["runner_up"]
+    more = f", the next by {second['similarity']:.2f}" if second else ""
+    return f"{target['by']} alike by {target['similarity']:.2f}{more}"
 
 
 def people(found: Mapping[str, Any], clip: Path, folder: Path | None) -> str:

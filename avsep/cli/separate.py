@@ -63,6 +63,7 @@ def register(commands) -> None:
     )
     _add_array(parser)
     _add_sounds(parser)
+    _add_targets(parser)
     options.add_span(parser)
     options.add_machine(parser)
     options.add_messages(parser)
@@ -117,6 +118,31 @@ def _add_sounds(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_targets(parser: argparse.ArgumentParser) -> None:
+    """Whose voice is asked for."""
+    group = parser.add_argument_group(
+        "somebody's voice",
+        "Each may be given several times. NAME is the label of the track, by default the file's name. The rest of the "
+        "sound is the residual.",
+    )
+    group.add_argument(
+        "--enroll",
+        type=options.named_file,
+        action="append",
+        default=[],
+        metavar="[NAME=]FILE",
+        help="the voice that speaks in this recording, which should hold 5 s or more of it alone",
+    )
+    group.add_argument(
+        "--target",
+        type=options.named_file,
+        action="append",
+        default=[],
+        metavar="[NAME=]FILE",
+        help="the voice of the person whose face this picture shows",
+    )
+
+
 @dataclass(frozen=True)
 class Job:
     """A clip that passed all checks and where its output goes."""
@@ -129,6 +155,7 @@ class Job:
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
     options.check_span(args)
     checks.check_stems(args.clips)
+    args.enroll, args.target = checks.by_name("--enroll", args.enroll), checks.by_name("--target", args.target)
     results: Results = {}
     jobs, exit_code = _check_clips(args, terminal, results)
     try:
@@ -148,7 +175,8 @@ def _check_clips(args: argparse.Namespace, terminal: Terminal, results: Results)
 
     jobs, exit_code = [], 0
     array = None if args.array in ("auto", "off") else args.array
-    inputs = folders_of([*args.clips, *(name for name in (args.model, args.residual, args.turns, array) if name)])
+    named = [name for name in (args.model, args.residual, args.turns, array) if name]
+    inputs = folders_of([*args.clips, *named, *args.enroll.values(), *args.target.values()])
     for clip in args.clips:
         try:
             info = probe(clip, audio_stream=args.audio_stream, start=args.start, end=args.end)
@@ -214,6 +242,8 @@ def _options(args: argparse.Namespace) -> Options:
         only=args.only,
         without=args.without,
         span=args.span,
+        enroll=args.enroll,
+        target=args.target,
     )
 
 

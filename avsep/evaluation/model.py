@@ -37,6 +37,9 @@ PLAIN_SECONDS, PLAIN_OVERLAP = 60.0, 4.0
 """In a plain pass mixtures up to this length go through the model in one piece, as papers do; longer ones in such
 pieces."""
 
+ENROLMENT_SECONDS = 10.0
+"""Of another utterance that a model of enrolments is given; a shorter one begins again."""
+
 
 def load_engine(
     name_or_path: str | Path, device: str = "cpu", quality: Quality = "normal", *, plain: bool = False
@@ -217,12 +220,14 @@ def list_and_folder(path: Path, estimates: Path, *, sample_rate: int, limit: int
 def folder_trials(
     files: Sequence[TrialFiles], engine: SlidingSeparator, channels: Channels = "auto"
 ) -> list[FolderTrial]:
-    """The mixtures of a folder. Raises UsageError for a model of lips or faces."""
-    if needed := [cue for cue in OF_PICTURES if cue in engine.model.contract.cues]:
-        raise UsageError(
-            f"the model needs {needed[0]}, and a folder of sound files has none. Give a test list with a column lips "
-            "(python -m preprocessing.make_mixtures)"
-        )
+    """The mixtures of a folder. Raises UsageError for a model of lips, faces or enrolments."""
+    for cue in engine.model.contract.cues:
+        if cue in (*OF_PICTURES, "enrolment"):
+            column, option = ("enrolment", " --enrolment") if cue == "enrolment" else ("lips", "")
+            raise UsageError(
+                f"the model needs {cue}, and a folder of sound files has none. Give a test list with a column {column} "
+                f"(python -m preprocessing.make_mixtures{option})"
+            )
     return [FolderTrial(trial, engine, channels) for trial in files]
 
 

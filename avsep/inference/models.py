@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from avsep.models.mouth_visibility import MouthVisibility
     from avsep.models.sound_classifier import SoundClassifier
     from avsep.models.synchrony import Synchrony
+    from avsep.models.voice_statistics import VoiceStatistics
 
 
 def resolve_device(device: str) -> str:
@@ -79,6 +80,15 @@ class ModelStore:
         model = self._load(name)
         if not isinstance(model, SoundClassifier):
             raise WeightsError(f"model {self.card(name).name!r} is no sound classifier.")
+        return model
+
+    def voice(self, name: str | Path) -> VoiceStatistics:
+        """What tells voices apart. Raises WeightsError for another model."""
+        from avsep.models.voice_statistics import VoiceStatistics
+
+        model = self._load(name)
+        if not isinstance(model, VoiceStatistics):
+            raise WeightsError(f"model {self.card(name).name!r} does not tell voices apart.")
         return model
 
     def _load(self, name: str | Path) -> Model:

@@ -3,11 +3,20 @@
 from avsep.modes.array import Array
 from avsep.modes.base import Mode
 from avsep.modes.by_sound import BySound
+from avsep.modes.enrolment_condition import EnrolmentCondition
 from avsep.modes.guided import Guided
 from avsep.modes.lips_condition import LipsCondition
 from avsep.modes.lips_match import LipsMatch
 from avsep.modes.universal import Universal
 
-MODES: tuple[Mode, ...] = (LipsCondition(), Universal(), Guided(), Array(), LipsMatch(), BySound())
+MODES: tuple[Mode, ...] = (
+    LipsCondition(),
+    EnrolmentCondition(),
+    Universal(),
+    Guided(),
+    Array(),
+    LipsMatch(),
+    BySound(),
+)
 
 __all__ = ["MODES", "Mode"]

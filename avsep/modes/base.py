@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from avsep.media.pictures import PictureLog
     from avsep.media.probe import ClipInfo
     from avsep.models.base import Contract, SeparationModel
+    from avsep.modes.enrolment import Enrolment
     from avsep.storage.recording import Estimates
 
 
@@ -40,7 +41,8 @@ class Options:
     avsep.media.array. channels: of an array that are written, "reference" or "all". turns: RTTM file
     that tells who speaks when before an array. residual: model of sounds that splits what people and voices leave. At
     most one of these: only, without: labels of tracks, see avsep.modes.choice; span: start and end in seconds on the
-    sound's own clock, for the one track that sounds there.
+    sound's own clock, for the one track that sounds there; enroll, target: whose tracks are asked for, names and files
+    with the voice and with the face of each, see avsep.modes.target.
     """
 
     speakers: int | Literal["auto"] = "auto"
@@ -59,6 +61,8 @@ class Options:
     only: tuple[str, ...] | None = None
     without: tuple[str, ...] | None = None
     span: tuple[float, float] | None = None
+    enroll: Mapping[str, str] = field(default_factory=dict)
+    target: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def voices(self) -> int | None:
@@ -73,7 +77,7 @@ class Scene:
     model: name or path of the model that was asked for, None for the bundled ones. folder: for files that are gone with
     the run. searched: whether people were searched yet. warnings: for the manifest. faults: of an array's channels.
     picture_log: what decoding the pictures told. sha256: of the clip's file. sound: what is separated in place of the
-    clip's sound.
+    clip's sound. enrolments, portraits: of who is asked for, once they were read.
     """
 
     clip: ClipInfo
@@ -90,6 +94,8 @@ class Scene:
     picture_log: PictureLog | None = None
     sha256: str | None = None
     sound: Recording | None = None
+    enrolments: Sequence[Enrolment] = ()
+    portraits: Mapping[str, np.ndarray] = field(default_factory=dict)
     _recordings: dict[tuple[int, bool], Recording] = field(default_factory=dict, init=False, repr=False)
     _microphones: tuple[int, ...] | None = field(default=None, init=False, repr=False)
 

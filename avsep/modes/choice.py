@@ -1,4 +1,4 @@
-"""One sound asked for, by labels or by a span of time: one track, and the rest as the residual."""
+"""What is asked for, by labels, by a span of time, or by a voice or a face: its track, and the rest as the residual."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from avsep.errors import UsageError
 from avsep.modes.labels import CLASSIFIER, SILENCE, class_probabilities
 from avsep.modes.residual import sound_without
+from avsep.modes.target import choose_targets
 from avsep.output.tracks import TrackReader
 from avsep.signals import FRAME_RATE, Choice, Track, Tracks, pictures_of
 from avsep.storage.recording import Estimates
@@ -27,6 +28,7 @@ def check_choice(scene: Scene, labels: Sequence[str]) -> None:
     """
     options = scene.options
     given = [name for name in ("only", "without", "span") if getattr(options, name) is not None]
+    given += [name for name in ("enroll", "target") if getattr(options, name)][:1]
     if len(given) > 1:
         raise UsageError(f"--{given[0]} and --{given[1]} both choose a track. Give one of them")
     if options.span is not None:
@@ -37,12 +39,15 @@ def check_choice(scene: Scene, labels: Sequence[str]) -> None:
 
 
 def choose(scene: Scene, tracks: Tracks) -> Tracks:
-    """The one track that the options ask for, or all where they ask for none.
+    """The tracks that the options ask for, or all where they ask for none.
 
     only: the sum of the tracks with these labels. without: all of the sound but those. span: the track that is most
-    alike to what sounds in it. Raises UsageError where nothing sounds in the span.
+    alike to what sounds in it. enroll, target: a track for each person who is found. Raises UsageError where nothing
+    sounds in the span.
     """
     options = scene.options
+    if options.enroll or options.target:
+        return choose_targets(scene, tracks)
     if options.only is not None:
         return _only(tracks, options.only)
     if options.without is not None:

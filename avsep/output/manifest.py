@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avsep.signals import Choice, Track, Tracks
+from avsep.signals import Choice, Target, Track, Tracks
 from avsep.speech.activity import spans
 from avsep.version import __version__
 
@@ -69,7 +69,7 @@ def separation(scene: Scene, tracks: Tracks, video: bool, warnings: Sequence[str
 def entry(track: Track, video: bool, seconds: float) -> dict[str, Any]:
     """One entry of the manifest's tracks."""
     person, name, confidence = track.person, track.name, track.confidence
-    warnings = list(person.warnings) if person else []
+    warnings = [*(person.warnings if person else ()), *track.warnings]
     found: dict[str, Any] = {
         "id": name,
         "kind": track.kind,
@@ -97,7 +97,13 @@ def entry(track: Track, video: bool, seconds: float) -> dict[str, Any]:
 def options(scene: Scene) -> dict[str, Any]:
     """The options of the run, as JSON reads them back."""
     given = asdict(scene.options)
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
+    return {name: _plain(value) for name, value in given.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: str(file) for key, file in value.items()}
+    return list(value) if isinstance(value, tuple) else value
 
 
 def choice(made: Choice) -> dict[str, Any]:
@@ -108,7 +114,32 @@ def choice(made: Choice) -> dict[str, Any]:
     ]
     for one, alike in zip(found, made.likeness or (), strict=False):
         one["likeness"] = round(alike, 4)
-    return {"option": made.option, "found": found}
+    if not made.targets:
+        return {"option": made.option, "found": found}
+    written = iter(range(len(found)))
+    targets = [
+        target(one, made.found, None if one.found is None else f"speaker_{next(written):02d}") for one in made.targets
+    ]
+    return {"option": made.option, "found": found, "targets": targets}
+
+
+def target(asked: Target, found: Sequence[Track], track: str | None) -> dict[str, Any]:
+    """Somebody who was asked for. track: id of the track that is written of him."""
+    alike = {one.name: value for one, value in zip(found, asked.similarity, strict=True) if value is not None}
+    chosen = None if asked.found is None else found[asked.found].name
+    best = chosen or max(alike, key=lambda name: alike[name], default=None)
+    others = {name: value for name, value in alike.items() if name != best}
+    second = max(others, key=lambda name: others[name], default=None)
+    return {
+        "label": asked.label,
+        "by": asked.by,
+        "file": asked.file,
+        "track": track,
+        "found": chosen,
+        "similarity": None if best is None else round(alike[best], 3),
+        "least_similarity": asked.least,
+        "runner_up": None if second is None else {"id": second, "similarity": round(others[second], 3)},
+    }
 
 
 def describe_input(clip: ClipInfo, sha256: str | None, seconds: float) -> dict[str, Any]:

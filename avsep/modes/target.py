@@ -1,0 +1,183 @@
+"""Whoever is asked for, by a recording of the voice or a picture of the face: a track for each, and the rest as the
+residual."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from avsep.embeddings.face import load_face_embedder
+from avsep.embeddings.speaker import MODEL, SAME_VOICE, embed, speech_by_itself
+from avsep.errors import InputError, UsageError
+from avsep.modes.enrolment import read_enrolments
+from avsep.modes.enrolment_condition import MODE
+from avsep.output.tracks import TrackReader
+from avsep.signals import Choice, Target, Track, Tracks
+
+if TYPE_CHECKING:
+    from avsep.embeddings.face import FaceEmbedder
+    from avsep.models.base import Contract
+    from avsep.modes.base import Scene
+
+NEARLY = 0.1
+"""Difference of similarity within which another track may be meant as well."""
+
+
+def check_targets(scene: Scene, contract: Contract) -> None:
+    """Before the clip is decoded: read the enrolments and the pictures, which then lie in the scene.
+
+    Raises UsageError for options that exclude each other and for a model or a clip that has no voices or no faces,
+    InputError for files that cannot tell a voice or a face.
+    """
+    options = scene.options
+    option = "--enroll" if options.enroll else "--target"
+    if contract.kind != "voice":
+        raise UsageError(
+            f"{option} asks for somebody's voice, and model {scene.model!r} separates {contract.kind}s. Leave out one "
+            "of them"
+        )
+    if options.residual is not None:
+        raise UsageError(
+            f"--residual splits what people and voices leave, and with {option} other voices are left too. Leave out "
+            "one of them"
+        )
+    if both := sorted(set(options.enroll) & set(options.target)):
+        raise UsageError(f"{both[0]} is asked for by --enroll and by --target. Give each of them another name")
+    if options.target and "enrolment" in contract.cues:
+        raise UsageError(f"--target finds faces, and model {scene.model!r} is steered by voices. Leave out one of them")
+    if options.target and scene.clip.video is None:
+        raise UsageError(f"--target finds faces, and {scene.clip.path} has no pictures. Ask for a voice with --enroll")
+    if options.target:
+        from avsep.faces.picture import portrait_in
+
+        _face_embedder(scene)
+        scene.portraits = {name: portrait_in(file, scene.models.device) for name, file in options.target.items()}
+    if options.enroll:
+        scene.enrolments = read_enrolments(scene, options.enroll)
+
+
+def choose_targets(scene: Scene, tracks: Tracks) -> Tracks:
+    """The tracks of those who are asked for, with their names as labels, in the order in which they were asked for.
+
+    All are assigned together: nobody has two tracks, and no track is two persons'. Who is not alike enough to any track
+    is not given one, and a warning says so.
+    """
+    targets = [*_by_voice(scene, tracks), *_by_face(scene, tracks)]
+    targets = _assigned(targets)
+    found = [target for target in targets if target.found is not None]
+    warnings = [*tracks.warnings, *(_absent(one, tracks, targets) for one in targets if one.found is None)]
+    if not found:
+        warnings.append("there is no track: all of the sound is in the residual")
+    numbers = [target.found for target in found if target.found is not None]
+    chosen = [n in numbers for n in range(len(tracks.tracks))]
+    option = " and ".join(name for name in ("enroll", "target") if getattr(scene.options, name))
+    return replace(
+        tracks,
+        gains=tracks.gains[numbers],
+        tracks=[_named(n, target, tracks) for n, target in enumerate(found)],
+        warnings=warnings,
+        choice=Choice(option, tracks.tracks, chosen, targets=targets),
+    )
+
+
+def _by_voice(scene: Scene, tracks: Tracks) -> list[Target]:
+    if not scene.enrolments:
+        return []
+    with scene.watch.step("voices"):
+        silent = np.zeros(tracks.gains.shape[2], np.float32)
+        speech = np.stack([silent, *(silent if t.speech is None else t.speech for t in tracks.tracks)])[1:]
+        said = speech_by_itself(TrackReader(tracks.sources, tracks.gains), speech)
+        voices = embed(scene.models.voice(MODEL), said, scene.models.device) if said else np.zeros((0, 1))
+    made = []
+    for number, one in enumerate(scene.enrolments):
+        alike = voices @ one.embedding if len(said) and voices.shape[1] > 1 else np.full(len(said), np.nan)
+        if tracks.mode == MODE:
+            # What was steered by one enrolment is nobody else's.
+            alike = np.where(np.arange(len(alike)) == number, alike, np.nan)
+        made.append(Target(one.label, "voice", one.file, _values(alike), SAME_VOICE))
+    return made
+
+
+def _by_face(scene: Scene, tracks: Tracks) -> list[Target]:
+    if not scene.portraits:
+        return []
+    with scene.watch.step("identify"):
+        embedder = _face_embedder(scene)
+        shown = [_face_of(track, embedder) for track in tracks.tracks]
+    made = []
+    for name, portrait in scene.portraits.items():
+        wanted = embedder(portrait[None])[0]
+        alike = np.array([np.nan if face is None else float(face @ wanted) for face in shown])
+        made.append(Target(name, "face", str(scene.options.target[name]), _values(alike), embedder.same_person))
+    return made
+
+
+def _face_of(track: Track, embedder: FaceEmbedder) -> np.ndarray | None:
+    """The mean of the embeddings of a person's portraits, (512,) of length 1."""
+    if track.person is None:
+        return None
+    portraits = np.concatenate([one.portraits for one in track.person.tracks])
+    if not len(portraits):
+        return None
+    mean = embedder(portraits).sum(axis=0)
+    return mean / max(float(np.linalg.norm(mean)), 1e-9)
+
+
+def _face_embedder(scene: Scene) -> FaceEmbedder:
+    embedder, warning = load_face_embedder(scene.models.device)
+    if embedder is None:
+        raise InputError(f"--target: faces cannot be compared ({warning})")
+    return embedder
+
+
+def _values(alike: np.ndarray) -> list[float | None]:
+    return [None if np.isnan(value) else float(value) for value in alike]
+
+
+def _assigned(targets: Sequence[Target]) -> list[Target]:
+    """Each with the track that is found to be his: similarities above what is needed count, those of voices and of
+    faces by the part of the way to 1."""
+    similarity = np.array([target.similarity for target in targets], float)
+    least = np.array([target.least for target in targets])[:, None]
+    worth = np.nan_to_num((similarity - least) / (1 - least), nan=-1.0)
+    rows, columns = linear_sum_assignment(-worth.clip(min=0))
+    whose = {int(row): int(column) for row, column in zip(rows, columns, strict=True) if worth[row, column] >= 0}
+    return [replace(target, found=whose.get(row)) for row, target in enumerate(targets)]
+
+
+def _named(number: int, target: Target, tracks: Tracks) -> Track:
+    """The track of a target, as it is written."""
+    assert target.found is not None
+    own = target.similarity[target.found]
+    assert own is not None
+    others = [(value, n) for n, value in enumerate(target.similarity) if value is not None and n != target.found]
+    warnings = []
+    if others and max(others)[0] > own - NEARLY:
+        value, second = max(others)
+        warnings.append(
+            f"{target.label} may be another track: {tracks.tracks[second].name} is alike to {target.file} by "
+            f"{value:.2f}, this one by {own:.2f}"
+        )
+    track = tracks.tracks[target.found]
+    return replace(track, name=f"speaker_{number:02d}", label=target.label, warnings=(*track.warnings, *warnings))
+
+
+def _absent(target: Target, tracks: Tracks, targets: Sequence[Target]) -> str:
+    """Why somebody has no track."""
+    alike = [(value, n) for n, value in enumerate(target.similarity) if value is not None]
+    who = f"{target.label} is not found: "
+    if not alike:
+        none = "no face is to be seen" if target.by == "face" else "nobody speaks long enough"
+        return f"{who}{none} in the clip"
+    best, number = max(alike)
+    if best < target.least:
+        return (
+            f"{who}no {target.by} in the clip is alike to that in {target.file} (at most {best:.2f}, expected "
+            f"{target.least:.2f} or more)"
+        )
+    owner = next((one.label for one in targets if one.found == number), "another")
+    return f"{who}{tracks.tracks[number].name}, which is alike to {target.file} ({best:.2f}), is that of {owner}"
