@@ -16,6 +16,7 @@ from avsep.modes.voices import (
     planned,
     separate_voices,
     separate_with_fitting_model,
+    told,
     voice_tracks,
 )
 from avsep.signals import SAMPLE_RATE, Tracks
@@ -66,6 +67,7 @@ class Array(Mode):
         scene.check_microphones(fewest, why)
         if scene.positions is not None:
             model = model.with_positions(scene.positions[list(scene.microphones)])
+        model = told(model, scene.options.voices)
         name = scene.models.card(scene.model).name
         # One that gives what it finds gives reverberation, too.
         far_below = FAR_BELOW if model.contract.sources is None else FAR_BELOW_OF_ONE
