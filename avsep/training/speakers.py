@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import scipy.linalg
 import torch
+from torch import Tensor
 
 from avsep.checkpoint import save_model
 from avsep.data.casts import Speakers
@@ -48,8 +49,10 @@ def measured(model: VoiceStatistics, data: Mixtures, count: int) -> tuple[np.nda
     found, speakers = [], []
     for number in range(count):
         item = data[number]
-        found.append(model.statistics(item["mixture"][:1])[0].double().numpy())  # type: ignore[index]
-        speakers.append(int(item["labels"][0]))
+        mixture, labels = item["mixture"], item["labels"]
+        assert isinstance(mixture, Tensor)
+        found.append(model.statistics(mixture[:1])[0].double().numpy())
+        speakers.append(int(labels[0]))
     return np.stack(found), np.array(speakers)
 
 
