@@ -16,11 +16,15 @@ from avsep.data.lists import MixtureSpec, Part, write_list
 from avsep.inference.sliding import SlidingSeparator
 from avsep.models.auxiva import AuxIVA
 from avsep.models.base import SeparationModel
+from avsep.models.conv_tasnet import ConvTasNet
 from avsep.models.deep_clustering import DeepClustering
 from avsep.models.dprnn import DPRNN
 from avsep.models.fasnet_tac import FaSNetTAC
 from avsep.models.mc_conv_tasnet import MultiChannelConvTasNet
 from avsep.models.mulcat import MulCatDPRNN
+from avsep.models.multi_decoder_dprnn import MultiDecoderDPRNN
+from avsep.models.one_and_rest import OneAndRest
+from avsep.models.parts.voice_counter import VoiceCounter
 
 SECONDS = 1.5
 SMALL = {"filters": 16, "bottleneck": 8, "hidden": 8, "chunk": 20, "blocks": 2, "sample_rate": 8000}
@@ -31,6 +35,11 @@ MODELS = {
     "clusters": lambda: DeepClustering(layers=1, hidden=8, dims=4, window=256, hop=64, sample_rate=8000),
     "dprnn": lambda: DPRNN(**SMALL, kernel=16, stride=8),
     "mulcat": lambda: MulCatDPRNN(**SMALL),
+    "multi_decoder": lambda: MultiDecoderDPRNN(3, **SMALL),
+    "one_and_rest": lambda: OneAndRest(
+        ConvTasNet(2, 16, 16, 8, 8, 12, blocks=3, repeats=2, sample_rate=8000),
+        VoiceCounter(channels=8, hidden=8, blocks=2, mels=16, sample_rate=8000),
+    ),
     "fasnet_tac": lambda: FaSNetTAC(2, 8, 64, 64, 8, 8, 20, 2, 8, sample_rate=8000),
     "mc_conv_tasnet": lambda: MultiChannelConvTasNet(2, 16, 16, 8, 8, 12, 8, 3, 2, 2, sample_rate=8000),
 }
@@ -72,6 +81,8 @@ def test_a_saved_model_comes_back(model, weights):
         ("clusters", 2, False),
         ("dprnn", 2, True),
         ("mulcat", 2, True),
+        ("multi_decoder", 1, True),
+        ("one_and_rest", 1, True),
         ("fasnet_tac", 2, False),
         ("mc_conv_tasnet", 2, True),
     ],
