@@ -25,6 +25,7 @@ NET = {"filters": 8, "bottleneck": 4, "hidden": 6, "skip": 0, "kernel": 3, "bloc
 CODER = {"filters": 8, "kernel": 16, "stride": 8}
 LIP = {"channels": 8, "widths": [4, 4, 8, 8], "temporal_channels": 8, "temporal_blocks": 1, "size": 32}
 VOICE = {"channels": 8, "width": 8, "temporal_blocks": 1}
+COUNTER = "parts.voice_counter.VoiceCounter"
 CLUSTERS = {"layers": 1, "hidden": 4, "dims": 3}
 ROOM = 100_000
 """Numbers that a description may ask for here."""
@@ -79,6 +80,10 @@ def parts(**changes: Any) -> dict[str, Any]:
 
 def refined(first: Any) -> dict[str, Any]:
     return node("refined.Refined", **SIZES, first=first, synchrony=synchrony())
+
+
+def one_and_rest(separator: Any, **changes: Any) -> dict[str, Any]:
+    return node("one_and_rest.OneAndRest", separator=separator, **changes)
 
 
 def nested(levels: int) -> list[Any]:
@@ -183,6 +188,12 @@ HOSTILE = [
     (refined(synchrony()), "first is .*; it must be avsep.models.base.SeparationModel"),
     (refined(lips()), "first takes 1 channels at 16000 Hz and lips; it must take one channel at 16000 Hz and no cues"),
     (refined(conv(sample_rate=8000)), "first takes 1 channels at 8000 Hz; it must"),
+    (one_and_rest(conv(sources=3)), "gives 3 sources in the order 'any'; it must .* give 2 sources in any order"),
+    (one_and_rest(conv(), stop=node(COUNTER, mels=HUGE)), f"mels is {HUGE}; it must be a whole number from 1 to 256"),
+    (one_and_rest(conv(), stop=node(COUNTER, window=8192)), "window is 8192; it must be a whole number from 2 to 4096"),
+    (one_and_rest(conv(), stop=conv()), "stop is .*; it must be avsep.models.parts.voice_counter.VoiceCounter"),
+    (one_and_rest(conv(), unroll=HUGE), f"unroll is {HUGE}; it must be a whole number from 1 to 5"),
+    (node("multi_decoder_dprnn.MultiDecoderDPRNN", most_voices=17), "most_voices is 17; it must be a whole number"),
     (node("base.SeparationModel"), "is not a model of avsep"),
     ({"class_path": f"{MODELS}conv_tasnet.ConvTasNet", "init_args": [1]}, "init_args"),
     ({"class_path": None, "init_args": {}}, "class None is not a model of avsep"),
@@ -223,6 +234,7 @@ def test_a_hostile_description_is_refused_in_little_memory(described, message):
 
 @pytest.mark.parametrize(
     "described", [conv(), lips(), synchrony(), clusters(), adanet(), attractors(), auxiva(), parts(), refined(conv())]
+    "described", [conv(), lips(), synchrony(), clusters(), auxiva(), parts(), refined(conv()), one_and_rest(conv())]
 )
 def test_what_the_hostile_ones_are_made_from_is_built(described):
     assert build_model(**described, most_numbers=ROOM).class_path == described["class_path"]

@@ -19,6 +19,7 @@ from avsep.models.auxiva import AuxIVA
 from avsep.models.base import SeparationModel
 from avsep.models.chimera import Chimera
 from avsep.models.complex_ratio_mask import ComplexRatioMaskBLSTM
+from avsep.models.conv_tasnet import ConvTasNet
 from avsep.models.danet import ADANet, DANet
 from avsep.models.deep_clustering import DeepClustering
 from avsep.models.dprnn import DPRNN
@@ -27,8 +28,11 @@ from avsep.models.gammatone_tasnet import GammatoneTasNet
 from avsep.models.lstm_tasnet import LSTMTasNet
 from avsep.models.mc_conv_tasnet import MultiChannelConvTasNet
 from avsep.models.mulcat import MulCatDPRNN
+from avsep.models.multi_decoder_dprnn import MultiDecoderDPRNN
+from avsep.models.one_and_rest import OneAndRest
 from avsep.models.open_unmix import OpenUnmix
 from avsep.models.parts.convolutional_trunk import ConvolutionalTrunk
+from avsep.models.parts.voice_counter import VoiceCounter
 from avsep.models.pit_blstm import PitBLSTM
 from avsep.models.sepformer import SepFormer
 from avsep.models.sepreformer import SepReformer
@@ -60,6 +64,11 @@ MODELS = {
     ),
     "dprnn": lambda: DPRNN(**SMALL, kernel=16, stride=8),
     "mulcat": lambda: MulCatDPRNN(**SMALL),
+    "multi_decoder": lambda: MultiDecoderDPRNN(3, **SMALL),
+    "one_and_rest": lambda: OneAndRest(
+        ConvTasNet(2, 16, 16, 8, 8, 12, blocks=3, repeats=2, sample_rate=8000),
+        VoiceCounter(channels=8, hidden=8, blocks=2, mels=16, sample_rate=8000),
+    ),
     "fasnet_tac": lambda: FaSNetTAC(2, 8, 64, 64, 8, 8, 20, 2, 8, sample_rate=8000),
     "lstm_tasnet": lambda: LSTMTasNet(filters=16, kernel=40, hidden=8, sample_rate=8000),
     "gammatone": lambda: GammatoneTasNet(filters=48, kernel=16, stride=8, **SMALL_TCN),
@@ -130,6 +139,8 @@ def test_a_saved_model_comes_back(model, weights):
         ("lstm_tasnet", 2, True),
         ("gammatone", 2, True),
         ("two_step", 2, True),
+        ("multi_decoder", 1, True),
+        ("one_and_rest", 1, True),
         ("fasnet_tac", 2, False),
         ("mc_conv_tasnet", 2, True),
         ("wave_u_net", 2, False),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from avsep.models.base import Contract, Output, SeparationModel
 from avsep.models.limits import check_whole
@@ -73,6 +73,9 @@ class OneAndRest(SeparationModel):
         other._modules = self._modules | {"separator": separator}
         other.contract = contract
         return other
+
+    def compiled_modules(self) -> list[nn.Module]:
+        return self.separator.compiled_modules()
 
     def forward(self, mixture: Tensor, **cues: Tensor) -> Output:
         """mixture (batch, 1, time) -> estimates (batch, 2, 1, time), one voice and the rest; those of further passes

@@ -52,8 +52,9 @@ class VoiceCounter(Part):
     ) -> None:
         super().__init__()
         check_whole(1, 64, most_voices=most_voices)
+        check_whole(2, 4096, window=window)
         check_spectra(window, hop)
-        check_whole(1, 1024, mels=mels)
+        check_whole(1, 256, mels=mels)
         check_whole(1, MOST_SIZE, channels=channels, hidden=hidden)
         check_whole(1, 16, blocks=blocks)
         self.most_voices = most_voices
