@@ -233,8 +233,19 @@ def test_a_hostile_description_is_refused_in_little_memory(described, message):
 
 
 @pytest.mark.parametrize(
-    "described", [conv(), lips(), synchrony(), clusters(), adanet(), attractors(), auxiva(), parts(), refined(conv())]
-    "described", [conv(), lips(), synchrony(), clusters(), auxiva(), parts(), refined(conv()), one_and_rest(conv())]
+    "described",
+    [
+        conv(),
+        lips(),
+        synchrony(),
+        clusters(),
+        adanet(),
+        attractors(),
+        auxiva(),
+        parts(),
+        refined(conv()),
+        one_and_rest(conv()),
+    ],
 )
 def test_what_the_hostile_ones_are_made_from_is_built(described):
     assert build_model(**described, most_numbers=ROOM).class_path == described["class_path"]
