@@ -128,6 +128,8 @@ def test_every_loss_takes_a_step(kind, tmp_path):
     step(tmp_path, model__init_args__model=model_node, model__init_args__objective=objective)
 
 
+# test_configs takes one of each smoke configuration in the fast tests.
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MODELS, ids=lambda kind: kind.__name__)
 def test_every_model_takes_a_step(kind, tmp_path):
     if not required(kind) and not list(kind().parameters()):
