@@ -65,7 +65,7 @@ def embed(model: VoiceStatistics, speech: list[np.ndarray], device: str = "cpu")
     to tell it by."""
     import torch
 
-    made = []
+    made: list[np.ndarray | None] = []
     for samples in speech:
         if len(samples) < LEAST_SECONDS * SAMPLE_RATE:
             made.append(None)

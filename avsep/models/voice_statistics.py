@@ -53,13 +53,12 @@ class VoiceStatistics(Model):
         bands = self.mel(waveform / level).add(1e-8).log()
         loudness = bands.mean(1)
         speech = loudness > loudness.quantile(0.95, dim=1, keepdim=True) - SPEECH_DB * math.log(10) / 10
-        cepstra = self.cosines @ bands  # type: ignore[operator]
+        cepstra = self.cosines @ bands
         padded = torch.nn.functional.pad(cepstra, (DELTA_FRAMES, DELTA_FRAMES), mode="replicate")
         frames = cepstra.shape[2]
-        slopes = sum(
-            n * (padded[..., DELTA_FRAMES + n : DELTA_FRAMES + n + frames])
-            for n in range(-DELTA_FRAMES, DELTA_FRAMES + 1)
-        ) / (2 * sum(n * n for n in range(1, DELTA_FRAMES + 1)))
+        steps = range(-DELTA_FRAMES, DELTA_FRAMES + 1)
+        shifted = [n * padded[..., DELTA_FRAMES + n : DELTA_FRAMES + n + frames] for n in steps]
+        slopes = torch.stack(shifted).sum(0) / sum(n * n for n in steps)
         weight = (speech / speech.sum(1, keepdim=True)).unsqueeze(1)
         means, together = _moments(cepstra, weight)
         spread = together.diagonal(dim1=1, dim2=2).clamp_min(0).sqrt() + 0.01

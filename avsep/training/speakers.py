@@ -48,7 +48,7 @@ def measured(model: VoiceStatistics, data: Mixtures, count: int) -> tuple[np.nda
     found, speakers = [], []
     for number in range(count):
         item = data[number]
-        found.append(model.statistics(item["mixture"][:1])[0].double().numpy())  # type: ignore[index]
+        found.append(model.statistics(torch.as_tensor(item["mixture"])[:1])[0].double().numpy())
         speakers.append(int(item["labels"][0]))
     return np.stack(found), np.array(speakers)
 

@@ -9,8 +9,9 @@ separate` separates by sound; the right track of a talker is the one with the be
 
 Prints, for each kind: how often the most alike track is the right one when a talker alone is asked for; of all talkers
 asked for together with the stranger, how many were given the right track, a wrong one, none; how many strangers were
-given one, and would have been where nobody else is asked for; and similarities of the right tracks, of the most alike wrong ones, and of strangers to their most alike.
-Talkers whose voice no track has to 1 dB above the mixture are left out, and counted.
+given one, and would have been where nobody else is asked for; and similarities of the right tracks, of the most alike
+wrong ones, and of strangers to their most alike. Talkers whose voice no track has to 1 dB above the mixture are left
+out, and counted.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class SpectrumSpeakerEncoder(Part):
         x = full_precision(waveform)
         level = x.square().mean(1, keepdim=True).sqrt().clamp_min(1e-5)
         magnitudes = stft(x / level, self.window, self.hop).abs().mT
-        return self.body(self.recurrent(magnitudes.to(self.body[0].weight.dtype))[0]).mean(1)
+        return self.body(self.recurrent(magnitudes)[0]).mean(1)
 
 
 class ResidualBlock(nn.Module):
