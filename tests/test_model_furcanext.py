@@ -6,6 +6,7 @@ import pytest
 import torch
 from two_talkers import steps_to, two_mixtures
 
+from avsep.inference.streaming import StreamingSeparator
 from avsep.losses import NegativeSiSnr, OnEstimates
 from avsep.models.conv_tasnet import ConvTasNet
 from avsep.models.furcanext import FurcaPa
@@ -72,6 +73,15 @@ def test_the_future_changes_nothing_if_causal():
     changed[..., 100:] = 0
     assert torch.allclose(model(mixture).estimates[..., :92], model(changed).estimates[..., :92], atol=1e-6)
     assert not torch.allclose(model(mixture).estimates[..., 97:100], model(changed).estimates[..., 97:100], atol=1e-6)
+
+
+def test_a_stream_gives_what_the_whole_mixture_gives():
+    model = FurcaPa(**TINY, norm="cLN", causal=True).eval()
+    mixture = torch.randn(1, 1, 203)
+    stream = StreamingSeparator(model)
+    pieces = [*(stream.feed(piece) for piece in mixture[:, 0].split(37, dim=1)), stream.finish()]
+    with torch.no_grad():
+        torch.testing.assert_close(torch.cat(pieces, 2), model(mixture).estimates[:, :, 0], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("time", [1, 4, 203])

@@ -7,6 +7,7 @@ import pytest
 import torch
 from two_talkers import steps_to, two_mixtures
 
+from avsep.inference.streaming import StreamingSeparator
 from avsep.losses import NegativeSiSnr, OnEstimates
 from avsep.models.build import build_model
 from avsep.models.conv_tasnet import ConvTasNet
@@ -101,6 +102,16 @@ def test_causal_where_the_separator_is():
     changed[..., 200:] = 0
     assert torch.allclose(model(mixture).estimates[..., :184], model(changed).estimates[..., :184], atol=1e-6)
     assert not torch.allclose(model(mixture).estimates[..., 190:200], model(changed).estimates[..., 190:200], atol=1e-6)
+
+
+@pytest.mark.parametrize("decoder", ["learned", "inverse"])
+def test_a_stream_gives_what_the_whole_mixture_gives(decoder):
+    model = GammatoneTasNet(**TINY, norm="cLN", causal=True, decoder=decoder, sample_rate=8000).eval()
+    mixture = torch.randn(1, 1, 203)
+    stream = StreamingSeparator(model)
+    pieces = [*(stream.feed(piece) for piece in mixture[:, 0].split(37, dim=1)), stream.finish()]
+    with torch.no_grad():
+        torch.testing.assert_close(torch.cat(pieces, 2), model(mixture).estimates[:, :, 0], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(
