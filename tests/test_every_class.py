@@ -3,9 +3,11 @@ forgotten."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import pkgutil
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +18,20 @@ from torch import nn
 pytest.importorskip("lightning")
 pytest.importorskip("jsonargparse")
 
+from largest_tensor import Largest
 from tiny_models import Everything
 from tiny_training import CUES, write_config
 
 import avsep.losses
 import avsep.models
+from avsep.errors import WeightsError
 from avsep.losses import DeepClustering, MaskLoss, Objective
 from avsep.models.base import SeparationModel
 from avsep.models.build import build_model
 from avsep.training.cli import FitCLI
 
+ROOM = 3_000_000
+"""Numbers that a small model may have."""
 CONFIGS = Path(__file__).parents[1] / "configs"
 
 MSE = {"class_path": "avsep.losses.MaskMse"}
@@ -142,3 +148,20 @@ def test_every_model_takes_a_step(kind, tmp_path):
     if contract.order == "named":
         data["sources"] = contract.sources
     step(tmp_path, model=task, data__init_args=data)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [kind for kind in MODELS if not required(kind)], ids=lambda kind: kind.__name__)
+def test_a_huge_number_is_refused_or_costs_nothing(kind):
+    path = f"{kind.__module__}.{kind.__qualname__}"
+    small = smoke_node(kind)["init_args"]["model"].get("init_args", {}) if kind.paper_args else {}
+    numbers = [p.name for p in inspect.signature(kind).parameters.values() if type(p.default) in (int, float)]
+    for name in numbers:
+        tracemalloc.start()
+        try:
+            with Largest() as largest, contextlib.suppress(WeightsError):
+                build_model(path, small | {name: 60_000_001}, most_numbers=ROOM)
+            assert tracemalloc.get_traced_memory()[1] < 20_000_000, name
+        finally:
+            tracemalloc.stop()
+        assert largest.numbers <= ROOM, name

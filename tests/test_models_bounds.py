@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from largest_tensor import Largest
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from avsep.errors import WeightsError
 from avsep.models.architectures import model_classes
@@ -205,18 +205,6 @@ HOSTILE = [
 def _imported():
     """What an import takes is none of a description's."""
     assert list(model_classes())
-
-
-class Largest(TorchDispatchMode):
-    """Numbers in the largest tensor that is made."""
-
-    numbers = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = func(*args, **(kwargs or {}))
-        if isinstance(made, torch.Tensor):
-            self.numbers = max(self.numbers, made.numel())
-        return made
 
 
 @pytest.mark.parametrize(("described", "message"), HOSTILE, ids=[message for _, message in HOSTILE])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -56,15 +57,20 @@ def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.skipif(not DEMO_CLIP.exists(), reason="the demo clip is not made yet")
 def test_marked_blocks_run(tmp_path: Path) -> None:
     shutil.copy(DEMO_CLIP, tmp_path / "talk.mp4")
+    shutil.copy(DEMO_CLIP.with_name("left.flac"), tmp_path / "ann.flac")
     found = {page: blocks(page) for page in ("README.md", "docs/library.md")}
     kinds = {page: [kind for kind, _ in code] for page, code in found.items()}
-    assert kinds == {"README.md": ["sh", "sh", "python"], "docs/library.md": ["python", "python", "python"]}
+    assert kinds == {
+        "README.md": ["sh", "sh", "sh", "python"],
+        "docs/library.md": ["python", "python", "python", "python"],
+    }
     for kind, code in (block for page in found.values() for block in page):
         command = ["bash", "-e", "-c", code] if kind == "sh" else [sys.executable, "-c", code]
         done = run(command, tmp_path)
         assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
     for name in ("separated/talk/manifest.json", "part/talk/residual.wav", "faces/talk/people.json", "tracks/talk"):
         assert (tmp_path / name).exists(), name
+    assert [one["track"] for one in json.loads((tmp_path / "ann/talk/manifest.json").read_text())["choice"]["targets"]]
     assert not (tmp_path / "elsewhere").exists()
 
 

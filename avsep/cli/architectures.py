@@ -12,8 +12,9 @@ from avsep.cli.terminal import Terminal
 if TYPE_CHECKING:
     from avsep.models.architectures import Architecture
     from avsep.models.base import Contract
+    from avsep.models.figures import Figures
 
-HEADER = ("architecture", "paper", "parameters", "takes", "gives", "published", "weights")
+HEADER = ("architecture", "paper", "parameters", "multiply-adds", "takes", "gives", "published", "own", "weights")
 PARTS = "as its parts say"
 """Of an architecture that is put together in a configuration."""
 
@@ -39,11 +40,19 @@ def _facts(one: Architecture) -> dict[str, str]:
     return {
         "paper": f"{one.paper}, {one.year}" if one.paper else "none",
         "parameters": PARTS if one.parameters is None else f"{one.parameters:,}",
+        "multiply-adds": ", ".join(dict.fromkeys(f"{row.million_macs / 1000:.2f} G" for row in one.figures)) or "none",
         "takes": takes(one.contract) if one.contract else nothing,
         "gives": gives(one.contract) if one.contract else nothing,
         "published": one.published or "none",
+        "own": "; ".join(map(own, one.figures)) or "none",
         "weights": ", ".join(one.weights) or "none",
     }
+
+
+def own(row: Figures) -> str:
+    """What a system reached in the table of all."""
+    size = f"{row.trained_parameters / 1e6:.2f} M parameters, {row.minutes:g} minutes" if row.minutes else "untrained"
+    return f"{row.si_sdri:.1f} dB SI-SDRi, {row.group} ({row.system}, {size})"
 
 
 def takes(contract: Contract) -> str:

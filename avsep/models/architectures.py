@@ -14,6 +14,7 @@ import avsep.models
 from avsep.checkpoint import Card
 from avsep.models.base import Contract, Model, SeparationModel
 from avsep.models.build import today
+from avsep.models.figures import Figures, read_figures
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Architecture:
 
     parameters and contract: at the paper's size where it has one, else with its defaults; None where they follow from
     parts that are handed in, and no contract where it is no separator. published: what its paper reports. weights:
-    names of the cards that were given and are of this class.
+    names of the cards that were given and are of this class. figures: what systems of this class cost and reached.
     """
 
     name: str
@@ -34,11 +35,13 @@ class Architecture:
     contract: Contract | None
     published: str
     weights: tuple[str, ...]
+    figures: tuple[Figures, ...]
 
 
 def list_architectures(cards: Sequence[Card] = ()) -> list[Architecture]:
     """All public separation models, and other models of a paper, by name."""
-    return sorted((describe(found, cards) for found in model_classes()), key=lambda one: one.name.lower())
+    figures = read_figures()
+    return sorted((describe(found, cards, figures) for found in model_classes()), key=lambda one: one.name.lower())
 
 
 def model_classes() -> Iterator[type[Model]]:
@@ -52,7 +55,7 @@ def model_classes() -> Iterator[type[Model]]:
                 yield found
 
 
-def describe(found: type[Model], cards: Sequence[Card] = ()) -> Architecture:
+def describe(found: type[Model], cards: Sequence[Card] = (), figures: Sequence[Figures] = ()) -> Architecture:
     """What there is to say of a class."""
     path = f"{found.__module__}.{found.__qualname__}"
     model = _built(found)
@@ -69,6 +72,7 @@ def describe(found: type[Model], cards: Sequence[Card] = ()) -> Architecture:
         contract,
         vars(found).get("published", ""),
         weights,
+        tuple(one for one in figures if one.class_path == path),
     )
 
 

@@ -1,0 +1,60 @@
+"""What a model costs: the multiply-adds for a second of sound."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from avsep.embeddings.face import DIMENSIONS
+from avsep.models.base import SeparationModel
+from avsep.signals import FRAME_RATE, LIP_SIZE
+
+
+def multiply_adds(model: SeparationModel) -> int:
+    """Of matrix products and convolutions for a second of sound, with one cue of each kind that the model takes (an
+    enrolment of a second too) and the fewest channels. Transforms and what goes number by number are not counted."""
+    contract = model.contract
+    draw = torch.Generator().manual_seed(0)
+    mixture = torch.randn(1, contract.channels[0], contract.sample_rate, generator=draw)
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad(), _unfused(), FlopCounterMode(display=False) as counter:
+            model.separate(mixture, **example_cues(model, draw))
+    finally:
+        model.train(training)
+    return counter.get_total_flops() // 2
+
+
+def example_cues(model: SeparationModel, draw: torch.Generator) -> dict[str, Tensor]:
+    """Noise in the shapes of one second and one source."""
+    channels, second = model.contract.channels[0], model.contract.sample_rate
+    shapes = {
+        "lips": (FRAME_RATE, LIP_SIZE, LIP_SIZE),
+        "face": (FRAME_RATE, DIMENSIONS),
+        "enrolment": (second,),
+        "delays": (channels,),
+        "activity": (FRAME_RATE,),
+        "sources": (channels, second),
+    }
+    return {name: torch.rand(1, 1, *shapes[name], generator=draw) for name in model.contract.cues}
+
+
+@contextmanager
+def _unfused() -> Iterator[None]:
+    """Recurrent networks step by step and attention in its parts: the counter does not know what is fused."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="TF32 acceleration")
+            with torch.backends.mkldnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH):
+                yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
