@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from avsep.errors import UsageError, WeightsError
-from avsep.importing import asteroid, open_unmix, speechbrain, torchaudio
+from avsep.importing import (
+    asteroid,
+    jusperlee_av_conv_tasnet,
+    jusperlee_conv_tasnet,
+    jusperlee_dual_path_rnn,
+    open_unmix,
+    speechbrain,
+    torchaudio,
+)
 from avsep.importing.read import Parts, read_parts
 from avsep.models.base import SeparationModel
 
@@ -31,7 +39,15 @@ class Origin(Protocol):
         ...
 
 
-ORIGINS: tuple[Any, ...] = (torchaudio, asteroid, speechbrain, open_unmix)
+ORIGINS: tuple[Any, ...] = (
+    torchaudio,
+    asteroid,
+    speechbrain,
+    open_unmix,
+    jusperlee_conv_tasnet,
+    jusperlee_dual_path_rnn,
+    jusperlee_av_conv_tasnet,
+)
 
 
 @dataclass(frozen=True)
