@@ -121,16 +121,16 @@ def convert(
     inner: dict[str, dict[str, Tensor]] = {}
     for name, tensor in sound.items():
         for start in (BEFORE, AFTER, OVER_TIME):
-            number, _, rest = name.removeprefix(start).partition(".")
-            if name.startswith(start) and not rest.startswith(UNUSED):
-                inner.setdefault(start + number, {})[rest] = tensor
+            number, _, layer = name.removeprefix(start).partition(".")
+            if name.startswith(start) and not layer.startswith(UNUSED):
+                inner.setdefault(start + number, {})[layer] = tensor
         if not name.startswith((BEFORE, AFTER, OVER_TIME)):
             outer[renamed(name, OUTER)] = tensor
     for number in range(count(sound, OVER_TIME)):
-        for rest, tensor in inner[f"{OVER_TIME}{number}"].items():
-            outer[f"cue_encoder.temporal.{number + 1}.{renamed(rest, TEMPORAL)}"] = tensor
+        for layer, tensor in inner[f"{OVER_TIME}{number}"].items():
+            outer[f"cue_encoder.temporal.{number + 1}.{renamed(layer, TEMPORAL)}"] = tensor
     places = [f"{BEFORE}{number}" for number in range(before)] + [f"{AFTER}{number}" for number in range(after)]
-    bodies = [{renamed(rest, BLOCK): tensor for rest, tensor in inner[place].items()} for place in places]
+    bodies = [{renamed(layer, BLOCK): tensor for layer, tensor in inner[place].items()} for place in places]
     return with_weights(model, outer, bodies, NAME)
 
 
@@ -164,9 +164,9 @@ def _seeing(lips: State) -> dict[str, Tensor]:
         trunk[f"{int(stage) - 1}.{rest}"] = tensor
     for name in [name for name in trunk if name.endswith(("conv1.bias", "conv2.bias"))]:
         # What a convolution adds, the mean that the norm behind it takes away has too.
-        mean = name.replace(".conv", ".bn").removesuffix("bias") + "running_mean"
-        sizes(trunk, mean, 1)
-        trunk[mean] = trunk[mean] - trunk.pop(name)
+        place = name.replace(".conv", ".bn").removesuffix("bias") + "running_mean"
+        sizes(trunk, place, 1)
+        trunk[place] = trunk[place] - trunk.pop(name)
     made |= {f"cue_encoder.trunk.{name}": tensor for name, tensor in trunk.items()}
     weight, bias, mean, variance, gain, shift = (
         lips[name]

@@ -80,6 +80,6 @@ def _checked(settings: Mapping[str, Any], origin: Any) -> dict[str, Any]:
             allowed = ", ".join(known) or "none"
             raise UsageError(f"{name} is no setting of {origin.NAME}; it has {allowed}")
         usual = known[name].default
-        if type(value) is not type(usual):
+        if type(value) is not type(usual) and not (type(usual) is float and type(value) is int):
             raise UsageError(f"{name} is {value!r}; it must be of the kind of {usual!r}")
     return dict(settings)

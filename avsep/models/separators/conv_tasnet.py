@@ -141,7 +141,7 @@ class TemporalConvNet(Part):
         # Frames that one mask depends on, but for what a norm brings from further away.
         self.receptive_field = 1 + repeats * (kernel - 1) * (2**blocks - 1)
         self.enter = nn.Sequential(NORMS[enter_norm or norm](filters, eps), PointwiseConv(filters, bottleneck))
-        self.eps, self.ending = eps, ending
+        self.variant: dict[str, Any] = {"eps": eps, "ending": ending}
 
         def block(dilation: int) -> nn.Module:
             return self.block(bottleneck, hidden, skip, kernel, dilation, norm, causal)
@@ -156,7 +156,7 @@ class TemporalConvNet(Part):
 
     def block(self, *sizes: Any) -> nn.Module:
         """One of the blocks, of the sizes, norm and causality of a `ConvBlock`."""
-        return ConvBlock(*sizes, eps=self.eps, ending=self.ending)
+        return ConvBlock(*sizes, **self.variant)
 
     def before(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Encoder frames (batch, frames, filters) -> features (batch, frames, bottleneck), skips so far."""
