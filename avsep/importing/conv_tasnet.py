@@ -33,7 +33,7 @@ def with_weights(model: Net, outer: State, blocks: list[dict[str, Tensor]], sour
         for name, tensor in block.items():
             if name.startswith("body."):
                 # Taps before channels.
-                weights[f"{place}.{name}"] = tensor.squeeze(1).t() if name == "body.3.weight" else tensor
+                weights[f"{place}.{name}"] = tensor.reshape(len(tensor), -1).t() if name == "body.3.weight" else tensor
         for kind in ("weight", "bias"):
             skip = block.get(f"skip.{kind}")
             residual = block.get(f"residual.{kind}")

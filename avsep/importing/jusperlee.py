@@ -83,5 +83,6 @@ def building(name: str) -> Iterator[None]:
     """Context in which a model is made of sizes that tensors and settings tell. Raises WeightsError."""
     try:
         yield
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:
+        # torch says with the latter that shapes do not go together.
         raise WeightsError(f"{name}: the tensors and settings make no model: {error}.") from error

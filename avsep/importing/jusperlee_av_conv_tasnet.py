@@ -117,20 +117,20 @@ def convert(
             ConcatFusion(bottleneck, channels, nearest=True),
             sample_rate=sample_rate,
         )
-    outer = _seeing(lips) | {"separator.to_masks.0.weight": torch.ones(1)}
+        outer = _seeing(lips) | {"separator.to_masks.0.weight": torch.ones(1)}
     inner: dict[str, dict[str, Tensor]] = {}
     for name, tensor in sound.items():
         for start in (BEFORE, AFTER, OVER_TIME):
-            number, _, layer = name.removeprefix(start).partition(".")
+            place, _, layer = name.removeprefix(start).partition(".")
             if name.startswith(start) and not layer.startswith(UNUSED):
-                inner.setdefault(start + number, {})[layer] = tensor
+                inner.setdefault(start + place, {})[layer] = tensor
         if not name.startswith((BEFORE, AFTER, OVER_TIME)):
             outer[renamed(name, OUTER)] = tensor
     for number in range(count(sound, OVER_TIME)):
-        for layer, tensor in inner[f"{OVER_TIME}{number}"].items():
+        for layer, tensor in inner.get(f"{OVER_TIME}{number}", {}).items():
             outer[f"cue_encoder.temporal.{number + 1}.{renamed(layer, TEMPORAL)}"] = tensor
     places = [f"{BEFORE}{number}" for number in range(before)] + [f"{AFTER}{number}" for number in range(after)]
-    bodies = [{renamed(layer, BLOCK): tensor for layer, tensor in inner[place].items()} for place in places]
+    bodies = [{renamed(layer, BLOCK): tensor for layer, tensor in inner.get(place, {}).items()} for place in places]
     return with_weights(model, outer, bodies, NAME)
 
 
