@@ -1,7 +1,7 @@
 """AV_model and its network of the lips, of github.com/JusperLee/AV-ConvTasNet, as one `MaskingModel`.
 
-A layer that follows a convolution, or precedes one, and only scales and shifts, becomes part of it or of the next norm:
-biases before batch norms, and the batch norm of the embedding. Estimates stay the same.
+Biases of convolutions become part of the batch norm that follows, and the batch norm of the embedding part of the layer
+before it. Estimates stay the same.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def convert(
     """blocks: X there. crop, size: pixels of the crop here, and of the picture that they are scaled to: the middle 112
     of 120 there. mean, deviation: of their gray levels, in 0..1. Read as without `skip_con`, which no tensor tells.
 
-    A file that holds the lips' network alone is taken before one that holds it too: what was not frozen in training
-    were its batch norms' statistics, and the project's own tests take the former. Raises WeightsError.
+    Where a file holds the lips' network alone, it is taken in place of the one in the checkpoint, as the project's own
+    tests do: the statistics of its batch norms went on changing in training. Raises WeightsError.
     """
     states = [tensors(content) for content in parts.values()]
     sound: State = next(found for state in states if (found := _sound(state)))
