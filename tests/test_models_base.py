@@ -64,7 +64,7 @@ def test_parts_stand_in_the_arguments_as_nodes_with_their_defaults():
     arguments = of_parts().init_args
     assert arguments["encoder"] == {
         "class_path": "avsep.models.parts.encoder.Encoder",
-        "init_args": {"filters": 8, "kernel": 16, "stride": 8, "rectified": True, "padded": True},
+        "init_args": {"filters": 8, "kernel": 16, "stride": 8, "rectified": True, "padded": True, "bias": False},
     }
     assert arguments["separator"]["init_args"]["norm"] == "gLN"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -97,11 +98,19 @@ def _check(out: Path, overwrite: bool) -> None:
 
 
 def _settings(given: list[str]) -> dict[str, Any]:
-    """NAME=VALUE, numbers as numbers."""
+    """NAME=VALUE, numbers as numbers, true and false as such."""
     found: dict[str, Any] = {}
     for one in given:
         name, stroke, value = one.partition("=")
         if not stroke or not name:
             raise UsageError(f"--set {one}: give NAME=VALUE, for instance sample_rate=16000")
-        found[name] = int(value) if value.isdecimal() else value
+        found[name] = _value(value)
     return found
+
+
+def _value(text: str) -> Any:
+    if text.isdecimal():
+        return int(text)
+    if text in ("true", "false"):
+        return text == "true"
+    return float(text) if re.fullmatch(r"-?\d+\.\d+", text) else text

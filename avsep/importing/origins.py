@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from avsep.errors import UsageError, WeightsError
-from avsep.importing import asteroid, open_unmix, speechbrain, torchaudio
+from avsep.importing import (
+    asteroid,
+    jusperlee_av_conv_tasnet,
+    jusperlee_conv_tasnet,
+    jusperlee_dual_path_rnn,
+    open_unmix,
+    speechbrain,
+    torchaudio,
+)
 from avsep.importing.read import Parts, read_parts
 from avsep.models.base import SeparationModel
 
@@ -31,7 +39,15 @@ class Origin(Protocol):
         ...
 
 
-ORIGINS: tuple[Any, ...] = (torchaudio, asteroid, speechbrain, open_unmix)
+ORIGINS: tuple[Any, ...] = (
+    torchaudio,
+    asteroid,
+    speechbrain,
+    open_unmix,
+    jusperlee_conv_tasnet,
+    jusperlee_dual_path_rnn,
+    jusperlee_av_conv_tasnet,
+)
 
 
 @dataclass(frozen=True)
@@ -64,6 +80,6 @@ def _checked(settings: Mapping[str, Any], origin: Any) -> dict[str, Any]:
             allowed = ", ".join(known) or "none"
             raise UsageError(f"{name} is no setting of {origin.NAME}; it has {allowed}")
         usual = known[name].default
-        if type(value) is not type(usual):
+        if type(value) is not type(usual) and not (type(usual) is float and type(value) is int):
             raise UsageError(f"{name} is {value!r}; it must be of the kind of {usual!r}")
     return dict(settings)

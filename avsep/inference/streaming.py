@@ -82,7 +82,7 @@ class StreamingSeparator:
         self._tail = waveform[..., ready:]
         skip = min(self._surplus, ready)
         self._surplus -= skip
-        return waveform[..., skip:ready]
+        return self.decoder.with_bias(waveform[..., skip:ready])
 
 
 class _RunningNorm(nn.Module):

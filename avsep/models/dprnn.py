@@ -162,6 +162,12 @@ def chunked(x: Tensor, size: int) -> Tensor:
     return torch.cat([halves[:, :-1], halves[:, 1:]], dim=2)
 
 
+def evened(x: Tensor, size: int) -> Tensor:
+    """(batch, frames, channels) -> with silence at the end, at least a frame, so that `chunked` makes an even number of
+    chunks: what weights of several projects were trained with."""
+    return functional.pad(x, (0, 0, 0, size - (x.shape[1] + size // 2) % size))
+
+
 def overlap_added(chunks: Tensor, frames: int) -> Tensor:
     """(batch, chunks, size, channels) -> (batch, frames, channels), the mean of the two chunks that each frame is
     in."""

@@ -11,19 +11,26 @@ from avsep.models.limits import MOST_SIZE, check_filters, check_whole
 
 
 class Decoder(Part):
-    """The transposed counterpart of `Encoder`; it cuts off the padding the encoder added. padded: as there."""
+    """The transposed counterpart of `Encoder`; it cuts off the padding the encoder added. padded: as there.
 
-    def __init__(self, filters: int, kernel: int, stride: int, padded: bool = True) -> None:
+    bias: a constant is added to the waveform.
+    """
+
+    def __init__(self, filters: int, kernel: int, stride: int, padded: bool = True, bias: bool = False) -> None:
         super().__init__()
         check_whole(1, MOST_SIZE, filters=filters)
         check_filters(kernel, stride)
         self.kernel, self.stride, self.padded = kernel, stride, padded
-        self.conv = nn.ConvTranspose1d(filters, 1, kernel, stride, bias=False)
+        self.conv = nn.ConvTranspose1d(filters, 1, kernel, stride, bias=bias)
 
     def forward(self, frames: Tensor, time: int) -> Tensor:
         """(batch, sources, frames, filters) -> (batch, sources, time)."""
         edge = self.kernel - self.stride if self.padded else 0
-        return self.overlap_add(frames)[..., edge : edge + time]
+        return self.with_bias(self.overlap_add(frames)[..., edge : edge + time])
+
+    def with_bias(self, waveform: Tensor) -> Tensor:
+        """(batch, sources, time) -> the same shape; parts that `overlap_add` gives are added up before."""
+        return waveform if self.conv.bias is None else waveform + self.conv.bias
 
     def overlap_add(self, frames: Tensor) -> Tensor:
         """With the padding: (batch, sources, frames, filters) -> (batch, sources, (frames - 1) * S + K)."""

@@ -15,18 +15,26 @@ class Encoder(Part):
 
     The waveform is padded by K - S at the start and at the end, so that every sample is covered by equally
     many frames and `Decoder` gives back the same length; unless it is `padded` only at the end, as far as the last
-    frame needs. rectified: frames are not negative.
+    frame needs. rectified: frames are not negative. bias: each filter adds a constant before that.
     """
 
     transform = None
     """It has no spectrum."""
 
-    def __init__(self, filters: int, kernel: int, stride: int, rectified: bool = True, padded: bool = True) -> None:
+    def __init__(
+        self,
+        filters: int,
+        kernel: int,
+        stride: int,
+        rectified: bool = True,
+        padded: bool = True,
+        bias: bool = False,
+    ) -> None:
         super().__init__()
         check_whole(1, MOST_SIZE, filters=filters)
         check_filters(kernel, stride)
         self.kernel, self.stride, self.rectified, self.padded = kernel, stride, rectified, padded
-        self.conv = nn.Conv1d(1, filters, kernel, stride, bias=False)
+        self.conv = nn.Conv1d(1, filters, kernel, stride, bias=bias)
 
     def forward(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, 1, time) -> features for the separator and what its masks are for: here both are the frames (batch,
@@ -47,4 +55,4 @@ class Encoder(Part):
         hops = waveform.unflatten(1, (-1, self.stride))
         frames = hops.shape[1] - self.kernel // self.stride + 1
         windows = torch.cat([hops[:, i : i + frames] for i in range(self.kernel // self.stride)], dim=2)
-        return F.linear(windows, self.conv.weight.squeeze(1))
+        return F.linear(windows, self.conv.weight.squeeze(1), self.conv.bias)

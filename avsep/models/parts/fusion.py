@@ -17,11 +17,16 @@ class ConcatFusion(Part):
 
     Before any training the audio passes as it is, with a little of the video in it, so that a separator that was
     trained by sound goes on doing what it learnt.
+
+    nearest: each frame gets the video features of one picture, in place of a line between those of two.
     """
 
-    def __init__(self, audio_channels: int, video_channels: int) -> None:
+    def __init__(self, audio_channels: int, video_channels: int, nearest: bool = False) -> None:
         super().__init__()
         check_whole(1, MOST_SIZE, audio_channels=audio_channels, video_channels=video_channels)
+        if not isinstance(nearest, bool):
+            raise ValueError(f"nearest is {nearest!r}; it must be true or false")
+        self.nearest = nearest
         self.project = PointwiseConv(audio_channels + video_channels, audio_channels)
         with torch.no_grad():
             self.project.weight[:, :audio_channels] = torch.eye(audio_channels)
@@ -30,7 +35,7 @@ class ConcatFusion(Part):
     def forward(self, audio: Tensor, video: Tensor) -> Tensor:
         """audio (batch, frames, audio_channels), video (batch, pictures, video_channels) of the same stretch of time ->
         (batch, frames, audio_channels)."""
-        return self.project(torch.cat([audio, at_frames(video, audio.shape[1])], dim=2))
+        return self.project(torch.cat([audio, at_frames(video, audio.shape[1], self.nearest)], dim=2))
 
 
 class FactorizedAttention(Part):
@@ -52,6 +57,9 @@ class FactorizedAttention(Part):
         return (factors * shares.unsqueeze(3)).sum(2)
 
 
-def at_frames(video: Tensor, frames: int) -> Tensor:
-    """(batch, pictures, channels) -> (batch, frames, channels), linear in between."""
+def at_frames(video: Tensor, frames: int, nearest: bool = False) -> Tensor:
+    """(batch, pictures, channels) -> (batch, frames, channels), linear in between, or of the picture that a frame
+    begins in."""
+    if nearest:
+        return F.interpolate(video.transpose(1, 2), size=frames, mode="nearest").transpose(1, 2)
     return F.interpolate(video.transpose(1, 2), size=frames, mode="linear", align_corners=False).transpose(1, 2)

@@ -36,13 +36,14 @@ class GlobalLayerNorm(nn.Module):
     over: tuple[int, ...] = (1, 2)
     """Dimensions that share one mean and one deviation."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, eps: float = EPS) -> None:
         super().__init__()
+        self.eps = eps
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        return _Norm.apply(x, self.weight, self.bias, self.over)
+        return _Norm.apply(x, self.weight, self.bias, self.over, self.eps)
 
 
 class InstanceNorm(GlobalLayerNorm):
@@ -55,12 +56,12 @@ class _Norm(torch.autograd.Function):
     """What hangs on an item is (batch, 1, 1), or (batch, 1, channels) where each channel has a mean of its own."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, over: tuple[int, ...]) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, over: tuple[int, ...], eps: float) -> Tensor:
         # Written out: a product over a generator would part a compiled graph.
         count = x.shape[1] * (x.shape[2] if 2 in over else 1)
         mean = x.sum(over, keepdim=True, dtype=weight.dtype) / count
         power = torch.linalg.vector_norm(x, dim=over, keepdim=True, dtype=weight.dtype).square() / count
-        scale = (power - mean.square()).clamp_min(0).add(EPS).rsqrt()
+        scale = (power - mean.square()).clamp_min(0).add(eps).rsqrt()
         ctx.save_for_backward(x, weight, mean, scale)
         ctx.over, ctx.count = over, count
         gain = scale * weight
@@ -68,7 +69,7 @@ class _Norm(torch.autograd.Function):
         return torch.addcmul(shift.to(x.dtype), x, gain.to(x.dtype))
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         x, weight, mean, scale = ctx.saved_tensors
         (grad,) = grads
 
@@ -82,14 +83,15 @@ class _Norm(torch.autograd.Function):
         level = -(shared(grad_sum * weight) / ctx.count) * scale - slope * mean
         x_grad = torch.addcmul(level.to(x.dtype), x, slope.to(x.dtype))
         x_grad.addcmul_(grad, (scale * weight).to(x.dtype))
-        return x_grad, along.sum((0, 1)), grad_sum.sum((0, 1)), None
+        return x_grad, along.sum((0, 1)), grad_sum.sum((0, 1)), None, None
 
 
 class CumulativeLayerNorm(nn.Module):
     """cLN: over channels and all frames up to the present one (Conv-TasNet, eq. 13), causal."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, eps: float = EPS) -> None:
         super().__init__()
+        self.eps = eps
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
@@ -107,7 +109,7 @@ class CumulativeLayerNorm(nn.Module):
         """By the sums up to each frame, `total` and `power`; `before` frames went by earlier."""
         count = torch.arange(1, frame.shape[1] + 1, device=frame.device, dtype=total.dtype).add(before) * frame.shape[2]
         mean, square = total / count, power / count
-        scale = (square - mean.square()).clamp_min(0).add(EPS).rsqrt()
+        scale = (square - mean.square()).clamp_min(0).add(self.eps).rsqrt()
         normal = (frame - mean.to(frame.dtype).unsqueeze(2)) * scale.to(frame.dtype).unsqueeze(2)
         return torch.addcmul(self.bias, normal, self.weight)
 
@@ -115,8 +117,8 @@ class CumulativeLayerNorm(nn.Module):
 class ChannelLayerNorm(nn.LayerNorm):
     """Over the channels of each frame by itself, causal."""
 
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, eps=EPS)
+    def __init__(self, channels: int, eps: float = EPS) -> None:
+        super().__init__(channels, eps=eps)
 
 
 NORMS = {"gLN": GlobalLayerNorm, "cLN": CumulativeLayerNorm, "channel": ChannelLayerNorm}

@@ -39,13 +39,34 @@ def resnet_stage(entering: int, width: int, stride: int) -> nn.Sequential:
     return nn.Sequential(BasicBlock(entering, width, stride, shortcut), BasicBlock(width, width))
 
 
+class SeparableBlock(nn.Module):
+    """ReLU, batch norm, a depth-wise convolution over time and a 1x1 convolution, residual; the first of a row is the
+    two convolutions alone."""
+
+    def __init__(self, entering: int, channels: int, kernel: int, first: bool) -> None:
+        super().__init__()
+        self.first = first
+        self.before = nn.Sequential() if first else nn.Sequential(nn.ReLU(), nn.BatchNorm1d(entering))
+        self.depthwise = nn.Conv1d(entering, entering, kernel, padding=kernel // 2, groups=entering)
+        self.pointwise = nn.Conv1d(entering, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, entering, pictures) -> (batch, channels, pictures)."""
+        y = self.pointwise(self.depthwise(self.before(x)))
+        return y if self.first else x + y
+
+
 class LipEncoder(Part):
     """Mouth crops to one embedding a picture.
 
     channels: size of the embedding. widths: of the four ResNet stages ((64, 128, 256, 512) is ResNet-18).
     temporal_channels and temporal_blocks: of the blocks over time. crop: centre part of the crop that is looked at, in
     pixels. size: side it is scaled to. motion: add, as a second input channel, the picture minus its mean over about
-    two seconds, which takes away the person and leaves the movement.
+    two seconds, which takes away the person and leaves the movement. mean, deviation: of gray levels in 0..1, which
+    are made 0 and 1.
+
+    separable: the blocks over time are `SeparableBlock`s of `temporal_kernel` pictures, as in code that was published
+    for Wu et al.: `temporal_channels` enter the first, and the last gives the embedding.
     """
 
     def __init__(
@@ -57,6 +78,10 @@ class LipEncoder(Part):
         crop: int = 88,
         size: int = 88,
         motion: bool = False,
+        mean: float = MEAN,
+        deviation: float = DEVIATION,
+        separable: bool = False,
+        temporal_kernel: int = 3,
     ) -> None:
         super().__init__()
         if not widths:
@@ -68,6 +93,16 @@ class LipEncoder(Part):
         check_whole(1, 256, crop=crop, size=size)
         if not isinstance(motion, bool):
             raise ValueError(f"motion is {motion!r}; it must be true or false")
+        if not deviation > 0:
+            raise ValueError(f"deviation is {deviation}; it must be above 0")
+        if not isinstance(separable, bool):
+            raise ValueError(f"separable is {separable!r}; it must be true or false")
+        check_whole(1, 1001, temporal_kernel=temporal_kernel)
+        if temporal_kernel % 2 == 0 or (temporal_kernel != 3 and not separable):
+            raise ValueError(f"temporal_kernel is {temporal_kernel}; it must be odd, and 3 unless separable")
+        if separable and not temporal_blocks:
+            raise ValueError("temporal_blocks is 0; separable ones are at least 1")
+        self.mean, self.deviation = mean, deviation
         self.channels, self.crop, self.size, self.motion = channels, crop, size, motion
         self.stem = nn.Sequential(
             nn.Conv3d(1 + motion, widths[0], (5, 7, 7), (1, 2, 2), (2, 3, 3), bias=False),
@@ -81,11 +116,14 @@ class LipEncoder(Part):
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
         )
-        self.temporal = nn.Sequential(
-            nn.Conv1d(widths[-1], temporal_channels, 1),
-            *(TemporalBlock(temporal_channels) for _ in range(temporal_blocks)),
-            nn.Conv1d(temporal_channels, channels, 1),
-        )
+        layers: list[nn.Module] = [nn.Conv1d(widths[-1], temporal_channels, 1)]
+        if separable:
+            wide = [temporal_channels, *[channels] * (temporal_blocks - 1)]
+            layers += [SeparableBlock(width, channels, temporal_kernel, first=not i) for i, width in enumerate(wide)]
+        else:
+            layers += [TemporalBlock(temporal_channels) for _ in range(temporal_blocks)]
+            layers.append(nn.Conv1d(temporal_channels, channels, 1))
+        self.temporal = nn.Sequential(*layers)
 
     def prepare(self, lips: Tensor) -> Tensor:
         """(batch, pictures, height, width) in 0..1 -> (batch, input channels, pictures, size, size), normalised."""
@@ -93,7 +131,7 @@ class LipEncoder(Part):
         x = lips[..., edge : edge + self.crop, edge : edge + self.crop]
         if self.size != self.crop:
             x = F.interpolate(x, size=(self.size, self.size), mode="area")
-        x = (x - MEAN) / DEVIATION
+        x = (x - self.mean) / self.deviation
         if not self.motion:
             return x.unsqueeze(1)
         pictures = x.shape[1]

@@ -7,43 +7,61 @@ repeats.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 
 from avsep.models.base import Part, copy_fitting
 from avsep.models.limits import MOST_SIZE, check_whole
-from avsep.models.parts.layers import NORMS, DepthwiseConv, PointwiseConv, PReLU
+from avsep.models.parts.layers import EPS, NORMS, DepthwiseConv, PointwiseConv, PReLU
 
 Masks = Literal["sigmoid", "softmax", "relu"]
+Ending = Literal["prelu_norm", "norm_prelu", "none"]
 
 
 def conv_body(
-    channels: int, hidden: int, kernel: int, dilation: int, norm: type[nn.Module], causal: bool = False
+    channels: int,
+    hidden: int,
+    kernel: int,
+    dilation: int,
+    norm: Callable[[int], nn.Module],
+    causal: bool = False,
+    ending: Ending = "prelu_norm",
 ) -> nn.Sequential:
-    """What a block computes before its outputs: (batch, frames, channels) -> (batch, frames, hidden)."""
-    return nn.Sequential(
-        PointwiseConv(channels, hidden),
-        PReLU(),
-        norm(hidden),
-        DepthwiseConv(hidden, kernel, dilation, causal),
-        PReLU(),
-        norm(hidden),
-    )
+    """What a block computes before its outputs: (batch, frames, channels) -> (batch, frames, hidden).
+
+    ending: what follows the depth-wise convolution.
+    """
+    layers = [PointwiseConv(channels, hidden), PReLU(), norm(hidden), DepthwiseConv(hidden, kernel, dilation, causal)]
+    if ending == "prelu_norm":
+        layers += [PReLU(), norm(hidden)]
+    elif ending == "norm_prelu":
+        layers += [norm(hidden), PReLU()]
+    return nn.Sequential(*layers)
 
 
 class ConvBlock(nn.Module):
     """1x1 convolution, PReLU, norm, depth-wise convolution, PReLU, norm, then a residual and a skip output (figure 1C).
 
-    With skip=0 there is no skip path and the residual alone goes on.
+    With skip=0 there is no skip path and the residual alone goes on. eps, ending: see `TemporalConvNet`.
     """
 
     def __init__(
-        self, bottleneck: int, hidden: int, skip: int, kernel: int, dilation: int, norm: str, causal: bool
+        self,
+        bottleneck: int,
+        hidden: int,
+        skip: int,
+        kernel: int,
+        dilation: int,
+        norm: str,
+        causal: bool,
+        eps: float = EPS,
+        ending: Ending = "prelu_norm",
     ) -> None:
         super().__init__()
         self.bottleneck = bottleneck
-        self.body = conv_body(bottleneck, hidden, kernel, dilation, NORMS[norm], causal)
+        self.body = conv_body(bottleneck, hidden, kernel, dilation, partial(NORMS[norm], eps=eps), causal, ending)
         # One convolution for both outputs: one pass over memory instead of two.
         self.out = PointwiseConv(hidden, bottleneck + skip)
 
@@ -77,6 +95,10 @@ class TemporalConvNet(Part):
     norm: "gLN", "cLN" or "channel"; causal: no look into the future (use with one of the latter). masks: each in 0..1
     by a "sigmoid", of 0 or more by a "relu", or a "softmax" over the sources, which then sum to 1. Sizes: letters of
     the paper in this file's head.
+
+    Implementations differ in the norm of the encoder's frames (enter_norm; "" for that of the blocks), in what norms
+    add to a variance (eps), and in what follows a block's depth-wise convolution (ending: "prelu_norm" as in the paper,
+    "norm_prelu" or "none").
     """
 
     def __init__(
@@ -93,10 +115,19 @@ class TemporalConvNet(Part):
         causal: bool = False,
         fuse_after: int = 0,
         masks: Masks = "sigmoid",
+        enter_norm: str = "",
+        eps: float = EPS,
+        ending: Ending = "prelu_norm",
     ) -> None:
         super().__init__()
         if norm not in NORMS:
             raise ValueError(f"norm is {norm!r}; it must be one of {sorted(NORMS)}")
+        if enter_norm and enter_norm not in NORMS:
+            raise ValueError(f"enter_norm is {enter_norm!r}; it must be one of {sorted(NORMS)}, or empty")
+        if not 0 < eps <= 1:
+            raise ValueError(f"eps is {eps}; it must be above 0 and at most 1")
+        if ending not in get_args(Ending):
+            raise ValueError(f"ending is {ending!r}; it must be one of {', '.join(get_args(Ending))}")
         if masks not in get_args(Masks):
             raise ValueError(f"masks is {masks!r}; it must be one of {', '.join(get_args(Masks))}")
         check_whole(1, MOST_SIZE, filters=filters, bottleneck=bottleneck, hidden=hidden)
@@ -109,7 +140,8 @@ class TemporalConvNet(Part):
         self.filters, self.sources, self.has_skip = filters, sources, skip > 0
         # Frames that one mask depends on, but for what a norm brings from further away.
         self.receptive_field = 1 + repeats * (kernel - 1) * (2**blocks - 1)
-        self.enter = nn.Sequential(NORMS[norm](filters), PointwiseConv(filters, bottleneck))
+        self.enter = nn.Sequential(NORMS[enter_norm or norm](filters, eps), PointwiseConv(filters, bottleneck))
+        self.variant: dict[str, Any] = {"eps": eps, "ending": ending}
 
         def block(dilation: int) -> nn.Module:
             return self.block(bottleneck, hidden, skip, kernel, dilation, norm, causal)
@@ -123,8 +155,8 @@ class TemporalConvNet(Part):
         self.to_masks = nn.Sequential(*head, *ends[masks])
 
     def block(self, *sizes: Any) -> nn.Module:
-        """One of the blocks, of the arguments of `ConvBlock`."""
-        return ConvBlock(*sizes)
+        """One of the blocks, of the sizes, norm and causality of a `ConvBlock`."""
+        return ConvBlock(*sizes, **self.variant)
 
     def before(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Encoder frames (batch, frames, filters) -> features (batch, frames, bottleneck), skips so far."""

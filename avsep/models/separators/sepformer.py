@@ -9,10 +9,9 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from avsep.models.base import Part
-from avsep.models.dprnn import DualPath, chunked
+from avsep.models.dprnn import DualPath, chunked, evened
 from avsep.models.limits import MOST_SIZE, check_whole
 from avsep.models.parts.gated_head import GatedHead
 from avsep.models.parts.layers import GlobalLayerNorm, PointwiseConv
@@ -100,8 +99,7 @@ class DualPathTransformer(Part):
         """(batch, frames, filters) -> masks (batch, sources, frames, filters)."""
         count = frames.shape[1]
         x = self.enter(self.norm(frames))
-        # Silence up to an even number of chunks, at least half of one: what SpeechBrain's weights were trained with.
-        x = chunked(functional.pad(x, (0, 0, 0, self.chunk - (count + self.chunk // 2) % self.chunk)), self.chunk)
+        x = chunked(evened(x, self.chunk), self.chunk)
         for block in self.blocks:
             x = block(x)
         return self.head(x, count).relu()
