@@ -254,6 +254,7 @@ def test_a_failure_leaves_no_partial_file(tmp_path: Path, portrait: Portrait, mo
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["skipped.tsv"]
 
 
+@pytest.mark.slow
 def test_messages_for_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     speech = tmp_path / "a.wav"
     soundfile.write(speech, vowels(1.0), SAMPLE_RATE)

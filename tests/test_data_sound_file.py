@@ -92,6 +92,7 @@ def test_the_fallback_keeps_the_rate_and_place_of_the_header(tmp_path: Path, mon
         assert file.read(48_000, 50_000).shape == (0, 1)
 
 
+@pytest.mark.slow
 def test_formats_that_libsndfile_does_not_know(tmp_path: Path) -> None:
     path = write_media(tmp_path / "a.m4a", sound=tone(2.0, 44_100, 2), sample_rate=44_100)
     with SoundReader(path) as file:

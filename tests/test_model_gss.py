@@ -42,6 +42,7 @@ def separated(mixture: np.ndarray, activity: np.ndarray, **settings: int) -> np.
     return GuidedSourceSeparation(**settings)(given[0], activity=given[1]).estimates[0].numpy()
 
 
+@pytest.mark.slow
 def test_two_talkers_in_a_room(room, turns):
     mixture = room.sum(0)
     estimates = separated(mixture, turns)

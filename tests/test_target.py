@@ -213,6 +213,12 @@ def test_two_voices_in_an_enrolment_are_told(talk, tmp_path):
     assert "more than one voice seems to speak in it; give a recording of Ann alone" in manifest["warnings"][0]
 
 
+def test_two_voices_in_turn_are_told(talk, tmp_path):
+    turns = np.concatenate([tones(4, low=0.1), tones(4, high=0.1)], axis=-1)
+    _, manifest = run(talk, speakers=2, enroll={"Ann": str(write(tmp_path / "turns.wav", turns))})
+    assert "more than one voice seems to speak in it; give a recording of Ann alone" in manifest["warnings"][0]
+
+
 def test_two_enrolments_of_one_voice_are_told(talk, tmp_path):
     files = {"Ann": enrolment(tmp_path, "low", 6), "Eve": enrolment(tmp_path, "low", 7)}
     _, manifest = run(talk, speakers=2, enroll=files)

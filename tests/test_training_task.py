@@ -71,6 +71,7 @@ def last(folder: Path) -> dict[str, Any]:
 # ---- frozen parts ----
 
 
+@pytest.mark.slow
 def test_frozen_parts_stay_as_they_are(tmp_path):
     frozen = ["cue_encoder", "separator.repeats_before"]
     cli = FitCLI(
@@ -109,6 +110,7 @@ def test_a_model_without_weights_is_not_trained():
 # ---- one loop for all tasks ----
 
 
+@pytest.mark.slow
 def test_the_objective_of_the_documentation_is_read(tmp_path):
     text = (Path(__file__).parents[1] / "docs" / "training.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
@@ -270,6 +272,7 @@ def test_a_validation_with_nothing_to_improve_ends_no_training(tmp_path):
     assert cli.trainer.callback_metrics["valid_loss"].isfinite()
 
 
+@pytest.mark.slow
 def test_validation_goes_by_what_a_model_does_in_use(tmp_path):
     objective = {"class_path": "avsep.losses.OnEmbeddings"}
     model = {"class_path": "tiny_models.Clusters"}
@@ -375,6 +378,7 @@ def test_sources_without_a_cue_are_no_targets(tmp_path):
     cli.train(lambda text: None)
 
 
+@pytest.mark.slow
 def test_objectives_are_put_together_in_yaml(tmp_path):
     on_labels = {"class_path": "avsep.losses.OnLogits", "init_args": {"name": "class"}}
     on_masks = {"class_path": "avsep.losses.OnMasks", "init_args": {"loss": {"class_path": "avsep.losses.MaskMse"}}}

@@ -34,6 +34,11 @@ CHECKED_SECONDS = 20.0
 """Of its speech that are searched for a second voice."""
 
 
+HALVES_SECONDS, OTHER_VOICE = 3.0, 0.1
+"""Of speech, from which on its halves are compared, and the cosine of their embeddings below which they are taken for
+two voices in turn."""
+
+
 @dataclass(frozen=True, eq=False)
 class Enrolment:
     """label: whose voice it is. speech: what is said in it, (time,) at SAMPLE_RATE. embedding: (dims,) of length 1."""
@@ -77,7 +82,7 @@ def read_enrolment(scene: Scene, label: str, file: str) -> Enrolment:
         scene.warnings.append(
             f"{file}: {seconds:.1f} s of speech tell a voice badly; give {ENOUGH_SECONDS:g} s or more of {label}"
         )
-    if _voices_in(scene, said[: round(CHECKED_SECONDS * SAMPLE_RATE)]) > 1:
+    if _voices_in(scene, said[: round(CHECKED_SECONDS * SAMPLE_RATE)]) > 1 or _takes_turns(scene, said):
         scene.warnings.append(f"{file}: more than one voice seems to speak in it; give a recording of {label} alone")
     embedding = embed(scene.models.voice(MODEL), [said], scene.models.device)[0]
     return Enrolment(label, file, said, embedding)
@@ -102,3 +107,11 @@ def _voices_in(scene: Scene, said: np.ndarray) -> int:
     engine = SlidingSeparator(scene.models.separation(MANY_MODEL), scene.models.device, "fast")
     sources = engine.separate(Recording.of(said, SAMPLE_RATE, scene.folder), folder=scene.folder)
     return voices_at_once(activity(*speech_and_level(sources)))
+
+
+def _takes_turns(scene: Scene, said: np.ndarray) -> bool:
+    """Whether the first half of samples (time,) seems to be another voice than the second."""
+    if len(said) < HALVES_SECONDS * SAMPLE_RATE:
+        return False
+    first, second = embed(scene.models.voice(MODEL), np.array_split(said, 2), scene.models.device)
+    return float(first @ second) < OTHER_VOICE
