@@ -69,6 +69,8 @@ MANY = 500
 """Speakers, about as many as the data has."""
 FIRST_PHASE = {"two_step": "two_step_autoencoder"}
 OTHERWISE = {"wavenet": {"stems": None, "sources": 2}, "open_unmix": {"stems": ["vocals", "other"], "channels": 1}}
+AT_16_KHZ = ("band_split",)
+"""Their bands are those of 16 kHz; their scores are at 8 kHz."""
 NOT_COMPARED = (
     "two_step_autoencoder",  # the first phase of two_step
     "conv_tasnet_causal",  # conv_tasnet with other norms
@@ -111,7 +113,7 @@ def built(name: str, node: dict[str, Any], speakers: int = 0) -> SeparationTask:
         return task
 
     task = instance()
-    if "lips" not in group_of(task) and task.model.contract.sample_rate != RATE:
+    if "lips" not in group_of(task) and name not in AT_16_KHZ and task.model.contract.sample_rate != RATE:
         args["sample_rate"] = RATE
         task = instance()
     return task
@@ -198,7 +200,12 @@ def scores(task: SeparationTask, batches: Iterator[Batch]) -> tuple[list[float],
         if task.model.contract.order == "any":
             which, of = linear_sum_assignment(-si_sdr(estimates[:, None], sources[None]))
             estimates = estimates[which[np.argsort(of)]]
-        before = si_sdr(mono(mixture[:, None])[0], sources)
+        heard_at = task.model.contract.sample_rate if task.model.contract.cues else RATE
+        estimates, sources, mixed = (
+            np.stack([resample(one, task.model.contract.sample_rate, heard_at) for one in signals])
+            for signals in (estimates, sources, mono(mixture[:, None]))
+        )
+        before = si_sdr(mixed[0], sources)
         gains.append(float((si_sdr(estimates, sources) - before).mean()))
         distortions.append(float(sdr_sir_sar(sources, estimates)[0].mean()))
     return gains, distortions, spent / heard
