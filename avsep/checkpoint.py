@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +38,8 @@ class Card:
     """What a weights file says of itself.
 
     class_path and init_args rebuild the model; lineage names data with licences, schedule and command;
-    scores are figures with the test they come from; parameters is a count.
+    scores are figures with the test they come from; parameters is a count; level is that of the estimates, see
+    `Contract`.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Card:
     scores: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
     path: str = ""
+    level: str = "source"
 
 
 def save_model(
@@ -76,9 +78,12 @@ def save_model(
             f"{model.class_path} is no model of avsep (a class under {ALLOWED_MODULES[:-1]}); a weights file of it "
             "would be refused when it is loaded. Move the model into avsep/models/ first."
         )
+    level = getattr(getattr(model, "contract", None), "level", "source")
     card = Card(name, model.class_path, model.init_args, model.parameter_count, licence, lineage, scores or {})
+    header = asdict(card) | {"level": level}
+    left_out = ("path",) if level != "source" else ("path", "level")
     try:
-        text = json.dumps({k: v for k, v in asdict(card).items() if k != "path"}, sort_keys=True, allow_nan=False)
+        text = json.dumps({k: v for k, v in header.items() if k not in left_out}, sort_keys=True, allow_nan=False)
         _header(text)
     except (TypeError, ValueError, RecursionError) as error:
         raise WeightsError(
@@ -196,6 +201,8 @@ def load_model(name_or_path: str | Path, device: str = "cpu") -> tuple[Model, Ca
         room = 3 * sum(tensor.numel() for tensor in weights.values()) + 10_000_000
         model = build_model(card.class_path, card.init_args, room)
         load_weights(model, renamed(weights, card.class_path), "the file")
+        if card.level != "source":
+            model.contract = replace(model.contract, level=card.level)  # type: ignore[type-var]
     except Exception as error:
         raise WeightsError(
             f"the weights in {path} do not fit their own description ({card.class_path}): {error} The file is damaged."

@@ -96,7 +96,7 @@ def test_blocks_where_nobody_watches(cli):
         "  class path   avsep.models.conv_tasnet.ConvTasNet",
         "  paper        Luo and Mesgarani, Conv-TasNet, 2019",
         "  parameters   5,050,545",
-        "  multiply-adds 4.97 G",
+        "  multiply-adds 4.97 G a second (conv_tasnet, 5.07 M parameters)",
         "  takes        8 kHz, 1 channel",
         "  gives        2 voices, in any order",
         "  published    15.3 dB SI-SNRi, WSJ0-2mix",

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 import urllib.error
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from avsep.checkpoint import load_model
-from avsep.errors import WeightsError
+from avsep.errors import InputError, WeightsError
 from avsep.importing import catalog, read_published
+from avsep.importing.read import read_torch
 
 torchaudio_models = pytest.importorskip("torchaudio.models")
 
@@ -129,11 +134,26 @@ def test_names_are_listed(cli):
         (["theirs.pt", "-o", "x.safetensors", "--set", "rate"], 2, "--set rate: give NAME=VALUE"),
         (["theirs.pt", "-o", "x.safetensors", "--set", "rate=8"], 2, "rate is no setting of torchaudio, ConvTasNet"),
         (["theirs.pt", "-o", "x.safetensors", "--set", "blocks=x"], 2, "blocks is 'x'; it must be of the kind of 8"),
+        (
+            ["theirs.pt", "-o", "x.safetensors", "--set", "blocks=0"],
+            2,
+            "no model of torchaudio, ConvTasNet with --set",
+        ),
+        (["theirs.pt", "-o", "x.safetensors", "--set", "masks=x"], 2, "with --set masks=x (ValueError: masks is 'x'"),
+        (["n" * 300, "-o", "x.safetensors"], 2, "no such file or folder, and no name"),
         (["theirs.pt", "-o", "x.safetensors", "--set", "blocks=3"], 1, "it has 8 blocks, which are no stacks of 3"),
-        (["text.pt", "-o", "x.safetensors"], 1, "text.pt was not loaded: it is damaged"),
+        (
+            ["text.pt", "-o", "x.safetensors"],
+            1,
+            "text.pt was not loaded: it holds more than tensors and plain values",
+        ),
         (["other.pt", "-o", "x.safetensors"], 1, "other.pt holds no weights that are known. Known are: a state dict"),
         (["empty", "-o", "x.safetensors"], 1, "empty holds no checkpoint"),
-        (["code.pt", "-o", "x.safetensors"], 1, "code.pt was not loaded: it is damaged, or holds more than tensors"),
+        (
+            ["code.pt", "-o", "x.safetensors"],
+            1,
+            "more than tensors and plain values (pathlib.PosixPath among it)",
+        ),
     ],
 )
 def test_what_cannot_be_imported_is_named(cli, theirs, tmp_path, monkeypatch, arguments, code, message):
@@ -168,3 +188,82 @@ def test_a_model_of_asteroid_that_is_not_known_is_named(tmp_path):
     torch.save({"model_name": "DCCRNet", "model_args": {}, "state_dict": {"x": torch.zeros(1)}}, tmp_path / "model.pth")
     with pytest.raises(WeightsError, match="it is asteroid's DCCRNet; of its models ConvTasNet"):
         read_published(tmp_path / "model.pth")
+
+
+def test_a_compressed_checkpoint_is_refused_before_it_is_unpacked(theirs, tmp_path):
+    bomb = tmp_path / "bomb.pt"
+    with zipfile.ZipFile(theirs) as plain, zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as packed:
+        for entry in plain.infolist():
+            packed.writestr(entry.filename, plain.read(entry))
+    with pytest.raises(WeightsError, match="holds compressed data"):
+        read_torch(bomb)
+
+
+def test_tensors_that_claim_more_than_they_hold_are_refused(theirs, tmp_path):
+    state = torch.load(theirs)
+    name = "encoder.weight"
+    torch.save(state | {name: torch.zeros(1).expand(10**7, 1, 16)}, tmp_path / "wide.pt")
+    with pytest.raises(WeightsError, match=r"wide.pt: it holds a tensor of .10000000, 1, 16. without as many values"):
+        read_published(tmp_path / "wide.pt")
+
+
+@pytest.mark.parametrize("change", [lambda t: t[:0], lambda t: t[0], lambda t: t.to_sparse(), lambda t: t.to("meta")])
+def test_tensors_of_another_shape_or_kind_are_one_line(theirs, tmp_path, change):
+    state = torch.load(theirs)
+    for name in [*state][::9]:
+        torch.save(state | {name: change(state[name]) if state[name].dim() else state[name]}, tmp_path / "odd.pt")
+        with contextlib.suppress(WeightsError):
+            read_published(tmp_path / "odd.pt")
+        torch.save({key: value for key, value in state.items() if key != name}, tmp_path / "odd.pt")
+        with contextlib.suppress(WeightsError):
+            read_published(tmp_path / "odd.pt")
+
+
+def test_damage_anywhere_is_one_line(theirs, tmp_path):
+    whole = bytearray(theirs.read_bytes())
+    rng = np.random.default_rng(0)
+    odd = tmp_path / "odd.pt"
+    for _ in range(100):
+        damaged = whole.copy()
+        for place in rng.integers(len(whole), size=3):
+            damaged[place] = rng.integers(256)
+        odd.write_bytes(damaged[: rng.integers(1, len(whole) + 1)] if rng.random() < 0.3 else damaged)
+        with contextlib.suppress(WeightsError):
+            read_published(odd)
+
+
+def test_what_a_training_leaves_beside_the_weights_is_passed_over(theirs, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "lm.ckpt").mkdir()
+    (folder / "counter.ckpt").write_text("200")
+    shutil.copy(theirs, folder / "model.pt")
+    assert read_published(folder).origin == "torchaudio, ConvTasNet"
+    shutil.copy(theirs, folder / "model.pth")
+    with pytest.raises(WeightsError, match="two files called model"):
+        read_published(folder)
+
+
+def test_estimates_of_what_is_imported_are_fitted_to_the_mixture(cli, theirs, tmp_path):
+    out = tmp_path / "mine.safetensors"
+    assert cli("import", str(theirs), "-o", str(out))[0] == 0
+    assert load_model(str(out))[0].contract.level == "free"
+
+
+def test_what_asteroid_says_of_licence_and_data_is_kept(cli, tmp_path):
+    content = torch.load(GOLDENS / "asteroid_conv_tasnet.pt", weights_only=True)["serialized"]
+    torch.save(content | {"infos": {"license_note": "CC BY-SA\n3.0"}, "dataset": "WHAM"}, tmp_path / "theirs.pth")
+    out = tmp_path / "mine.safetensors"
+    assert cli("import", str(tmp_path / "theirs.pth"), "-o", str(out))[0] == 0
+    card = load_model(str(out))[1]
+    assert (card.licence, card.lineage["data"]) == ("CC BY-SA 3.0", "WHAM")
+
+
+@pytest.mark.parametrize(("promised", "reason"), [("9999999", "of 9999999 bytes came"), (None, "does not begin with")])
+def test_half_a_download_is_none(tmp_path, monkeypatch, promised, reason):
+    answer = Reader(b"half")
+    answer.headers = {} if promised is None else {"Content-Length": promised}
+    monkeypatch.setattr("urllib.request.urlopen", lambda address, timeout: answer)
+    published = catalog.Published({"vocals-b62c91ce.pth": "https://x.invalid/vocals-b62c91ce.pth"}, "x", "y")
+    with pytest.raises(InputError, match=f"x.invalid.*{reason}"):
+        catalog.fetch(published, tmp_path)

@@ -275,3 +275,14 @@ def test_recordings_give_blocks_of_a_second():
     assert [block.samples.shape[1] for block in blocks] == [8_000, 8_000, 4_000]
     np.testing.assert_array_equal(np.concatenate([block.samples for block in blocks], axis=1), x)
     assert recording.seconds == 2.5
+
+
+@pytest.mark.parametrize("passes", [1, 4])
+def test_estimates_of_a_free_level_are_fitted_to_the_mixture(passes):
+    x = tones(3.3, 16_000)
+    model = Gains([-3.0, 0.0], **ORDERED)
+    kept = run(model, x, passes=passes)
+    np.testing.assert_allclose(kept[0], -3 * x, atol=1e-4)
+    model.contract = dataclasses.replace(model.contract, level="free")
+    fitted = run(model, x, passes=passes, segment_seconds=1.0, overlap_seconds=0.25)
+    np.testing.assert_allclose(fitted, np.stack([x, 0 * x]), atol=2e-3)

@@ -6,16 +6,19 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import soundfile as sf
 import torch
 from fake_pipeline import person
 from media_factory import tone, write_media
+from PIL import Image
 from sound_scenes import RATE, SPEECH, Store, check_sum, level_of, read, separator, tones, write
 from stub_models import band
 from torch import Tensor
 
+from avsep.cli.options import named_file
 from avsep.embeddings import face as face_module
 from avsep.embeddings.speaker import SAME_VOICE, embed, speech_by_itself
 from avsep.errors import InputError, UsageError
@@ -224,8 +227,8 @@ def test_two_enrolments_of_one_voice_are_told(talk, tmp_path):
     _, manifest = run(talk, speakers=2, enroll=files)
     assert [one["label"] for one in manifest["tracks"]] == ["Ann"]
     assert "the enrolments of Ann and Eve are alike (1.00)" in manifest["warnings"][0]
-    assert "Eve is not found: speaker_00, which is alike to" in manifest["warnings"][1]
-    assert manifest["warnings"][1].endswith("is that of Ann")
+    assert "Eve is not found: what is alike to" in manifest["warnings"][1]
+    assert manifest["warnings"][1].endswith("is the track of Ann")
 
 
 @pytest.mark.parametrize(
@@ -352,7 +355,10 @@ def test_two_people_who_look_alike_are_told(shades):
     made = asked_for({"Bob": RED}, [shown((200, 60, 20)), shown((200, 20, 20))])
     (track,) = made.tracks
     assert track.person.tracks[0].portraits[0, 0, 0].tolist() == [200, 20, 20]
-    assert track.warnings == ("Bob may be another track: speaker_00 is alike to Bob.jpg by 0.98, this one by 1.00",)
+    assert track.warnings == (
+        "Bob may be another one: a track that is not given, speaker_00 without the option, is alike to Bob.jpg by "
+        "0.98, this one by 1.00",
+    )
 
 
 class Faces:
@@ -454,3 +460,20 @@ def test_the_voices_of_the_demo_are_told_apart(cli, tmp_path):
         track = read(tmp_path / f"separated/both/{label}.wav")[0]
         match = {other: abs(np.corrcoef(track, sound)[0, 1]) for other, sound in sounds.items()}
         assert max(match, key=match.get) == name
+
+
+@pytest.mark.parametrize("size", [(1, 5000), (5000, 1)])
+def test_a_picture_of_a_line_shows_no_face(tmp_path, size):
+    cv2.imwrite(str(tmp_path / "line.png"), np.zeros((*size, 3), np.uint8))
+    with pytest.raises(InputError, match="shows no face"):
+        portrait_in(tmp_path / "line.png")
+
+
+def test_a_picture_without_end_is_not_decoded(tmp_path):
+    Image.new("1", (40_000, 40_000)).save(tmp_path / "vast.png")
+    with pytest.raises(InputError, match="has more than 100 million pixels. Scale it down"):
+        portrait_in(tmp_path / "vast.png")
+
+
+def test_a_name_of_any_length_is_a_name():
+    assert named_file("n" * 3000 + "=ann.wav") == ("n" * 3000, "ann.wav")

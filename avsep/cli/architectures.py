@@ -40,7 +40,7 @@ def _facts(one: Architecture) -> dict[str, str]:
     return {
         "paper": f"{one.paper}, {one.year}" if one.paper else "none",
         "parameters": PARTS if one.parameters is None else f"{one.parameters:,}",
-        "multiply-adds": ", ".join(dict.fromkeys(f"{row.million_macs / 1000:.2f} G" for row in one.figures)) or "none",
+        "multiply-adds": "; ".join(dict.fromkeys(map(cost, one.figures))) or "none",
         "takes": takes(one.contract) if one.contract else nothing,
         "gives": gives(one.contract) if one.contract else nothing,
         "published": one.published or "none",
@@ -53,6 +53,13 @@ def own(row: Figures) -> str:
     """What a system reached in the table of all."""
     size = f"{row.trained_parameters / 1e6:.2f} M parameters, {row.minutes:g} minutes" if row.minutes else "untrained"
     return f"{row.si_sdri:.1f} dB SI-SDRi, {row.group} ({row.system}, {size})"
+
+
+def cost(row: Figures) -> str:
+    """For a second of sound, of the network that a configuration trains."""
+    if not row.million_macs:
+        return "not counted"
+    return f"{row.million_macs / 1000:.2f} G a second ({row.system}, {row.parameters / 1e6:.2f} M parameters)"
 
 
 def takes(contract: Contract) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +55,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     _check(args.output, args.overwrite)
     settings = _settings(args.set)
     source = Path(args.source)
-    if source.exists():
+    if os.path.exists(source):  # a name of any length
         return _write(args, terminal, source, None, settings)
     published = catalog.find(args.source)
     if published is None:
@@ -74,9 +76,12 @@ def _write(args: argparse.Namespace, terminal: Terminal, source: Path, published
         "from": found.origin,
         "source": args.source if published is not None else source.name,
         "sha256": catalog.checksum(source),
-        "data": args.data or (published.data if published is not None else "not stated"),
+        "data": args.data or (published.data if published is not None else found.data or "not stated"),
     }
-    licence = args.licence or (published.licence if published is not None else "not stated")
+    # All of them train with SI-SNR, which leaves gain and sign free; Open-Unmix gives masks.
+    if found.model.contract.kind == "voice":
+        found.model.contract = replace(found.model.contract, level="free")
+    licence = args.licence or found.licence or (published.licence if published is not None else "not stated")
     card = save_model(args.output, found.model, args.output.stem, licence, lineage, half=args.half)
     if args.json:
         from dataclasses import asdict

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -121,7 +122,7 @@ def names(text: str) -> tuple[str, ...]:
 def named_file(text: str) -> tuple[str, str]:
     """Type of an option that is NAME=FILE, or FILE alone, which is named after itself: (name, file)."""
     name, equals, file = text.partition("=")
-    if not equals or Path(text).exists():
+    if not equals or os.path.exists(text):
         name, file = Path(text).stem, text
     name = name.strip()
     if not name or not file:

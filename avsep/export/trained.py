@@ -14,7 +14,7 @@ from torch import Tensor
 
 from avsep.checkpoint import load_weights
 from avsep.errors import WeightsError
-from avsep.models.base import Model
+from avsep.models.base import Model, SeparationModel
 from avsep.models.build import build_model, renamed
 
 CONFIG = "config.yaml"
@@ -24,7 +24,8 @@ PREFIX = "model."
 """Where the tasks of avsep.training keep their model."""
 
 HEADER = "avsep_model"
-"""Where a checkpoint of avsep.training says what builds its model: class_path and init_args."""
+"""Where a checkpoint of avsep.training says what builds its model, class_path and init_args, and the level of its
+estimates."""
 
 COMPILED = "_orig_mod."
 """What torch.compile puts before the names of the weights."""
@@ -86,6 +87,8 @@ def read_trained(checkpoint: Path, config: Path | None = None, *, average: bool 
         raise WeightsError(
             f"{checkpoint} was not trained with {said_by}: {error} Give the YAML it was trained with as --config."
         ) from error
+    if own is not None and isinstance(model, SeparationModel) and own.get("level") == "free":
+        model.contract = replace(model.contract, level="free")
     steps, epochs = int(saved.get("global_step", 0)), int(saved.get("epoch", 0))
     return Trained(model.eval(), document, source, steps, epochs, averaged)
 

@@ -13,6 +13,9 @@ from avsep.faces.track import portrait
 LARGEST_SIDE = 1280
 """Pixels to which a larger picture is scaled down before its face is looked for."""
 
+MOST_PIXELS = 100_000_000
+"""Of a picture that is decoded."""
+
 SMALLEST_FACE = 40.0
 """Height in pixels of the smallest face that is looked for in a picture."""
 
@@ -36,14 +39,28 @@ def portrait_in(file: str | Path, device: str = "cpu", detector: Detector | None
 def _read(file: Path) -> np.ndarray:
     """(height, width, 3) uint8 RGB, upright."""
     import cv2
+    from PIL import Image
 
     if not file.is_file():
         what = "is a folder" if file.is_dir() else "no such file"
         raise InputError(f"{file}: {what}. Give a picture, such as a JPEG or PNG file")
-    picture = cv2.imdecode(np.frombuffer(file.read_bytes() or b"\0", np.uint8), cv2.IMREAD_COLOR)
+    try:
+        with Image.open(file) as head:
+            is_vast = head.width * head.height > MOST_PIXELS
+    except Image.DecompressionBombError:
+        is_vast = True
+    except (OSError, ValueError, SyntaxError):
+        is_vast = False  # of a kind that the decoder below may know
+    if is_vast:
+        raise InputError(f"{file}: has more than {MOST_PIXELS // 10**6} million pixels. Scale it down")
+    try:
+        picture = cv2.imdecode(np.frombuffer(file.read_bytes() or b"\0", np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        picture = None
     if picture is None:
         raise InputError(f"{file}: is no picture that can be read. Give a JPEG or PNG file")
     scale = LARGEST_SIDE / max(picture.shape[:2])
     if scale < 1:
-        picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        size = [max(1, round(side * scale)) for side in picture.shape[1::-1]]
+        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)

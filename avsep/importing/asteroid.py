@@ -40,6 +40,15 @@ def recognises(parts: Parts) -> bool:
     return isinstance(content, Mapping) and {"model_name", "model_args", "state_dict"} <= content.keys()
 
 
+def says(parts: Parts) -> dict[str, str]:
+    """What asteroid writes into a model that is published."""
+    content = single(parts)
+    infos = content.get("infos")
+    infos = infos if isinstance(infos, Mapping) else {}
+    found = {"licence": infos.get("license_note") or content.get("licenses"), "data": content.get("dataset")}
+    return {name: " ".join(str(value).split())[:2000] for name, value in found.items() if value}
+
+
 def convert(parts: Parts, sample_rate: int = 0) -> SeparationModel:
     """sample_rate: 0 for what the file says, or 8000 where it says nothing."""
     content = single(parts)

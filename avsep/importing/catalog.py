@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
+import re
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from avsep.errors import InputError, UsageError
+from avsep.importing.read import checkpoints_in
 from avsep.signals import ProgressHook, no_progress
 
 TIMEOUT = 30.0
@@ -96,7 +99,7 @@ def fetch(published: Published, folder: Path, progress: ProgressHook = no_progre
         progress("download", number, len(published.files))
         try:
             _download(address, folder / name)
-        except (urllib.error.URLError, OSError, ValueError) as error:
+        except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
             reason = getattr(error, "reason", None) or error
             wanted = "".join(f"\n  {one}" for one in published.files.values())
             place = "the file" if len(published.files) == 1 else "the folder that you put them in"
@@ -115,16 +118,21 @@ def _download(address: str, file: Path) -> None:
             if size > MOST_BYTES:
                 raise ValueError(f"it is larger than {MOST_BYTES >> 30} GiB")
             out.write(block)
+        promised = getattr(answer, "headers", {}).get("Content-Length")
+        if promised is not None and promised.isdecimal() and size != int(promised):
+            raise ValueError(f"{size} of {promised} bytes came")
+    # The first digits of the sum stand at the end of some names.
+    if (digits := re.search(r"-([0-9a-f]{8})$", file.stem)) and not checksum(file).startswith(digits[1]):
+        raise ValueError(f"its SHA-256 does not begin with {digits[1]}, as its name says")
 
 
 def checksum(source: Path) -> str:
-    """SHA-256 of a file, or of the files of a folder one behind the other in the order of their names."""
+    """SHA-256 of a file, or of the checkpoints of a folder one behind the other in the order of their names."""
     found = hashlib.sha256()
-    for file in sorted(source.iterdir()) if source.is_dir() else [source]:
-        if file.is_file():
-            with file.open("rb") as stream:
-                while block := stream.read(BLOCK):
-                    found.update(block)
+    for file in checkpoints_in(source) if source.is_dir() else [source]:
+        with file.open("rb") as stream:
+            while block := stream.read(BLOCK):
+                found.update(block)
     return found.hexdigest()
 
 

@@ -18,8 +18,9 @@ from avsep.importing import (
     speechbrain,
     torchaudio,
 )
-from avsep.importing.read import Parts, read_parts
+from avsep.importing.read import Parts, numbers_in, read_parts
 from avsep.models.base import SeparationModel
+from avsep.models.limits import Limited
 
 
 class Origin(Protocol):
@@ -31,6 +32,11 @@ class Origin(Protocol):
     @staticmethod
     def recognises(parts: Parts) -> bool:
         """Whether these are weights of this origin."""
+        ...
+
+    @staticmethod
+    def says(parts: Parts) -> dict[str, str]:
+        """licence and data, where the files say them; an origin whose files never do has no such function."""
         ...
 
     @staticmethod
@@ -50,12 +56,18 @@ ORIGINS: tuple[Any, ...] = (
 )
 
 
+SPARE, MOST_TENSORS = 50_000_000, 200_000
+"""Numbers that a model may have beside those of the file: windows, bands, what is built and replaced."""
+
+
 @dataclass(frozen=True)
 class Imported:
-    """A model ready for use, and whose it was."""
+    """A model ready for use, and whose it was. licence and data: what the file says of them, or nothing."""
 
     model: SeparationModel
     origin: str
+    licence: str = ""
+    data: str = ""
 
 
 def read_published(source: Path, settings: Mapping[str, Any] | None = None) -> Imported:
@@ -66,10 +78,28 @@ def read_published(source: Path, settings: Mapping[str, Any] | None = None) -> I
     parts = read_parts(source)
     for origin in ORIGINS:
         if origin.recognises(parts):
-            model = origin.convert(parts, **_checked(settings or {}, origin))
-            return Imported(model.eval(), origin.NAME)
+            model = _converted(origin, parts, source, _checked(settings or {}, origin))
+            said = origin.says(parts) if hasattr(origin, "says") else {}
+            return Imported(model.eval(), origin.NAME, **said)
     wanted = "; ".join(origin.WANTED for origin in ORIGINS)
     raise WeightsError(f"{source} holds no weights that are known. Known are: {wanted}.")
+
+
+def _converted(origin: Any, parts: Parts, source: Path, settings: Mapping[str, Any]) -> SeparationModel:
+    """In as much memory as the file's own numbers ask for. Raises WeightsError, or UsageError where there are settings
+    that may be wrong."""
+    try:
+        # A model is built, and filled; some of its tensors are made of several others.
+        with Limited(8 * sum(map(numbers_in, parts.values())) + SPARE, MOST_TENSORS):
+            return origin.convert(parts, **settings)
+    except WeightsError as error:
+        raise WeightsError(f"{source}: {error}") from error
+    except (ArithmeticError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        if settings:
+            given = ", ".join(f"{name}={value}" for name, value in settings.items())
+            raise UsageError(f"{source}: no model of {origin.NAME} with --set {given} ({reason:.300})") from error
+        raise WeightsError(f"{source}: its tensors make no model of {origin.NAME} ({reason:.300}).") from error
 
 
 def _checked(settings: Mapping[str, Any], origin: Any) -> dict[str, Any]:

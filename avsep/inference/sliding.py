@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from avsep.dsp.level_fit import fitted_to
 from avsep.dsp.ratio_mask import ratio_mask_refinement
 from avsep.dsp.resample import resampled_blocks
 from avsep.errors import UsageError, WeightsError
@@ -147,7 +148,8 @@ class SlidingSeparator:
             mixture = torch.from_numpy(np.ascontiguousarray(x, np.float32)).to(self.device)[None]
             estimates = model.separate(mixture, **given).estimates
             assert estimates is not None, f"{type(self.model).__name__}.separate gives no estimates"
-            return estimates[0].float().cpu().numpy()
+            made = estimates[0].float().cpu().numpy()
+            return fitted_to(x, made) if contract.level == "free" else made
 
         contract = self.model.contract
         return cycle_spin(once, samples, self.passes_made, contract.stride, contract.order == "any")

@@ -44,7 +44,8 @@ class OnLogits(Objective):
             raise UsageError(f"OnLogits: the model gives no logits {self.name!r}; it gives {', '.join(found)}")
         logits = full_precision(found[self.name])
         if self.target == "count":
-            counts = active_sources(batch).sum(1)
+            # The last one stands for so many or more.
+            counts = active_sources(batch).sum(1).clamp_max(logits.shape[1] - 1)
             return functional.cross_entropy(logits, counts, reduction="none")
         labels = self._labels(batch, logits.shape[-1])
         if self.target == "present":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -68,7 +70,12 @@ def _unit_power(x: Tensor) -> Tensor:
 
 class PairwiseLoss(nn.Module):
     """A loss of one estimate against one source: (estimate (..., time), source (..., time), mixture (..., time)), which
-    are broadcast, -> (...)."""
+    are broadcast, -> (...).
+
+    level_free: whether the loss is the same for an estimate of any level and sign.
+    """
+
+    level_free: ClassVar[bool] = False
 
 
 class NegativeSnr(PairwiseLoss):
@@ -87,6 +94,8 @@ class NegativeSiSnr(PairwiseLoss):
     """`si_snr_loss` as a module. The level of the estimates is left free; `floor_db` 30 spends no effort on what is
     separated already (SepFormer, Subakan et al., 2021). zero_mean: whether means are removed first, as those of
     waveforms are."""
+
+    level_free = True
 
     def __init__(self, floor_db: float = 80.0, silent_db: float = 20.0, zero_mean: bool = True) -> None:
         super().__init__()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Order = Literal["any", "cue", "named"]
 Kind = Literal["voice", "sound", "stem"]
+Level = Literal["source", "free"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,9 @@ class Contract:
     the signal as before; 1 where it has no frames. segment_seconds: the length it works best on at a time, where a
     signal is longer. rounds: how often a part of it is run through, up to 16; with fewer it is faster and separates
     less well (`with_rounds`).
-    joint: whether it needs the cues of all sources at once, because one tells of the others.
+    joint: whether it needs the cues of all sources at once, because one tells of the others. level: of the estimates;
+    "source" for that of the sources in the mixture, "free" where gain and sign mean nothing, as after training with a
+    loss that is indifferent to them: then they are fitted to the mixture in use.
     """
 
     sample_rate: int
@@ -45,6 +48,7 @@ class Contract:
     segment_seconds: float = 10.0
     rounds: int = 1
     joint: bool = False
+    level: Level = "source"
 
     def __post_init__(self) -> None:
         check_whole(1000, 384_000, sample_rate=self.sample_rate)
@@ -59,7 +63,8 @@ class Contract:
             raise ValueError(f"channels are {self.channels}; they must be the fewest and the most")
         if not 0 < self.segment_seconds <= 3600:
             raise ValueError(f"segment_seconds is {self.segment_seconds}; it must be above 0 and at most 3600")
-        for name, value, allowed in (("order", self.order, get_args(Order)), ("kind", self.kind, get_args(Kind))):
+        for name, kinds in (("order", Order), ("kind", Kind), ("level", Level)):
+            value, allowed = getattr(self, name), get_args(kinds)
             if value not in allowed:
                 raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")
         if (self.order == "named") != bool(self.names) or (self.names and self.sources != len(self.names)):

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from torch import Tensor
+
+from avsep.models.base import Output
 from avsep.models.masking import MaskingModel
 from avsep.models.parts.deep_encoder import DeepDecoder, DeepEncoder
+from avsep.models.parts.levels import at_level, level_of
 from avsep.models.separators.conv_tasnet import TemporalConvNet
 from avsep.signals import SAMPLE_RATE
 
@@ -52,3 +56,9 @@ class DeepConvTasNet(MaskingModel):
             DeepDecoder(filters, kernel, stride, layers, dilated),
             sample_rate=sample_rate,
         )
+
+    def forward(self, mixture: Tensor, **cues: Tensor) -> Output:
+        """mixture (batch, 1, time) -> estimates (batch, sources, 1, time); what the layers add to the frames does not
+        depend on the level."""
+        level = level_of(mixture)
+        return at_level(super().forward(mixture / level), level)

@@ -15,6 +15,7 @@ from avsep.models.masking import MaskingModel
 from avsep.models.parts.decoder import Decoder
 from avsep.models.parts.encoder import Encoder
 from avsep.models.parts.layers import GlobalLayerNorm, PointwiseConv, PReLU
+from avsep.models.parts.levels import level_of
 from avsep.signals import SAMPLE_RATE
 
 
@@ -217,8 +218,10 @@ class DPRNN(MaskingModel):
         """mixture (batch, 1, time) -> estimates (batch, sources, 1, time)."""
         self.check(mixture)
         features, frames = self.encoder(mixture)
+        # What is no mask has the level of normalised features.
+        masked = frames.unsqueeze(1) if self.masks else level_of(mixture).unsqueeze(1)
         stages = []
         for made in self.separator.after_blocks(features, self.every_block):
-            estimates = self.decoder(made * frames.unsqueeze(1) if self.masks else made, mixture.shape[-1])
+            estimates = self.decoder(made * masked, mixture.shape[-1])
             stages.append(estimates.unsqueeze(2))
         return Output(stages.pop(), tuple(stages))

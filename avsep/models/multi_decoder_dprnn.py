@@ -15,6 +15,7 @@ from avsep.models.dprnn import DualPathTrunk, MaskHead
 from avsep.models.limits import check_whole
 from avsep.models.parts.decoder import Decoder
 from avsep.models.parts.encoder import Encoder
+from avsep.models.parts.levels import level_of
 from avsep.models.parts.voice_counter import CountHead
 from avsep.signals import SAMPLE_RATE
 
@@ -24,14 +25,13 @@ class DecoderHead(nn.Module):
 
     def __init__(self, bottleneck: int, filters: int, kernel: int, stride: int, sources: int, masks: bool) -> None:
         super().__init__()
-        self.masks = masks
         self.leave = MaskHead(bottleneck, filters, sources, masks)
         self.decoder = Decoder(filters, kernel, stride)
 
-    def forward(self, features: Tensor, frames: Tensor, time: int) -> Tensor:
-        """(batch, frames, bottleneck), encoder frames (batch, frames, filters) -> (batch, sources, 1, time)."""
-        made = self.leave(features)
-        return self.decoder(made * frames.unsqueeze(1) if self.masks else made, time).unsqueeze(2)
+    def forward(self, features: Tensor, masked: Tensor, time: int) -> Tensor:
+        """(batch, frames, bottleneck) and what is masked (batch, frames, filters), or the level (batch, 1, 1) where
+        there are no masks -> (batch, sources, 1, time)."""
+        return self.decoder(self.leave(features) * masked.unsqueeze(1), time).unsqueeze(2)
 
 
 class MultiDecoderDPRNN(SeparationModel):
@@ -63,7 +63,7 @@ class MultiDecoderDPRNN(SeparationModel):
     ) -> None:
         super().__init__()
         check_whole(1, 16, most_voices=most_voices)
-        self.most_voices = most_voices
+        self.most_voices, self.masks = most_voices, masks
         self.encoder = Encoder(filters, kernel, stride)
         self.trunk = DualPathTrunk(filters, bottleneck, hidden, chunk, blocks, cell)
         self.heads = nn.ModuleList(
@@ -84,9 +84,9 @@ class MultiDecoderDPRNN(SeparationModel):
         with silent ones added up to the most: (batch, most, 1, time). estimates: those of the head of the estimated
         number. logits "count": (batch, 1 + most), the first for none."""
         self.check(mixture)
-        features, frames = self.features(mixture)
+        features, masked = self.features(mixture)
         logits = self.counter(features)
-        stages = [self.padded(head(features, frames, mixture.shape[-1]), self.most_voices) for head in self.heads]
+        stages = [self.padded(head(features, masked, mixture.shape[-1]), self.most_voices) for head in self.heads]
         of_none = torch.zeros_like(stages[0])
         of_each = torch.stack([of_none, *stages], 1)
         estimates = of_each[torch.arange(len(mixture)), self.counts(logits)]
@@ -96,22 +96,22 @@ class MultiDecoderDPRNN(SeparationModel):
         """mixture (batch, 1, time) -> estimates (batch, sources, 1, time), as many as the item with the most has; in
         others the last ones are silent. There is at least one."""
         self.check(mixture)
-        features, frames = self.features(mixture)
+        features, masked = self.features(mixture)
         logits = self.counter(features)
         counts = self.counts(logits)
         estimates = mixture.new_zeros(len(mixture), max(1, int(counts.max())), 1, mixture.shape[-1])
         for count in counts.unique().tolist():
             if count:
                 items = counts == count
-                made = self.heads[count - 1](features[items], frames[items], mixture.shape[-1])
+                made = self.heads[count - 1](features[items], masked[items], mixture.shape[-1])
                 estimates[items] = self.padded(made, estimates.shape[1]).to(estimates)
         return Output(estimates, logits={"count": logits})
 
     def features(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, 1, time) -> those of the trunk (batch, frames, bottleneck), encoder frames (batch, frames,
-        filters)."""
+        """(batch, 1, time) -> those of the trunk (batch, frames, bottleneck), and what its heads are to mask."""
         frames = self.encoder(mixture)[0]
-        return next(self.trunk.features(frames)), frames
+        # What is no mask has the level of normalised features.
+        return next(self.trunk.features(frames)), frames if self.masks else level_of(mixture)
 
     def counts(self, logits: Tensor) -> Tensor:
         """Logits (batch, 1 + most) -> the estimated numbers (batch,), or the one that was told."""

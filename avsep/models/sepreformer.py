@@ -14,6 +14,7 @@ from avsep.models.masking import MaskingModel
 from avsep.models.parts.decoder import Decoder
 from avsep.models.parts.encoder import Encoder
 from avsep.models.parts.layers import PointwiseConv
+from avsep.models.parts.levels import level_of
 from avsep.models.parts.strided import stretched
 from avsep.models.separators.sepreformer import SeparateAndReconstruct
 from avsep.signals import SAMPLE_RATE
@@ -89,7 +90,8 @@ class SepReformer(MaskingModel):
             masks = self.by_source(torch.relu(to_masks(stretched(x, frames.shape[1]))))
             stages.append(decoder(masks * frames.unsqueeze(1), time).unsqueeze(2))
         estimates = self.decoder(self.by_source(self.to_frames(last)), time)
-        return Output(estimates.unsqueeze(2), tuple(stages))
+        # The last stage is no mask: its level is that of normalised features.
+        return Output(estimates.unsqueeze(2) * level_of(mixture).unsqueeze(1), tuple(stages))
 
     def by_source(self, x: Tensor) -> Tensor:
         """(batch * sources, ...) -> (batch, sources, ...)."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from avsep.models.base import Contract, Output, SeparationModel
 from avsep.models.masking import MaskingModel
 from avsep.models.parts.latent import LatentDecoder, LatentEncoder, ideal_latent_masks
+from avsep.models.parts.levels import at_level, level_of
 from avsep.models.separators.conv_tasnet import TemporalConvNet
 from avsep.signals import SAMPLE_RATE
 
@@ -38,9 +39,11 @@ class TwoStepAutoencoder(SeparationModel):
         """mixture (batch, 1, time), sources (batch, sources, channels, time), of which the first channel counts ->
         estimates (batch, sources, 1, time)."""
         self.check(mixture)
-        masks = ideal_latent_masks(self.encoder.transform(cues["sources"][:, :, 0]))
-        _, frames = self.encoder(mixture)
-        return Output(self.decoder(masks.mT * frames.unsqueeze(1), mixture.shape[-1]).unsqueeze(2))
+        level = level_of(mixture)
+        masks = ideal_latent_masks(self.encoder.transform(cues["sources"][:, :, 0] / level))
+        _, frames = self.encoder(mixture / level)
+        estimates = self.decoder(masks.mT * frames.unsqueeze(1), mixture.shape[-1])
+        return at_level(Output(estimates.unsqueeze(2)), level)
 
 
 class TwoStepTDCN(MaskingModel):
@@ -75,3 +78,8 @@ class TwoStepTDCN(MaskingModel):
             LatentDecoder(filters, kernel, stride),
             sample_rate=sample_rate,
         )
+
+    def forward(self, mixture: Tensor, **cues: Tensor) -> Output:
+        """mixture (batch, 1, time) -> estimates (batch, sources, 1, time)."""
+        level = level_of(mixture)
+        return at_level(super().forward(mixture / level), level)

@@ -16,6 +16,7 @@ from avsep.models.base import Contract, Output, SeparationModel
 from avsep.models.limits import MOST_SIZE, check_filters, check_whole
 from avsep.models.parts.clustering import cluster
 from avsep.models.parts.layers import PointwiseConv
+from avsep.models.parts.levels import at_level, level_of
 from avsep.signals import SAMPLE_RATE
 
 NO_LABEL = -1
@@ -188,7 +189,8 @@ class Wavesplit(SeparationModel):
         that are not of the table, or not as many as sources.
         """
         self.check(mixture)
-        waveform = mixture[:, 0]
+        level = level_of(mixture)
+        waveform = mixture[:, 0] / level[:, 0]
         vectors = self.speaker_stack(waveform)
         logits = {}
         if labels is None:
@@ -202,7 +204,7 @@ class Wavesplit(SeparationModel):
         if self.training and self.noise:
             centres = centres + self.noise * torch.randn_like(centres)
         *stages, last = (made.unsqueeze(2) for made in self.separation_stack(waveform, centres))
-        return Output(last, tuple(stages), logits=logits)
+        return at_level(Output(last, tuple(stages), logits=logits), level)
 
     def separate(self, mixture: Tensor, **cues: Tensor) -> Output:
         """The same, of clustered vectors: more than a network, and so overridden."""

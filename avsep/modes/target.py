@@ -3,7 +3,7 @@ residual."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -74,11 +74,12 @@ def choose_targets(scene: Scene, tracks: Tracks) -> Tracks:
         warnings.append("there is no track: all of the sound is in the residual")
     numbers = [target.found for target in found if target.found is not None]
     chosen = [n in numbers for n in range(len(tracks.tracks))]
+    owners = {target.found: target.label for target in found if target.found is not None}
     option = " and ".join(name for name in ("enroll", "target") if getattr(scene.options, name))
     return replace(
         tracks,
         gains=tracks.gains[numbers],
-        tracks=[_named(n, target, tracks) for n, target in enumerate(found)],
+        tracks=[_named(n, target, tracks, owners) for n, target in enumerate(found)],
         warnings=warnings,
         choice=Choice(option, tracks.tracks, chosen, targets=targets),
     )
@@ -149,8 +150,8 @@ def _assigned(targets: Sequence[Target]) -> list[Target]:
     return [replace(target, found=whose.get(row)) for row, target in enumerate(targets)]
 
 
-def _named(number: int, target: Target, tracks: Tracks) -> Track:
-    """The track of a target, as it is written."""
+def _named(number: int, target: Target, tracks: Tracks, owners: Mapping[int, str]) -> Track:
+    """The track of a target, as it is written. owners: the labels of tracks that are given."""
     assert target.found is not None
     own = target.similarity[target.found]
     assert own is not None
@@ -159,7 +160,7 @@ def _named(number: int, target: Target, tracks: Tracks) -> Track:
     if others and max(others)[0] > own - NEARLY:
         value, second = max(others)
         warnings.append(
-            f"{target.label} may be another track: {tracks.tracks[second].name} is alike to {target.file} by "
+            f"{target.label} may be another one: {_whose(second, tracks, owners)} is alike to {target.file} by "
             f"{value:.2f}, this one by {own:.2f}"
         )
     track = tracks.tracks[target.found]
@@ -180,4 +181,11 @@ def _absent(target: Target, tracks: Tracks, targets: Sequence[Target]) -> str:
             f"{target.least:.2f} or more)"
         )
     owner = next((one.label for one in targets if one.found == number), "another")
-    return f"{who}{tracks.tracks[number].name}, which is alike to {target.file} ({best:.2f}), is that of {owner}"
+    return f"{who}what is alike to {target.file} ({best:.2f}) is the track of {owner}"
+
+
+def _whose(number: int, tracks: Tracks, owners: Mapping[int, str]) -> str:
+    """A track that was found, in words: its id is not that of any file."""
+    if number in owners:
+        return f"the track of {owners[number]}"
+    return f"a track that is not given, {tracks.tracks[number].name} without the option,"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -50,6 +51,8 @@ class SeparationTask(Task):
         for part in self.objective.modules():
             if isinstance(part, Objective):
                 part.adapt(model.contract)
+        if any(getattr(part, "level_free", False) for part in self.objective.modules()):
+            model.contract = replace(model.contract, level="free")
         self.in_order = model.contract.order != "any"
         # Validation goes by what the model does in use.
         self.separates_otherwise = type(model).separate is not SeparationModel.separate

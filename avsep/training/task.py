@@ -15,7 +15,7 @@ from torchmetrics import MeanMetric
 
 from avsep.errors import UsageError
 from avsep.export.trained import HEADER
-from avsep.models.base import Model
+from avsep.models.base import Model, SeparationModel
 from avsep.training.guard import stop_unless_finite, stop_unless_finite_gradient
 from avsep.training.optimizers import Adam, OptimizerChoice
 from avsep.training.schedules import Plateau, Schedule
@@ -138,7 +138,10 @@ class Task(lightning.LightningModule):
         return [] if own else self.schedule.callbacks(self.monitor)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint[HEADER] = {"class_path": self.model.class_path, "init_args": self.model.init_args}
+        header = {"class_path": self.model.class_path, "init_args": self.model.init_args}
+        if isinstance(self.model, SeparationModel):
+            header["level"] = self.model.contract.level
+        checkpoint[HEADER] = header
 
     @property
     def is_logging(self) -> bool:

@@ -43,7 +43,10 @@ class VoiceEncoder(Part):
         )
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """(batch, time) -> (batch, pictures, channels); picture k stands for samples k * 640 to (k + 1) * 640."""
+        """(batch, time) -> (batch, pictures, channels); picture k stands for samples k * 640 to (k + 1) * 640.
+        There is at least one, filled up with silence."""
+        if waveform.shape[-1] < 4 * HOP:
+            waveform = nn.functional.pad(waveform, (0, 4 * HOP - waveform.shape[-1]))
         pictures = waveform.shape[-1] // (4 * HOP)
         edge = (512 - HOP) // 2
         # Level-free: the floor moves with the loudest part of the item.
