@@ -23,6 +23,7 @@ pytest.importorskip("jsonargparse")
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_training import IMPORTS, TINY, TINY_LIP, write_config
 
+from avsep.checkpoint import load_model
 from avsep.cli.main import main
 from avsep.errors import UsageError
 from avsep.training.cli import FitCLI
@@ -171,6 +172,18 @@ def test_checkpoint_says_what_model_it_holds(tmp_path):
     saved = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
     assert saved["avsep_model"]["class_path"] == "avsep.models.conv_tasnet.ConvTasNet"
     assert saved["avsep_model"]["init_args"]["hidden"] == TINY["hidden"]
+    assert saved["avsep_model"]["level"] == "source"
+
+
+def test_a_loss_of_any_level_is_noted_to_the_weights_file(tmp_path, cli):
+    loss = {"class_path": "avsep.losses.NegativeSiSnr"}
+    config = write_config(tmp_path, trainer__max_epochs=1, model__init_args__objective=loss)
+    FitCLI(["--config", str(config)]).train(lambda text: None)
+    out = tmp_path / "mine.safetensors"
+    code, _, err = cli("export", tmp_path / "run" / "checkpoints" / "last.ckpt", "-o", out)
+    assert code == 0, err
+    model, card = load_model(out)
+    assert (model.contract.level, card.level) == ("free", "free")
 
 
 def test_averaged_weights_are_validated_and_saved(tmp_path):

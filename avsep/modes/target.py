@@ -57,7 +57,8 @@ def check_targets(scene: Scene, contract: Contract) -> None:
         _face_embedder(scene)
         scene.portraits = {name: portrait_in(file, scene.models.device) for name, file in options.target.items()}
     if options.enroll:
-        scene.enrolments = read_enrolments(scene, options.enroll)
+        with scene.watch.step("enrolments"):
+            scene.enrolments = read_enrolments(scene, options.enroll)
 
 
 def choose_targets(scene: Scene, tracks: Tracks) -> Tracks:
