@@ -38,6 +38,7 @@ class SepReformer(MaskingModel):
 
     paper = "Shin et al., Separate and reconstruct"
     year = 2024
+    published = "22.4 dB SI-SNRi, WSJ0-2mix"
     paper_args: ClassVar = {"kernel": 16, "stride": 4, "sample_rate": 8000}
 
     def __init__(
