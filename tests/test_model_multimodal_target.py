@@ -85,6 +85,13 @@ def test_every_cue_counts_and_goes_with_its_target():
         assert torch.allclose(other[:, 1], found[:, 1], atol=1e-5), name
 
 
+def test_directions_of_talkers_without_lips_are_passed_over():
+    model, given = tiny().eval(), cues(2)
+    mixture = torch.randn(2, 3, 4000)
+    of_one = model(mixture, lips=given["lips"][:, :1], delays=given["delays"]).estimates
+    torch.testing.assert_close(of_one, model(mixture, **given).estimates[:, :1], atol=1e-5, rtol=1e-4)
+
+
 def test_silent_microphones_and_the_level_change_nothing():
     model, mixture, given = tiny(), torch.randn(2, 3, 2000), cues(2)
     found = model(mixture, **given).estimates

@@ -26,7 +26,8 @@ class MultimodalTarget(MaskingModel):
 
     Cues: lips (batch, targets, pictures, height, width) in 0..1 of the same stretch of time as the mixture; delays
     (batch, targets, microphones) in s, of the direct sound at each microphone behind the first, which stand for the
-    direction; with voice, enrolment (batch, targets, time), another recording of each at the model's rate.
+    direction; with voice, enrolment (batch, targets, time), another recording of each at the model's rate. Of more
+    delays or enrolments than lips the first ones count: there may be talkers whose lips are not shown.
 
     The angle feature joins the spectrum and the phase differences at the input, the lips after `fuse_after` repeats of
     the separator, by factorised attention ("attention") or by concatenation ("concat"). window, stride: of the STFT, in
@@ -89,14 +90,15 @@ class MultimodalTarget(MaskingModel):
         """mixture (batch, microphones, time), the cues -> estimates (batch, targets, 1, time)."""
         self.check(mixture)
         features, bins = self.encoder(mixture)
-        lips, delays = cues["lips"], cues["delays"]
+        lips = cues["lips"]
+        delays = cues["delays"][:, : lips.shape[1]]
         directed = self.encoder.toward(features, mixture, delays)
         x, skips = self.separator.before(directed)
         assert self.fusion is not None
         assert self.cue_encoder is not None
         x = self.fusion(x, self.cue_encoder(lips.flatten(0, 1)))
         if self.voice is not None and self.of_voice is not None:
-            of_voice = self.voice(cues["enrolment"].flatten(0, 1)).mean(1)
+            of_voice = self.voice(cues["enrolment"][:, : lips.shape[1]].flatten(0, 1)).mean(1)
             x = x + self.of_voice(of_voice).unsqueeze(1)
         masks = self.separator.after(x, skips).unflatten(0, lips.shape[:2]).squeeze(2)
         return self.masked(bins, masks, mixture.shape[-1])

@@ -10,9 +10,9 @@ the minutes. Groups, and what they are scored on:
     sound   two voices of SPEECH, split train; 100 mixtures of MIXTURES as `avsep evaluate` reads them
             (NAME.wav beside NAME/s1.wav, NAME/s2.wav), one plain pass over each whole
     voice   the same voices with enrolments of 3 s; 100 mixtures of 4 s of the split dev with enrolments
-    lips    two talkers of GRID as preprocessing.grid writes it, with --face-embeddings; 100 mixtures of 3 s of the
-            split dev, 16 kHz
-    lips, array   the same talkers at an array in simulated rooms, with their directions
+    lips    a talker of GRID as preprocessing.grid writes it, with --face-embeddings, and a voice of SPEECH; 100
+            mixtures of 3 s of the split dev, 16 kHz; the talker counts
+    lips, array   the same at an array in simulated rooms, with directions
     stems   SONGS, a manifest with the stems vocals and other (here: a voice and a sound); items of 4 s of the split
             dev, of 100 those in which both are there
 
@@ -136,11 +136,13 @@ def recipe(group: str, task: SeparationTask, args: argparse.Namespace, split: st
         return Recipe(Stems(args.songs, ["vocals", "other"], split, 1.0, 1), seconds, scene, sample_rate=rate)
     if group in ("lips", "lips, array"):
         kind = Face if task.model.contract.cues == ("face",) else Lips
-        cues: list[Cue] = [kind(2, silent=0.0, absent=0.0)]
+        cues: list[Cue] = [kind(1, silent=0.0, absent=0.0)]
         if group == "lips, array":
             rooms = ImageRooms(p=1.0, rooms=64, microphones=task.model.contract.channels[0], order=8, seed=len(split))
             scene, cues = SimulatedScene(Loudness(), room=rooms), [*cues, Delays()]
-        return Recipe(Speakers(args.faces, split=split), seconds, scene, cues=cues, sample_rate=rate)
+        return Recipe(
+            Speakers(args.faces, split=split, unseen=args.speech), seconds, scene, cues=cues, sample_rate=rate
+        )
     cues = [Enrolment(seconds=3.0)] if group == "voice" else []
     return Recipe(Speakers(args.speech, split=split), seconds, scene, cues=cues, sample_rate=rate)
 
@@ -196,7 +198,8 @@ def scores(task: SeparationTask, batches: Iterator[Batch]) -> tuple[list[float],
         spent += time.process_time() - started
         heard += mixture.shape[-1] / task.model.contract.sample_rate
         assert output.estimates is not None
-        sources, estimates = mono(batch["sources"]), mono(output.estimates)
+        estimates = mono(output.estimates)
+        sources = mono(batch["sources"])[: len(estimates)] if task.in_order else mono(batch["sources"])
         if task.model.contract.order == "any":
             which, of = linear_sum_assignment(-si_sdr(estimates[:, None], sources[None]))
             estimates = estimates[which[np.argsort(of)]]
