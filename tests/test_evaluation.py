@@ -6,6 +6,8 @@ import dataclasses
 import importlib.util
 import itertools
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -69,6 +71,19 @@ def test_sdr_sir_sar_are_those_of_mir_eval(count: int) -> None:
     mixture = np.repeat(sources.sum(axis=0)[None], count, axis=0)
     before, *_ = separation.bss_eval_sources(sources, mixture, compute_permutation=False)
     assert column(rows, "sdri") == pytest.approx(theirs[0] - before, abs=1e-3)
+
+
+def test_more_threads_than_at_first_are_no_harm() -> None:
+    """In a process of its own, where nothing has been solved yet."""
+    pytest.importorskip("fast_bss_eval")
+    code = (
+        "import numpy as np, torch; from avsep.evaluation.bss import input_sdr, sdr_sir_sar\n"
+        "torch.set_num_threads(1); torch.set_num_threads(4)\n"
+        "x = np.random.default_rng(0).standard_normal((2, 4000)); print(sdr_sir_sar(x, x)[0].min() > 50)\n"
+        "print(np.isfinite(input_sdr(x, x.sum(0))).all(), torch.get_num_threads())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == ["True", "True", "4"], done.stderr
 
 
 def test_isr_of_stereo_images_is_that_of_museval(monkeypatch: pytest.MonkeyPatch) -> None:

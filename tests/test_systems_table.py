@@ -22,6 +22,8 @@ NO_ROW = {
 }  # fmt: skip
 """Variants of what has a row: with other norms, other data or other parts, or a phase of a training."""
 BEGIN_WITH_OURS = {"refined", "steered_lips", "steered_voices"}
+NOT_YET = {"av_dprnn", "looking_to_listen", "pit_blstm", "two_step"}
+"""Rows that are still to be measured."""
 
 
 def model_of(row: Figures) -> SeparationModel:
@@ -38,7 +40,7 @@ def test_every_configuration_of_a_separator_has_a_row():
         if yaml.safe_load(file.read_text(encoding="utf-8"))["model"]["class_path"].endswith(".SeparationTask")
     }
     assert len({row.system for row in ROWS}) == len(ROWS)
-    assert smoke - {row.system for row in ROWS} == NO_ROW | BEGIN_WITH_OURS
+    assert smoke - {row.system for row in ROWS} == NO_ROW | BEGIN_WITH_OURS | NOT_YET
 
 
 def test_rows_are_of_classes_that_are_there():

@@ -7,6 +7,8 @@ import functools
 import importlib.metadata
 import runpy
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -25,9 +27,10 @@ def sdr_sir_sar(references: np.ndarray, estimates: np.ndarray) -> tuple[np.ndarr
     """
     import fast_bss_eval
 
-    sdr, sir, sar = fast_bss_eval.bss_eval_sources(
-        _double(references), _double(estimates), filter_length=FILTER, compute_permutation=False
-    )
+    with _one_thread():
+        sdr, sir, sar = fast_bss_eval.bss_eval_sources(
+            _double(references), _double(estimates), filter_length=FILTER, compute_permutation=False
+        )
     sir = np.full(len(references), np.nan) if len(references) == 1 else sir.numpy()
     return sdr.numpy(), sir, sar.numpy()
 
@@ -38,7 +41,20 @@ def input_sdr(references: np.ndarray, mixture: np.ndarray) -> np.ndarray:
 
     mixed = np.broadcast_to(mixture, references.shape)
     # A batch of single sources, as SDR asks for the reference alone.
-    return fast_bss_eval.sdr(_double(references)[:, None], _double(mixed)[:, None], filter_length=FILTER)[:, 0].numpy()
+    with _one_thread():
+        sdr = fast_bss_eval.sdr(_double(references)[:, None], _double(mixed)[:, None], filter_length=FILTER)
+    return sdr[:, 0].numpy()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """torch 2.11 with MKL fails to solve systems as large as these where the number of threads was ever raised."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def isr(references: np.ndarray, estimates: np.ndarray) -> np.ndarray:
