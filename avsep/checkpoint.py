@@ -79,11 +79,12 @@ def save_model(
             "would be refused when it is loaded. Move the model into avsep/models/ first."
         )
     level = getattr(getattr(model, "contract", None), "level", "source")
-    card = Card(name, model.class_path, model.init_args, model.parameter_count, licence, lineage, scores or {})
-    header = asdict(card) | {"level": level}
+    card = Card(
+        name, model.class_path, model.init_args, model.parameter_count, licence, lineage, scores or {}, level=level
+    )
     left_out = ("path",) if level != "source" else ("path", "level")
     try:
-        text = json.dumps({k: v for k, v in header.items() if k not in left_out}, sort_keys=True, allow_nan=False)
+        text = json.dumps({k: v for k, v in asdict(card).items() if k not in left_out}, sort_keys=True, allow_nan=False)
         _header(text)
     except (TypeError, ValueError, RecursionError) as error:
         raise WeightsError(

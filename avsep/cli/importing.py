@@ -6,7 +6,6 @@ import argparse
 import os
 import re
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +77,6 @@ def _write(args: argparse.Namespace, terminal: Terminal, source: Path, published
         "sha256": catalog.checksum(source),
         "data": args.data or (published.data if published is not None else found.data or "not stated"),
     }
-    # All of them train with SI-SNR, which leaves gain and sign free; Open-Unmix gives masks.
-    if found.model.contract.kind == "voice":
-        found.model.contract = replace(found.model.contract, level="free")
     licence = args.licence or found.licence or (published.licence if published is not None else "not stated")
     card = save_model(args.output, found.model, args.output.stem, licence, lineage, half=args.half)
     if args.json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -79,6 +79,9 @@ def read_published(source: Path, settings: Mapping[str, Any] | None = None) -> I
     for origin in ORIGINS:
         if origin.recognises(parts):
             model = _converted(origin, parts, source, _checked(settings or {}, origin))
+            # All of them train with SI-SNR, which leaves gain and sign free; Open-Unmix gives masks.
+            if model.contract.kind == "voice":
+                model.contract = replace(model.contract, level="free")
             said = origin.says(parts) if hasattr(origin, "says") else {}
             return Imported(model.eval(), origin.NAME, **said)
     wanted = "; ".join(origin.WANTED for origin in ORIGINS)

@@ -79,7 +79,7 @@ NOT_COMPARED = (
     "masking",  # what the parts of masking nets are by default
     "refined",
     "steered_lips",
-    "steered_voices",  # fmt: skip  (begin with weights of this project)
+    "steered_voices",  # these three begin with weights of this project
 )
 ARRAYS = ("beam_tasnet", "deep_beam", "delay_and_sum", "fasnet", "fasnet_tac", "fastica", "mask_beamformer")
 ARRAYS += ("mc_conv_tasnet", "mc_conv_tasnet_icd", "mc_wave_u_net", "nab", "auxiva")
