@@ -108,9 +108,31 @@ def test_a_causal_separator_does_not_see_the_future():
     assert not torch.allclose(first[:, :, 25:], second[:, :, 25:])
 
 
-def test_a_front_of_band_blocks_comes_before_the_streams():
+@pytest.mark.parametrize(
+    "larger", [{"repeats": 2}, {"repeats": 3, "rounds": 2}, {"front": BandBlocks(2, 3, 1)}], ids=["2", "3", "front"]
+)
+def test_a_larger_network_begins_where_a_smaller_one_stands(larger: dict):
+    small = split(window=512, stride=256, rounds=larger.get("rounds", 1))
+    torch.manual_seed(1)
+    large = SplitTasNet(**(SMALL | {"window": 512, "stride": 256} | larger)).eval()
+    large.separator.warm_start(small.separator)
+    mixture = torch.randn(2, 1, 3000)
+    output = large(mixture)
+    torch.testing.assert_close(output.estimates, small(mixture).estimates)
+    output.estimates.square().sum().backward()
+    idle = [p for p in large.separator.parameters() if p.dim() == 2 and not p.any()]
+    assert all(p.grad.abs().sum() > 0 for p in idle)
+
+
+def test_exchanges_are_at_the_same_places_of_every_repeat():
+    stack = split(repeats=2, exchange_every=2).separator.parted
+    assert sorted(stack.exchanges) == ["0", "2", "3", "5"]
+    assert [block.body[3].offsets[-1] for block in stack.blocks] == [1, 2, 4, 1, 2, 4]
+
+
+def test_tokens_of_a_front_go_in_beside_the_features():
     model = split(window=512, stride=256, front=BandBlocks(2, 3, 1))
-    assert model.separator.enter[0].in_features == 2 * len(BANDS)
+    assert model.separator.enter[0].in_features == 3 * 257 + 2 * len(BANDS)
     model(torch.randn(1, 1, 2000)).estimates.square().sum().backward()
     assert all(p.grad is not None for p in model.separator.front.parameters())
     assert model.init_args["front"]["class_path"].endswith("BandBlocks")

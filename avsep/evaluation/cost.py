@@ -18,8 +18,11 @@ from avsep.signals import FRAME_RATE, LIP_SIZE
 
 def multiply_adds(model: SeparationModel) -> int:
     """Of matrix products and convolutions for a second of sound, with one cue of each kind that the model takes (an
-    enrolment of a second too) and the fewest channels. Transforms and what goes number by number are not counted."""
+    enrolment of a second too) and the fewest channels. Models that count the voices are told that there are two. What
+    transforms do and what goes number by number is not counted."""
     contract = model.contract
+    if contract.sources is None:
+        model = model.with_sources(2)
     draw = torch.Generator().manual_seed(0)
     mixture = torch.randn(1, contract.channels[0], contract.sample_rate, generator=draw)
     training = model.training

@@ -15,10 +15,10 @@ from avsep.signals import SAMPLE_RATE
 class SplitTasNet(MaskingModel):
     """A fixed number of estimates from one channel, in no particular order.
 
-    window and stride of the STFT in samples. channels, hidden, block_kernel, blocks: B, H, P, X of Conv-TasNet, for
-    each of the two stacks. rounds: how often the second is run through; the estimates of each round but the last are
-    stages of the output, so that `OnStages` makes any number of rounds useful. front: what comes before, see
-    `SplitTCN`.
+    window and stride of the STFT in samples. channels, hidden, block_kernel, blocks, repeats: B, H, P, X, R of
+    Conv-TasNet, for each of the two stacks. rounds: how often the second is run through; the estimates of each round
+    but the last are stages of the output, so that `OnStages` makes any number of rounds useful. front: what goes in
+    beside the features, see `SplitTCN`.
     """
 
     def __init__(
@@ -35,13 +35,25 @@ class SplitTasNet(MaskingModel):
         norm: str = "gLN",
         causal: bool = False,
         front: Part | None = None,
+        repeats: int = 1,
         sample_rate: int = SAMPLE_RATE,
     ) -> None:
         freq = window // 2 + 1
         super().__init__(
             CompressedStftEncoder(window, stride),
             SplitTCN(
-                freq, channels, hidden, block_kernel, blocks, sources, rounds, exchange_every, norm, causal, front
+                freq,
+                channels,
+                hidden,
+                block_kernel,
+                blocks,
+                sources,
+                rounds,
+                exchange_every,
+                norm,
+                causal,
+                front,
+                repeats,
             ),
             StftDecoder(window, stride),
             sample_rate=sample_rate,

@@ -40,15 +40,35 @@ class Exchange(nn.Module):
 
 
 class Stack(nn.Module):
-    """Blocks with dilations 1, 2, 4, ..., and before every `every`th of them an exchange between the streams."""
+    """Blocks with dilations 1, 2, 4, ..., `repeats` times over, and before every `every`th of them, counted anew in each
+    repeat, an exchange between the streams."""
 
     def __init__(
-        self, channels: int, hidden: int, kernel: int, blocks: int, norm: str, causal: bool, every: int = 0
+        self,
+        channels: int,
+        hidden: int,
+        kernel: int,
+        blocks: int,
+        repeats: int,
+        norm: str,
+        causal: bool,
+        every: int = 0,
     ) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(ConvBlock(channels, hidden, 0, kernel, 2**n, norm, causal) for n in range(blocks))
-        places = range(0, blocks, every) if every else ()
+        places = [n for n in range(repeats * blocks) if every and n % blocks % every == 0]
+        self.blocks = nn.ModuleList(
+            ConvBlock(channels, hidden, 0, kernel, 2 ** (n % blocks), norm, causal) for n in range(repeats * blocks)
+        )
         self.exchanges = nn.ModuleDict({str(n): Exchange(channels, norm) for n in places})
+
+    def pass_on(self, first: int) -> None:
+        """Let the blocks and exchanges from `first` on give what they are given, until they have learnt more."""
+        for number, block in enumerate(self.blocks):
+            exchange = self.exchanges[str(number)] if str(number) in self.exchanges else None
+            last = [block.out, *([exchange.own, exchange.others] if exchange else [])]
+            for layer in last if number >= first else ():
+                nn.init.zeros_(layer.weight)
+                nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor, sources: int = 1) -> Tensor:
         """(batch * sources, frames, channels) -> the same shape."""
@@ -62,9 +82,9 @@ class Stack(nn.Module):
 class SplitTCN(Part):
     """Features of a spectrum, those of `CompressedStftEncoder`, to complex masks.
 
-    freq: bins of a mask; channels and hidden: B and H of Conv-TasNet; kernel, blocks: P and X, of each of the two
-    stacks; rounds: how often the second is run through, with the same weights. front: what the features pass first,
-    to tokens (batch, bands, frames, channels), for instance `BandBlocks`.
+    freq: bins of a mask; channels and hidden: B and H of Conv-TasNet; kernel, blocks, repeats: P, X and R, of each of
+    the two stacks; rounds: how often the second is run through, with the same weights. front: what makes tokens
+    (batch, bands, frames, channels) of the features, which then go in beside them, for instance `BandBlocks`.
     """
 
     def __init__(
@@ -80,21 +100,22 @@ class SplitTCN(Part):
         norm: str = "gLN",
         causal: bool = False,
         front: Any = None,
+        repeats: int = 1,
     ) -> None:
         super().__init__()
         if norm not in NORMS:
             raise ValueError(f"norm is {norm!r}; it must be one of {sorted(NORMS)}")
         check_whole(1, MOST_SIZE, freq=freq, channels=channels, hidden=hidden)
         check_whole(1, 64, sources=sources)
-        check_whole(1, 16, blocks=blocks, exchange_every=exchange_every, rounds=rounds)
+        check_whole(1, 16, blocks=blocks, exchange_every=exchange_every, rounds=rounds, repeats=repeats)
         check_whole(1, 2 ** (17 - blocks), kernel=kernel)
         self.sources, self.freq, self.rounds = sources, freq, rounds
         self.front = front
-        features = 3 * freq if front is None else front.features
+        features = 3 * freq + (0 if front is None else front.features)
         self.enter = nn.Sequential(PointwiseConv(features, channels), NORMS[norm](channels))
-        self.mixed = Stack(channels, hidden, kernel, blocks, norm, causal)
+        self.mixed = Stack(channels, hidden, kernel, blocks, repeats, norm, causal)
         self.split = nn.Sequential(PReLU(), PointwiseConv(channels, sources * channels))
-        self.parted = Stack(channels, hidden, kernel, blocks, norm, causal, exchange_every)
+        self.parted = Stack(channels, hidden, kernel, blocks, repeats, norm, causal, exchange_every)
         last = PointwiseConv(channels, 3 * freq)
         with torch.no_grad():
             # Without a turn at first: gates alone are learnt sooner.
@@ -119,8 +140,18 @@ class SplitTCN(Part):
         return other
 
     def warm_start(self, trained: nn.Module) -> list[str]:
-        """Of a network with more or fewer streams, the first ones are taken."""
-        return copy_fitting(self, trained.state_dict(), rows="split.")
+        """Of a network with more or fewer streams, the first ones are taken. What a smaller one has not, repeats and
+        tokens of a front, changes nothing at first (Chen et al., Net2Net, 2016)."""
+        learnt = trained.state_dict()
+        taken = copy_fitting(self, learnt, rows="split.")
+        if isinstance(trained, SplitTCN):
+            self.mixed.pass_on(len(trained.mixed.blocks))
+            self.parted.pass_on(len(trained.parted.blocks))
+        mine, theirs = self.enter[0].weight.data, learnt.get("enter.0.weight")
+        if theirs is not None and len(theirs) == len(mine) and theirs.shape[1] == 3 * self.freq < mine.shape[1]:
+            mine.zero_()[:, : 3 * self.freq] = theirs
+            taken.append("enter.0.weight")
+        return taken
 
     def streams(self, features: Tensor) -> Iterator[Tensor]:
         """Features -> (batch * sources, frames, channels) after each round."""
@@ -130,7 +161,8 @@ class SplitTCN(Part):
     def first_streams(self, features: Tensor) -> Tensor:
         """Features -> what the streams begin with (batch, sources, frames, channels)."""
         if self.front is not None:
-            features = self.front(features).transpose(1, 2).flatten(2)
+            tokens = self.front(features).transpose(1, 2).flatten(2)
+            features = torch.cat([features, tokens], 2)
         x = self.split(self.mixed(self.enter(features)))
         return x.unflatten(2, (self.sources, -1)).transpose(1, 2)
 
