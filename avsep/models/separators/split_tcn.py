@@ -40,8 +40,8 @@ class Exchange(nn.Module):
 
 
 class Stack(nn.Module):
-    """Blocks with dilations 1, 2, 4, ..., `repeats` times over, and before every `every`th of them, counted anew in each
-    repeat, an exchange between the streams."""
+    """Blocks with dilations 1, 2, 4, ..., `repeats` times over, and before every `every`th of a repeat an exchange
+    between the streams."""
 
     def __init__(
         self,
@@ -63,12 +63,10 @@ class Stack(nn.Module):
 
     def pass_on(self, first: int) -> None:
         """Let the blocks and exchanges from `first` on give what they are given, until they have learnt more."""
-        for number, block in enumerate(self.blocks):
-            exchange = self.exchanges[str(number)] if str(number) in self.exchanges else None
-            last = [block.out, *([exchange.own, exchange.others] if exchange else [])]
-            for layer in last if number >= first else ():
-                nn.init.zeros_(layer.weight)
-                nn.init.zeros_(layer.bias)
+        for name, tensor in self.named_parameters():
+            _, number, layer = name.split(".", 2)
+            if int(number) >= first and layer.startswith(("out.", "own.", "others.")):
+                nn.init.zeros_(tensor)
 
     def forward(self, x: Tensor, sources: int = 1) -> Tensor:
         """(batch * sources, frames, channels) -> the same shape."""
@@ -147,7 +145,7 @@ class SplitTCN(Part):
         if isinstance(trained, SplitTCN):
             self.mixed.pass_on(len(trained.mixed.blocks))
             self.parted.pass_on(len(trained.parted.blocks))
-        mine, theirs = self.enter[0].weight.data, learnt.get("enter.0.weight")
+        mine, theirs = self.state_dict()["enter.0.weight"], learnt.get("enter.0.weight")
         if theirs is not None and len(theirs) == len(mine) and theirs.shape[1] == 3 * self.freq < mine.shape[1]:
             mine.zero_()[:, : 3 * self.freq] = theirs
             taken.append("enter.0.weight")
