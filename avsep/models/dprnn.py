@@ -106,7 +106,7 @@ class DualPathTrunk(Part):
                 yield overlap_added(x, frames)
 
 
-class MaskHead(nn.Sequential):
+class FrameHead(nn.Sequential):
     """Features to masks in 0..1, or, without `masks`, to frames for the decoder, of either sign."""
 
     def __init__(self, bottleneck: int, filters: int, sources: int, masks: bool) -> None:
@@ -120,7 +120,7 @@ class MaskHead(nn.Sequential):
 
 
 class DualPathRNN(DualPathTrunk):
-    """`DualPathTrunk` and a `MaskHead`: encoder frames to masks, or to frames for the decoder."""
+    """`DualPathTrunk` and a `FrameHead`: encoder frames to masks, or to frames for the decoder."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class DualPathRNN(DualPathTrunk):
     ) -> None:
         super().__init__(filters, bottleneck, hidden, chunk, blocks, cell)
         self.sources = sources
-        self.leave = MaskHead(bottleneck, filters, sources, masks)
+        self.leave = FrameHead(bottleneck, filters, sources, masks)
 
     def forward(self, frames: Tensor) -> Tensor:
         """(batch, frames, filters) -> (batch, sources, frames, filters)."""

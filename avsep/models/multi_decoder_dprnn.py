@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from avsep.models.base import Contract, Output, SeparationModel
-from avsep.models.dprnn import DualPathTrunk, MaskHead
+from avsep.models.dprnn import DualPathTrunk, FrameHead
 from avsep.models.limits import check_whole
 from avsep.models.parts.decoder import Decoder
 from avsep.models.parts.encoder import Encoder
@@ -25,7 +25,7 @@ class DecoderHead(nn.Module):
 
     def __init__(self, bottleneck: int, filters: int, kernel: int, stride: int, sources: int, masks: bool) -> None:
         super().__init__()
-        self.leave = MaskHead(bottleneck, filters, sources, masks)
+        self.leave = FrameHead(bottleneck, filters, sources, masks)
         self.decoder = Decoder(filters, kernel, stride)
 
     def forward(self, features: Tensor, masked: Tensor, time: int) -> Tensor:
