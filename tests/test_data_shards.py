@@ -1,8 +1,12 @@
 """Utterances in tar files, and the mixtures that a stream of them gives."""
 
+import shutil
+import sys
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 import torch
@@ -136,6 +140,76 @@ def test_streams_that_cannot_be_are_named(shards: Path, tmp_path: Path) -> None:
         tar.add(shards / "skipped.tsv", "000.json")
     with pytest.raises(InputError, match=r"odd.tar, 000: no utterance"):
         list(StreamedMixtures(str(tmp_path), recipe))
+
+
+@pytest.fixture
+def six(tmp_path: Path, shards: Path) -> Path:
+    """Six shards: three times the two that there are."""
+    for number in range(6):
+        shutil.copy(shards / f"train-00000{number % 2}.tar", tmp_path / f"train-{number}.tar")
+    return tmp_path
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def flip(file: Path) -> None:
+    """Other bytes in the sounds, the tar's own fields as they were."""
+    content = bytearray(file.read_bytes())
+    for place in range(content.find(b"fLaC"), len(content), 512):
+        content[place] ^= 255
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [cut, flip, Path.unlink, lambda file: file.write_bytes(b"no tar" * 999)])
+def test_a_damaged_shard_is_named_and_left_out(six: Path, damage: Callable[[Path], None]) -> None:
+    data = StreamedMixtures(str(six), speech(None, 0.2), items=30, pool=4)
+    damage(six / "train-3.tar")
+    with pytest.warns(UserWarning, match="train-3.tar") as caught:
+        assert len(list(data)) == 30
+    assert len(caught) == 1
+    damage(six / "train-0.tar")
+    with pytest.warns(UserWarning), pytest.raises(InputError, match=r"2 of 6 shards.*damaged=0.05.*train-[03].*train-"):
+        list(data)
+    data.damaged = 0.4
+    with pytest.warns(UserWarning) as caught:
+        assert len(list(data)) == 30
+    assert len(caught) == 2
+
+
+def test_shards_are_read_from_any_file_system(six: Path) -> None:
+    memory = fsspec.filesystem("memory")
+    memory.put(f"{six}/*.tar", "/shards/")
+    try:
+        here, folder, named = (
+            [item["mixture"] for item in StreamedMixtures(address, speech(None, 0.2), items=8, pool=4)]
+            for address in (str(six), "memory://shards", "memory://shards/train-{0..5}.tar")
+        )
+        assert all(torch.equal(a, b) and torch.equal(a, c) for a, b, c in zip(here, folder, named, strict=True))
+    finally:
+        memory.rm("/shards", recursive=True)
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("pipe:touch ran", "pipe:touch ran: commands are not run"),
+        ("nowhere://bucket/a.tar", "Protocol not known: nowhere. Known: .*memory"),
+        ("memory://empty", "memory://empty: no .tar files in it"),
+    ],
+)
+def test_addresses_that_are_not_read(address: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((UsageError, InputError), match=said):
+        StreamedMixtures(address, speech(None, 0.2))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with pytest.raises(UsageError, match=r"s3://bucket/a.tar: .*s3fs"):
+        StreamedMixtures("s3://bucket/a.tar", speech(None, 0.2))
 
 
 @pytest.mark.slow

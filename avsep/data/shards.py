@@ -13,43 +13,23 @@ mixing it.
 from __future__ import annotations
 
 import copy
-import io
-import json
+import itertools
+import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import soundfile as sf
 import torch
-from scipy.signal import resample_poly
 from torch.utils.data import IterableDataset, get_worker_info
 
 from avsep.data.casts.base import PoolCast
 from avsep.data.corpus import SourcePool
 from avsep.data.item import NO_LABEL, Item
 from avsep.data.recipe import Recipe
+from avsep.data.shard_files import Streamed, find_shards, read_shard
 from avsep.embeddings.face import DIMENSIONS
 from avsep.errors import InputError, UsageError
 from avsep.signals import FRAME_RATE, LIP_SIZE
-
-
-@dataclass(frozen=True, eq=False)
-class Streamed:
-    """One utterance in memory. samples: (time,) int16. pictures: (n, 96, 96) uint8, the first of them at number `first`
-    of the grid, or None. face: (n, 512) float32, the embeddings of the face in them, or None."""
-
-    speaker: str
-    samples: np.ndarray
-    seconds: float
-    pictures: np.ndarray | None
-    first: int = 0
-    face: np.ndarray | None = None
-
-    def has(self, shown: str) -> bool:
-        """Whether it has "lips", or embeddings of the "face"."""
-        return (self.pictures if shown == "lips" else self.face) is not None
 
 
 class Pool(SourcePool[Streamed]):
@@ -96,11 +76,14 @@ class StreamedMixtures(IterableDataset):
     """Mixtures from shards. The order is drawn from `seed`, the epoch and the share of shards a worker reads: the same
     on as many workers and ranks, another on more or fewer.
 
-    shards: a folder of .tar files, or addresses with webdataset's braces (https://host/train-{000000..000099}.tar).
+    shards: a folder of .tar files or addresses with webdataset's braces, train-{000000..000099}.tar, on this machine or
+    wherever fsspec reads from (https://, s3://, gs://, hf://: the packages are the user's).
     recipe: its cast is `Speakers` without voices, or `SoundEvents` without sounds. items: of an epoch over all workers
     and ranks; shards are read again and again until they are made. pool: utterances a worker holds (100 of 5 s take
     16 MB, with lips 130 MB). fresh: utterances read for each mixture. speakers: file with the name of a speaker in each
     line, as make_shards writes it (SPLIT-speakers.txt), which the labels of items number; without one all are -1.
+    damaged: share of a reader's shards that may be left out because they cannot be read to their end, one at least; each
+    is named in a warning. InputError where there are more.
     """
 
     def __init__(
@@ -112,13 +95,16 @@ class StreamedMixtures(IterableDataset):
         fresh: int = 2,
         seed: int = 0,
         speakers: str | None = None,
+        damaged: float = 0.05,
     ) -> None:
         super().__init__()
+        if not 0 <= damaged <= 1:
+            raise UsageError(f"damaged is {damaged}; it is a share of the shards, from 0 to 1")
         self.urls = find_shards(shards)
         if not isinstance(recipe.cast, PoolCast):
             raise UsageError(f"the cast of a stream must be Speakers or SoundEvents, not {type(recipe.cast).__name__}")
         self.shards, self.recipe, self.items, self.pool, self.fresh = shards, recipe, items, pool, fresh
-        self.seed = seed
+        self.seed, self.damaged = seed, damaged
         self.names = [] if speakers is None else _read_names(Path(speakers))
         self.go_on(0)
         recipe.prepare(self._pool())
@@ -184,69 +170,37 @@ class StreamedMixtures(IterableDataset):
 
     def _utterances(self, epoch: int, share: int, shares: int) -> Iterator[Streamed]:
         """This reader's share of the shards, in another order each time round, without end."""
-        import webdataset
-
         mine = self.urls[share::shares]
-        turn = 0
-        while True:
+        bad: dict[str, InputError] = {}
+        for turn in itertools.count():
             order = np.random.default_rng((self.seed, epoch, turn)).permutation(len(mine))
             found = 0
-            for url in (mine[n] for n in order):
-                pipeline = webdataset.DataPipeline(
-                    webdataset.SimpleShardList([url]), webdataset.tariterators.tarfile_samples
-                )
-                for sample in pipeline:
-                    utterance = decode(sample, url, self.recipe.sample_rate)
-                    if not self.recipe.faces or all(utterance.has(name) for name in self.recipe.shows):
-                        found += 1
-                        yield utterance
+            for url in (mine[n] for n in order if mine[n] not in bad):
+                try:
+                    for utterance in read_shard(url, self.recipe.sample_rate):
+                        if not self.recipe.faces or all(utterance.has(name) for name in self.recipe.shows):
+                            found += 1
+                            yield utterance
+                except InputError as error:
+                    # What was read of it stays; from the next time round on it is left out.
+                    bad[url] = error
+                    self._note(bad, len(mine))
             if not found:
                 what = f"utterances with {' and '.join(self.recipe.shows)}" if self.recipe.faces else "utterances"
                 raise InputError(f"{self.shards}: no {what} in {', '.join(mine)}")
-            turn += 1
+
+    def _note(self, bad: dict[str, InputError], count: int) -> None:
+        """Name the shard that was damaged last. InputError where too many are."""
+        errors = [str(error) for error in bad.values()]
+        if len(bad) == count or len(bad) > max(1, self.damaged * count):
+            raise InputError(
+                f"{len(bad)} of {count} shards cannot be read, more than damaged={self.damaged:g} allows: "
+                f"{'; '.join(errors)}. Make them anew (preprocessing.make_shards)"
+            )
+        warnings.warn(f"left out from here on: {errors[-1]}", stacklevel=2)
 
 
 def _read_names(file: Path) -> list[str]:
     if not file.is_file():
         raise InputError(f"{file}: no such list of speakers. preprocessing.make_shards writes SPLIT-speakers.txt")
     return file.read_text(encoding="utf-8").splitlines()
-
-
-def find_shards(shards: str) -> list[str]:
-    """The addresses that a folder or a pattern stands for. Raises InputError when there is none."""
-    folder = Path(shards)
-    if folder.is_dir():
-        urls = [str(path) for path in sorted(folder.glob("*.tar")) if not path.name.startswith(".")]
-    else:
-        import webdataset
-
-        urls = webdataset.shardlists.expand_urls(shards)
-        missing = [url for url in urls if "://" not in url and not url.startswith("pipe:") and not Path(url).is_file()]
-        if missing:
-            raise InputError(f"{missing[0]}: no such shard. Make some with: python -m preprocessing.make_shards")
-    if not urls:
-        raise InputError(f"{shards}: no .tar files in it. Make some with: python -m preprocessing.make_shards")
-    return urls
-
-
-def decode(sample: dict[str, Any], url: str, sample_rate: int) -> Streamed:
-    """An utterance from the bytes of its files in a shard. Raises InputError that names shard and key."""
-    try:
-        about = json.loads(sample["json"])
-        samples, rate = sf.read(io.BytesIO(sample["flac"]), dtype="int16")
-        if samples.ndim > 1 or not len(samples):
-            raise ValueError(f"sound of shape {samples.shape}")
-        if rate != sample_rate:
-            divisor = int(np.gcd(rate, sample_rate))
-            exact = resample_poly(samples.astype(np.float32), sample_rate // divisor, rate // divisor)
-            samples = np.clip(np.round(exact), -32768, 32767).astype(np.int16)
-        pictures, face, first = None, None, 0
-        if "npz" in sample:
-            with np.load(io.BytesIO(sample["npz"])) as data:
-                pictures, first = data["lips"], int(data["first"])
-                face = data.get("face")
-        return Streamed(str(about["speaker"]), samples, len(samples) / sample_rate, pictures, first, face)
-    except (KeyError, ValueError, OSError, sf.LibsndfileError) as error:
-        raise InputError(
-            f"{url}, {sample.get('__key__')}: no utterance (flac, json and perhaps npz): {error}"
-        ) from error

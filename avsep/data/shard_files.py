@@ -1,0 +1,119 @@
+"""Reading shards: where they are, and the utterances in one.
+
+Files are opened by fsspec, so that they may lie on a disk, a web server or an object store. Nothing is run to fetch
+them: webdataset's own way, which hands addresses to curl, gsutil or a shell, is not used.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile as sf
+from scipy.signal import resample_poly
+
+from avsep.errors import InputError, UsageError
+
+MAKE = "Make some with: python -m preprocessing.make_shards"
+
+
+@dataclass(frozen=True, eq=False)
+class Streamed:
+    """One utterance in memory. samples: (time,) int16. pictures: (n, 96, 96) uint8, the first of them at number `first`
+    of the grid, or None. face: (n, 512) float32, the embeddings of the face in them, or None."""
+
+    speaker: str
+    samples: np.ndarray
+    seconds: float
+    pictures: np.ndarray | None
+    first: int = 0
+    face: np.ndarray | None = None
+
+    def has(self, shown: str) -> bool:
+        """Whether it has "lips", or embeddings of the "face"."""
+        return (self.pictures if shown == "lips" else self.face) is not None
+
+
+def find_shards(shards: str) -> list[str]:
+    """The addresses that a folder or a pattern with braces stands for. Raises InputError when there is none, UsageError
+    for addresses that cannot be read."""
+    import fsspec
+    from braceexpand import braceexpand
+
+    if shards.startswith("pipe:"):
+        raise UsageError(f"{shards}: commands are not run. Give a folder or an address of .tar files")
+    if shards.endswith(".tar"):
+        urls = list(braceexpand(shards))
+        missing = [url for url in urls if "://" not in url and not Path(url).is_file()]
+        if missing:
+            raise InputError(f"{missing[0]}: no such shard. {MAKE}")
+        if "://" in shards:
+            _file_system(urls[0])
+    else:
+        files, folder = _file_system(shards)
+        try:
+            found = sorted(files.glob(f"{folder.rstrip('/')}/*.tar"))
+        except Exception as error:
+            raise InputError(f"{shards}: cannot be listed: {error}") from error
+        urls = [files.unstrip_protocol(file) if "://" in shards else file for file in found]
+        urls = [url for url in urls if not url.rpartition("/")[2].startswith(".")]
+    if not urls:
+        raise InputError(f"{shards}: no .tar files in it. {MAKE}")
+    return urls
+
+
+def _file_system(url: str) -> tuple[Any, str]:
+    """fsspec's, and what it calls the address. Raises UsageError that names the package that is missing."""
+    import fsspec
+
+    try:
+        return fsspec.core.url_to_fs(url)
+    except ImportError as error:
+        raise UsageError(f"{url}: {error}") from error
+    except ValueError as error:
+        known = ", ".join(sorted(fsspec.available_protocols()))
+        raise UsageError(f"{url}: {error}. Known: {known}") from error
+
+
+def read_shard(url: str, sample_rate: int) -> Iterator[Streamed]:
+    """The utterances of a shard, from its start to its end. Raises InputError that names it where it is damaged, or
+    gone; those before are given."""
+    from webdataset.tariterators import group_by_keys, tar_file_iterator
+
+    files, path = _file_system(url)
+    try:
+        with files.open(path, "rb") as file:
+            for sample in group_by_keys({**part, "__url__": url} for part in tar_file_iterator(file)):
+                yield decode(sample, url, sample_rate)
+    except InputError:
+        raise
+    except Exception as error:  # every file system has errors of its own
+        raise InputError(f"{url}: cannot be read: {error or type(error).__name__}") from error
+
+
+def decode(sample: dict[str, Any], url: str, sample_rate: int) -> Streamed:
+    """An utterance from the bytes of its files in a shard. Raises InputError that names shard and key."""
+    try:
+        about = json.loads(sample["json"])
+        samples, rate = sf.read(io.BytesIO(sample["flac"]), dtype="int16")
+        if samples.ndim > 1 or not len(samples):
+            raise ValueError(f"sound of shape {samples.shape}")
+        if rate != sample_rate:
+            divisor = int(np.gcd(rate, sample_rate))
+            exact = resample_poly(samples.astype(np.float32), sample_rate // divisor, rate // divisor)
+            samples = np.clip(np.round(exact), -32768, 32767).astype(np.int16)
+        pictures, face, first = None, None, 0
+        if "npz" in sample:
+            with np.load(io.BytesIO(sample["npz"])) as data:
+                pictures, first = data["lips"], int(data["first"])
+                face = data.get("face")
+        return Streamed(str(about["speaker"]), samples, len(samples) / sample_rate, pictures, first, face)
+    except (KeyError, ValueError, OSError, sf.LibsndfileError) as error:
+        raise InputError(
+            f"{url}, {sample.get('__key__')}: no utterance (flac, json and perhaps npz): {error}"
+        ) from error
