@@ -42,7 +42,6 @@ class Streamed:
 def find_shards(shards: str) -> list[str]:
     """The addresses that a folder or a pattern with braces stands for. Raises InputError when there is none, UsageError
     for addresses that cannot be read."""
-    import fsspec
     from braceexpand import braceexpand
 
     if shards.startswith("pipe:"):

@@ -82,8 +82,8 @@ class StreamedMixtures(IterableDataset):
     and ranks; shards are read again and again until they are made. pool: utterances a worker holds (100 of 5 s take
     16 MB, with lips 130 MB). fresh: utterances read for each mixture. speakers: file with the name of a speaker in each
     line, as make_shards writes it (SPLIT-speakers.txt), which the labels of items number; without one all are -1.
-    damaged: share of a reader's shards that may be left out because they cannot be read to their end, one at least; each
-    is named in a warning. InputError where there are more.
+    damaged: share of a reader's shards that may be left out because they cannot be read to their end, one at least;
+    each is named in a warning. InputError where there are more.
     """
 
     def __init__(
