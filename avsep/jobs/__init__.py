@@ -1,1 +1,1 @@
-"""Many clips: one function on each of them, in this process, in several, or on a cluster, and nothing lost on the way."""
+"""Many clips: one function on each of them, here, in several processes or on a cluster, and nothing lost."""

@@ -23,7 +23,7 @@ def add_engine(parser: argparse.ArgumentParser, workers: int | None = None) -> N
     group.add_argument(
         "--cluster",
         choices=("ray",),
-        help="let Ray deal the clips out: on this machine, or on the cluster of RAY_ADDRESS, where all see the same files",
+        help="let Ray deal the clips out, here or on the cluster of RAY_ADDRESS, whose machines see the same files",
     )
     group.add_argument(
         "--time-limit", type=_positive, metavar="SECONDS", help="give a clip up that takes longer (default: none)"

@@ -36,14 +36,15 @@ def run_jobs(
     *,
     name: Callable[[Job], str] = str,
     engine: Engine = IN_PROCESS,
-    skipped_name: str = "skipped.tsv",
+    skipped: Path | None = None,
     again: bool = False,
 ) -> dict[str, Result]:
     """`work` on every job; results by the names of the jobs, in their order, without those that gave nothing.
 
-    What gives nothing is listed in out/skipped_name (name, reason), and the others go on: with the bare message of an
-    AvsepError or OSError, and the kind of error before it for any other, which is a surprise. Progress and the failed
-    ones go to stderr. See `outcomes` for what work and jobs must be, and for runs that are started again.
+    What gives nothing is listed in `skipped` (name, reason; by default out/skipped.tsv), and the others go on: with the
+    bare message of an AvsepError or OSError, and the kind of error before it for any other, which is a surprise.
+    Progress and the failed ones go to stderr. See `outcomes` for what work and jobs must be, and for runs that are
+    started again.
     """
     named = unique(jobs, name)
     found: dict[str, Outcome] = {}
@@ -58,7 +59,9 @@ def run_jobs(
     finally:
         left = [found[key] for key in named if key in found and found[key].state != "done"]
         if found or not named:
-            write_lines(out / skipped_name, ["name\treason", *(f"{each.id}\t{each.reason}" for each in left)])
+            write_lines(
+                skipped or out / "skipped.tsv", ["name\treason", *(f"{each.id}\t{each.reason}" for each in left)]
+            )
         tell_failed(left)
     return {key: found[key].result for key in named if found[key].state == "done"}
 

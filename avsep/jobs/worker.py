@@ -1,7 +1,7 @@
 """A process that does one job after the other, and what it is held to.
 
-A pipe of its own to each process tells without a doubt which job it was at when it died. Pools that share a queue
-(concurrent.futures, pebble) cannot: one fails all jobs, the other may wait for ever for a job whose process died at once.
+A pipe of its own to each process tells without a doubt which job it was at when it died. Pools whose processes share a
+queue cannot: concurrent.futures fails all jobs then, pebble may wait for ever for one whose process died at once.
 """
 
 from __future__ import annotations
