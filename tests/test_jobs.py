@@ -21,7 +21,9 @@ from avsep.jobs.engine import IN_PROCESS, Engine
 from avsep.jobs.ledger import Ledger
 from avsep.jobs.outcome import Outcome
 from avsep.jobs.plain import called, from_plain, job_type, result_type, to_plain
+from avsep.jobs.processes import Pool
 from avsep.jobs.run import outcomes, run_jobs
+from avsep.jobs.worker import Row, Work
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
@@ -196,30 +198,30 @@ class Deep:
     number: int | Literal["auto"] = "auto"
 
 
-class Row(NamedTuple):
+class Two(NamedTuple):
     deep: Deep
     ratio: float
 
 
-def take(row: Row, again: Any, wanted: float = 1.0) -> Path | None:
+def take(row: Two, again: Any, wanted: float = 1.0) -> Path | None:
     return row.deep.path if wanted > 1 else None
 
 
 def test_values_come_back_as_they_were_sent() -> None:
     deep = Deep(Path("a"), (1, 0.1), (Path("b"),), {"c": Path("d")}, "y", Clip("e", Path("f")), (0.5, 1.0), 3)
-    row = Row(deep, 2.0)
+    row = Two(deep, 2.0)
     sent = json.loads(json.dumps(to_plain(row)))
-    assert from_plain(Row, sent) == row
+    assert from_plain(Two, sent) == row
     work = functools.partial(take, again=functools.partial(make, out=Path("o")), wanted=2.0)
     received = called(json.loads(json.dumps(to_plain(work))))
     assert received.keywords["wanted"] == 2.0
-    assert (job_type(received), result_type(received)) == (Row, Path | None)
+    assert (job_type(received), result_type(received)) == (Two, Path | None)
     assert from_plain(result_type(received), to_plain(received(row))) == Path("a")
     assert from_plain(result_type(received), None) is None
 
 
 @pytest.mark.parametrize(
-    ("kind", "data"), [(int, "1"), (Literal["x"], "y"), (Path, None), (list[int], 3), (int | None, "a"), (Row, [])]
+    ("kind", "data"), [(int, "1"), (Literal["x"], "y"), (Path, None), (list[int], 3), (int | None, "a"), (Two, [])]
 )
 def test_what_does_not_fit_is_refused(kind: Any, data: Any) -> None:
     with pytest.raises((TypeError, ValueError)):
@@ -272,6 +274,7 @@ def where_threads(clip: Clip) -> str:
     return f"{os.environ['OMP_NUM_THREADS']} {os.getpid()}"
 
 
+@pytest.mark.slow
 def test_processes_keep_what_they_have_loaded_and_compute_with_one_thread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,15 +287,21 @@ def test_processes_keep_what_they_have_loaded_and_compute_with_one_thread(
     assert int(process) != os.getpid()
 
 
-def test_processes_that_cannot_start_are_one_message(tmp_path: Path) -> None:
-    with pytest.raises(AvsepError, match=r"3 processes died as they started.*Raise --memory-limit|a process cannot"):
-        run_jobs(
-            clips(["a"], tmp_path),
-            functools.partial(make, out=tmp_path),
-            tmp_path,
-            name=name_of,
-            engine=Engine(2, memory_limit=1e-6),
-        )
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        ("import os\nos._exit(7)", r"3 processes died as they started \(exit code 7\). Raise --memory-limit"),
+        ("raise RuntimeError('broken')", "a process cannot work: RuntimeError: broken"),
+    ],
+)
+def test_processes_that_cannot_start_are_one_message(
+    tmp_path: Path, module: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "deadly.py").write_text(module)
+    monkeypatch.syspath_prepend(tmp_path)
+    work = Work({"call": "deadly:work", "with": {}}, str(tmp_path), str(tmp_path))
+    with Pool(work, 1) as pool, pytest.raises(AvsepError, match=message):
+        list(pool.outcomes([Row("a", None)]))
 
 
 def drive(out: Path, cluster: str, seconds: float, count: int = 24) -> subprocess.Popen[str]:
@@ -347,7 +356,7 @@ def test_a_killed_run_that_is_started_again_gives_the_same(tmp_path: Path, victi
     until(lambda: not any(map(command_of, workers)))  # they do not outlive it
     before = finished(tmp_path)
     assert (len(before) < 24) == (victim == "driver")
-    again = drive(tmp_path, "local", 0.0)
+    again = drive(tmp_path, "local", 0.2)
     _, told = again.communicate(timeout=120)
     assert again.returncode == 0
     assert f"{len(before)} of 24 were done by an earlier run" in told
@@ -359,7 +368,7 @@ def test_a_killed_run_that_is_started_again_gives_the_same(tmp_path: Path, victi
 def test_of_two_drivers_one_works(tmp_path: Path) -> None:
     first = drive(tmp_path, "local", 0.5, 10)
     until(lambda: some_done(tmp_path, 1))
-    second = drive(tmp_path, "local", 0.0, 10)
+    second = drive(tmp_path, "local", 0.5, 10)
     _, told = second.communicate(timeout=120)
     assert second.returncode == 1
     assert f"another run works there (process {first.pid} on" in told

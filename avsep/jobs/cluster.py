@@ -101,7 +101,10 @@ def _connected(ray: Any, engine: Engine) -> Iterator[None]:
             try:
                 ray.init(**quiet)
             except ConnectionError as error:
-                raise UsageError(f"RAY_ADDRESS={os.environ['RAY_ADDRESS']}: no cluster answers there") from error
+                raise UsageError(
+                    f"RAY_ADDRESS={os.environ['RAY_ADDRESS']}: no cluster lets us in there. Start one with 'ray start "
+                    "--head', and set RAY_AUTH_TOKEN where it wants a token"
+                ) from error
         else:
             ray.init(
                 address="local",
