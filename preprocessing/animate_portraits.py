@@ -17,7 +17,7 @@ import functools
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -25,10 +25,13 @@ import numpy as np
 
 from avsep.data.manifest import Utterance, write_manifest
 from avsep.errors import AvsepError, InputError, OutputError, UsageError
+from avsep.jobs.engine import IN_PROCESS, Engine
+from avsep.jobs.options import add_engine, engine_of
+from avsep.jobs.run import run_jobs
 from avsep.signals import SAMPLE_RATE
+from preprocessing.command import add_seed
 from preprocessing.corpus import SUFFIXES, Sound, find_sounds, hashed_split
 from preprocessing.faces_corpus import Clip, make_clip
-from preprocessing.jobs import add_seed, add_workers, run_jobs
 from preprocessing.portraits.motion import animate
 from preprocessing.portraits.outline import find_landmarks, find_lips
 from preprocessing.portraits.puppet import FACE_HEIGHT, Puppet, frame_portrait
@@ -112,29 +115,32 @@ def animate_portrait(
     write_mp4(target, puppet.render(motion, style, rng), speech, rate, style.quality)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Film:
-    """One clip to make: its number, who says what, and where the random numbers of its style come from."""
+    """One clip to make: its number in the run of this seed, and who of how many portraits says what."""
 
     number: int
-    rng: np.random.Generator
-    portrait: Portrait
+    seed: int
+    portrait: Path
+    portraits: int
     recording: Sound
 
     @property
     def id(self) -> str:
-        return f"{self.number:06d}_{self.portrait.name}_{self.recording.file.stem}"
+        return f"{self.number:06d}_{self.portrait.stem}_{self.recording.file.stem}"
+
+    def random(self) -> tuple[int, np.random.Generator]:
+        """Which portrait it is, and where the random numbers of its style come from."""
+        rng = np.random.default_rng([self.seed, self.number])
+        return int(rng.integers(self.portraits)), rng
 
 
-def choose(
-    portraits: list[Portrait], recordings: list[Sound], count: int | None = None, seed: int = 0
-) -> Iterator[Film]:
+def choose(portraits: list[Path], recordings: list[Sound], count: int | None = None, seed: int = 0) -> Iterator[Film]:
     """The clips of a run (default: one a recording): speakers in turn, portraits at random."""
     recordings = speakers_in_turn(recordings)
     for number in range(len(recordings) if count is None else count):
-        rng = np.random.default_rng([seed, number])
-        portrait = portraits[int(rng.integers(len(portraits)))]
-        yield Film(number, rng, portrait, recordings[number % len(recordings)])
+        film = Film(number, seed, portraits[0], len(portraits), recordings[number % len(recordings)])
+        yield replace(film, portrait=portraits[film.random()[0]])
 
 
 def speakers_in_turn(recordings: Iterable[Sound]) -> list[Sound]:
@@ -147,20 +153,27 @@ def speakers_in_turn(recordings: Iterable[Sound]) -> list[Sound]:
     return [recording for _, recording in sorted(ranked, key=lambda pair: pair[0])]
 
 
+@functools.cache
+def _loaded(path: Path) -> Portrait:
+    """Once a process."""
+    return load_portrait(path)
+
+
 def make_film(film: Film, folder: Path, *, seconds: float | None = None, lips: bool = True) -> Utterance | None:
     """Write ID.mp4 and, with lips, ID.npz and ID.flac of a clip (see preprocessing/faces_corpus.py), unless they are
     there. Raises AvsepError."""
     video = folder / f"{film.id}.mp4"
     if not video.exists():
-        style = random_style(film.rng)
-        animate_portrait(film.portrait, film.recording.file, video, style, film.rng, seconds)
+        _, rng = film.random()
+        style = random_style(rng)
+        animate_portrait(_loaded(film.portrait), film.recording.file, video, style, rng, seconds)
     if not lips:
         return None
     return make_clip(Clip(film.id, video, film.recording.speaker, film.recording.split), folder)
 
 
 def animate_all(
-    portraits: list[Portrait],
+    portraits: list[Path],
     recordings: list[Sound],
     folder: Path,
     *,
@@ -168,7 +181,7 @@ def animate_all(
     seed: int = 0,
     seconds: float | None = None,
     lips: bool = True,
-    workers: int = 1,
+    engine: Engine = IN_PROCESS,
 ) -> tuple[int, int]:
     """Write count clips, skipped.tsv and, with lips, manifest.tsv into a folder; returns numbers written and skipped.
 
@@ -180,9 +193,9 @@ def animate_all(
         raise OutputError(f"cannot make the folder {folder}: {error.strerror}; choose another with --out") from error
     films = list(choose(portraits, recordings, count, seed))
     work = functools.partial(make_film, folder=folder, seconds=seconds, lips=lips)
-    done = run_jobs(films, work, folder, name=lambda film: film.id, workers=workers)
+    done = run_jobs(films, work, folder, name=lambda film: film.id, engine=engine)
     if lips:
-        write_manifest(folder / "manifest.tsv", [row for row in done if row is not None])
+        write_manifest(folder / "manifest.tsv", [row for row in done.values() if row is not None])
     return len(done), len(films) - len(done)
 
 
@@ -203,7 +216,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--count", type=int, help="clips to make, speakers in turn (default: one a recording)")
     parser.add_argument("--seconds", type=float, help="longest clip; the rest of a recording is cut off")
     parser.add_argument("--videos-only", action="store_true", help="no lips, no manifest.tsv")
-    add_workers(parser)
+    add_engine(parser)
     return parser
 
 
@@ -216,18 +229,19 @@ def main(arguments: list[str] | None = None) -> int:
             raise UsageError(f"--seconds {options.seconds}: give {SHORTEST_SECONDS} or more")
         recordings = find_recordings(options.speech)
         pictures = options.portrait or [stock_picture(name) for name in PICTURES]
-        portraits = [load_portrait(path) for path in pictures]
-        # The processes are the parallelism.
-        cv2.setNumThreads(1 if options.workers > 1 else 2)
+        for path in pictures:
+            _loaded(path)  # one without a face: say so before anything is made
+        engine = engine_of(options)
+        cv2.setNumThreads(2 if engine.in_process else 1)
         written, skipped = animate_all(
-            portraits,
+            pictures,
             recordings,
             options.out,
             count=options.count,
             seed=options.seed,
             seconds=options.seconds,
             lips=not options.videos_only,
-            workers=options.workers,
+            engine=engine,
         )
     except AvsepError as error:
         print(f"animate_portraits: {error}", file=sys.stderr)

@@ -30,7 +30,9 @@ from pathlib import Path
 
 from avsep.data.manifest import Utterance
 from avsep.errors import InputError, UsageError
+from avsep.jobs.options import engine_of
 from avsep.storage.files import write_lines
+from preprocessing.command import command
 from preprocessing.corpus import wrong_layout
 from preprocessing.faces_corpus import (
     DEV_SHARE,
@@ -45,7 +47,6 @@ from preprocessing.faces_corpus import (
     make_corpus,
     train_or_dev,
 )
-from preprocessing.jobs import command
 
 PARTS = ("train", "test")
 
@@ -220,7 +221,7 @@ def _run(options: argparse.Namespace) -> int:
         overwrite=options.overwrite,
         embeddings=options.face_embeddings,
     )
-    return make_corpus(clips, options.out, work, options.workers)
+    return make_corpus(clips, options.out, work, engine_of(options), options.overwrite)
 
 
 main = command(__doc__ or "", "avspeech", _configure, _run)

@@ -25,9 +25,11 @@ import soundfile
 
 from avsep.data.manifest import Utterance, write_manifest
 from avsep.errors import InputError, UsageError
+from avsep.jobs.options import engine_of
+from avsep.jobs.run import run_jobs
 from avsep.storage.files import write_whole
+from preprocessing.command import command
 from preprocessing.corpus import add_folders, find_sounds, folder_split, wrong_layout
-from preprocessing.jobs import command, run_jobs
 
 CHANNEL = re.compile(r"(.+)\.CH(\d+)", re.IGNORECASE)
 """Name of a recording, number of a microphone."""
@@ -140,7 +142,8 @@ def _run(options: argparse.Namespace) -> int:
         raise UsageError(f"{options.out}: is the corpus itself. Choose another OUT_FOLDER")
     recordings = list_recordings(options.source, options.channels)
     work = functools.partial(join, out=options.out)
-    rows = run_jobs(recordings, work, options.out, name=lambda recording: recording.id, workers=options.workers)
+    made = run_jobs(recordings, work, options.out, name=lambda recording: recording.id, engine=engine_of(options))
+    rows = list(made.values())
     write_manifest(options.out / "manifest.tsv", rows)
     print(f"{options.out / 'manifest.tsv'}: {len(rows)} recordings, {len(recordings) - len(rows)} skipped")
     return len(rows)

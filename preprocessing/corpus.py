@@ -23,9 +23,11 @@ from avsep.data.manifest import SPLITS, Utterance, write_manifest
 from avsep.data.sound_file import decoded, sound_seconds, whole_seconds
 from avsep.dsp.resample import model_blocks
 from avsep.errors import InputError
+from avsep.jobs.engine import IN_PROCESS, Engine
+from avsep.jobs.options import add_engine
+from avsep.jobs.run import run_jobs
 from avsep.signals import SAMPLE_RATE
 from avsep.storage.files import write_whole
-from preprocessing.jobs import add_workers, run_jobs
 
 SUFFIXES = frozenset(
     (
@@ -45,10 +47,10 @@ _FOLDER_SPLITS = {"train": "train", "tr": "train", "dev": "dev", "cv": "dev", "v
 
 
 def add_folders(parser: argparse.ArgumentParser, source: str = "FOLDER") -> None:
-    """The arguments all corpora take: options.source, options.out and options.workers."""
+    """The arguments all corpora take: options.source, options.out and engine_of(options)."""
     parser.add_argument("source", type=Path, metavar=source, help="the corpus")
     parser.add_argument("out", type=Path, metavar="OUT_FOLDER", help="where the lists go")
-    add_workers(parser)
+    add_engine(parser)
 
 
 def add_shares(parser: argparse.ArgumentParser) -> None:
@@ -148,7 +150,9 @@ def read_table(path: Path, columns: Iterable[str], delimiter: str = ",") -> Iter
             yield reader.line_num, row
 
 
-def make_manifest(sounds: Sequence[Sound], out: Path, workers: int = 1, native: bool = False) -> list[Utterance]:
+def make_manifest(
+    sounds: Sequence[Sound], out: Path, engine: Engine = IN_PROCESS, native: bool = False
+) -> list[Utterance]:
     """Write out/manifest.tsv and out/skipped.tsv; returns the rows of the manifest.
 
     native: what is decoded keeps its rate and channels. Raises InputError when two sounds share an id.
@@ -157,9 +161,8 @@ def make_manifest(sounds: Sequence[Sound], out: Path, workers: int = 1, native: 
     for sound in sounds:
         if seen.setdefault(sound.id, sound.file) is not sound.file:
             raise InputError(f"{sound.file}: its id {sound.id} is also that of {seen[sound.id]}. Rename one of them")
-    rows = run_jobs(
-        sounds, functools.partial(_utterance, out=out, native=native), out, name=lambda sound: sound.id, workers=workers
-    )
+    work = functools.partial(_utterance, out=out, native=native)
+    rows = list(run_jobs(sounds, work, out, name=lambda sound: sound.id, engine=engine).values())
     write_manifest(out / "manifest.tsv", rows)
     print(f"{out / 'manifest.tsv'}: {len(rows)} sounds, {len(sounds) - len(rows)} skipped")
     return rows

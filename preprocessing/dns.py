@@ -20,8 +20,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from avsep.jobs.options import engine_of
+from preprocessing.command import command
 from preprocessing.corpus import Sound, add_folders, add_shares, find_sounds, hashed_split, make_manifest, wrong_layout
-from preprocessing.jobs import command
 
 
 def speaker_of(name: Path) -> str:
@@ -68,7 +69,9 @@ def _run(options: argparse.Namespace) -> int:
     found = {kind: list_sounds(options.source, kind, options.shares) for kind in KINDS}
     if not any(found.values()):
         raise wrong_layout(options.source, "folders clean, noise and impulse_responses with sound files")
-    made = [len(make_manifest(sounds, options.out / kind, options.workers)) for kind, sounds in found.items() if sounds]
+    made = [
+        len(make_manifest(sounds, options.out / kind, engine_of(options))) for kind, sounds in found.items() if sounds
+    ]
     return sum(made)
 
 

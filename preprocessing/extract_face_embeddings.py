@@ -21,9 +21,12 @@ import numpy as np
 
 from avsep.data.manifest import Utterance, read_manifest, write_manifest
 from avsep.errors import InputError
+from avsep.jobs.engine import IN_PROCESS, Engine
+from avsep.jobs.options import add_engine, engine_of
+from avsep.jobs.run import run_jobs
 from avsep.storage.files import write_whole
+from preprocessing.command import command
 from preprocessing.faces_corpus import face_net
-from preprocessing.jobs import add_workers, command, run_jobs
 
 Embed = Callable[[np.ndarray], np.ndarray]
 
@@ -45,7 +48,12 @@ def embed_clip(row: Utterance, *, overwrite: bool = False, device: str = "cpu", 
 
 
 def embed_corpus(
-    folder: Path, *, workers: int = 1, overwrite: bool = False, device: str = "cpu", embed: Embed | None = None
+    folder: Path,
+    *,
+    engine: Engine = IN_PROCESS,
+    overwrite: bool = False,
+    device: str = "cpu",
+    embed: Embed | None = None,
 ) -> int:
     """Embed every clip of folder/manifest.tsv and write that anew; returns how many have an embedding.
 
@@ -56,7 +64,16 @@ def embed_corpus(
     if embed is None:
         face_net(device)  # no weights: say so once, not for every clip
     work = functools.partial(embed_clip, overwrite=overwrite, device=device, embed=embed)
-    made = set(run_jobs(rows, work, folder, name=lambda row: row.id, workers=workers, skipped_name="skipped_faces.tsv"))
+    done = run_jobs(
+        rows,
+        work,
+        folder,
+        name=lambda row: row.id,
+        engine=engine,
+        skipped=folder / "skipped_faces.tsv",
+        again=overwrite,
+    )
+    made = set(done.values())
     files = [None if row.lips is None else row.lips.with_suffix(".npy") for row in rows]
     write_manifest(manifest, (replace(r, face=f if f in made else None) for r, f in zip(rows, files, strict=True)))
     print(f"{manifest}: {len(made)} clips with a face, {len(rows) - len(made)} without (see skipped_faces.tsv)")
@@ -65,13 +82,13 @@ def embed_corpus(
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="OUT_FOLDER", help="folder of a video corpus's manifest.tsv")
-    add_workers(parser)
+    add_engine(parser)
     parser.add_argument("--overwrite", action="store_true", help="make again what is there already")
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
 
 
 def _run(options: argparse.Namespace) -> int:
-    return embed_corpus(options.folder, workers=options.workers, overwrite=options.overwrite, device=options.device)
+    return embed_corpus(options.folder, engine=engine_of(options), overwrite=options.overwrite, device=options.device)
 
 
 main = command(__doc__ or "", "extract_face_embeddings", _configure, _run)

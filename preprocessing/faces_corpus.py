@@ -19,7 +19,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,11 +29,14 @@ from avsep.data.manifest import Utterance, write_manifest
 from avsep.embeddings.face import FaceEmbedder, load_face_embedder
 from avsep.errors import InputError, UsageError
 from avsep.faces.detect import Detector, MtcnnDetector
+from avsep.jobs.engine import IN_PROCESS, Engine
+from avsep.jobs.options import add_engine, engine_of
+from avsep.jobs.run import run_jobs
 from avsep.signals import SAMPLE_RATE
 from avsep.storage.files import write_whole
 from preprocessing.archives import unpack_all
+from preprocessing.command import add_count, command
 from preprocessing.corpus import hashed_split, wrong_layout
-from preprocessing.jobs import add_count, add_workers, command, run_jobs
 from preprocessing.talker import read_talker
 
 DEV_SHARE = 0.02
@@ -130,15 +133,25 @@ def face_net(device: str) -> FaceEmbedder:
     return embedder
 
 
-def make_corpus(clips: Sequence[Clip], out: Path, work: Callable[[Clip], Utterance], workers: int = 1) -> int:
+def make_corpus(
+    clips: Sequence[Clip],
+    out: Path,
+    work: Callable[[Clip], Utterance],
+    engine: Engine = IN_PROCESS,
+    again: bool = False,
+) -> int:
     """`work` (see make_clip) on every clip; writes out/manifest.tsv and out/skipped.tsv, returns how many were made.
 
-    Raises InputError when two clips share an id.
+    again: also on those that an earlier run finished. Raises InputError when two clips share an id.
     """
     twice = [name for name, count in Counter(clip.id for clip in clips).items() if count > 1]
     if twice:
         raise InputError(f"{len(twice)} clips are listed twice, the first is {twice[0]}. Remove one of each")
-    rows = run_jobs(clips, work, out, name=lambda clip: clip.id, workers=workers)
+    found = run_jobs(clips, work, out, name=lambda clip: clip.id, engine=engine, again=again)
+    # Embeddings of faces may have come since an earlier run finished a clip.
+    rows = [
+        replace(row, face=face if (face := clip_files(out, row.id)[2]).is_file() else None) for row in found.values()
+    ]
     write_clips(out, rows, len(clips) - len(rows))
     return len(rows)
 
@@ -170,7 +183,7 @@ def faces_command(
             device=options.device,
             embeddings=options.face_embeddings,
         )
-        return make_corpus(clips, options.out, work, options.workers)
+        return make_corpus(clips, options.out, work, engine_of(options), options.overwrite)
 
     def set_up(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("corpus", type=Path, metavar="CORPUS", help="folder of the corpus as it is published")
@@ -186,7 +199,7 @@ def faces_command(
 def add_options(parser: argparse.ArgumentParser, workers: int | None = None) -> None:
     """OUT_FOLDER and what every video corpus can be told."""
     parser.add_argument("out", type=Path, metavar="OUT_FOLDER", help="where manifest.tsv and the clips go")
-    add_workers(parser, workers)
+    add_engine(parser, workers)
     add_count(parser, "--limit", "take only the first N clips of each split, to try it out")
     parser.add_argument("--overwrite", action="store_true", help="make again what is there already")
     parser.add_argument("--device", default="cpu", help="where faces are looked for: cpu (default) or cuda")

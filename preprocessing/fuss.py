@@ -17,8 +17,9 @@ from pathlib import Path
 
 from avsep.data.lists import Part
 from avsep.errors import InputError
+from avsep.jobs.options import engine_of
+from preprocessing.command import command
 from preprocessing.corpus import add_folders, folder_split, wrong_layout
-from preprocessing.jobs import command
 from preprocessing.mixture_lists import Mix, make_lists
 
 END = "_example_list.txt"
@@ -46,7 +47,7 @@ def list_examples(folder: Path) -> list[Mix]:
 
 
 def _run(options: argparse.Namespace) -> int:
-    return make_lists(list_examples(options.source), options.out, options.workers)
+    return make_lists(list_examples(options.source), options.out, engine_of(options))
 
 
 main = command(__doc__ or "", "fuss", lambda parser: add_folders(parser, "SSDATA"), _run)

@@ -27,9 +27,11 @@ import soundfile
 
 from avsep.data.manifest import Utterance, write_manifest
 from avsep.errors import InputError
+from avsep.jobs.options import engine_of
+from avsep.jobs.run import run_jobs
 from avsep.storage.files import write_lines, write_whole
+from preprocessing.command import command
 from preprocessing.corpus import add_folders, read_table, wrong_layout
-from preprocessing.jobs import command, run_jobs
 
 CONDITIONS = ("0L", "0S", "OV10", "OV20", "OV30", "OV40")
 COLUMNS = ("start_time", "end_time", "speaker", "utterance_id", "transcription")
@@ -103,7 +105,7 @@ def covered(start: float, end: float, spans: list[tuple[float, float]]) -> float
     return total / (end - start) if end > start else 0.0
 
 
-def cut(stretch: Stretch, out: Path) -> tuple[Utterance, Stretch]:
+def cut(stretch: Stretch, out: Path) -> Utterance:
     """Write a stretch's channels to out/audio, unless they are there. Raises InputError outside the recording."""
     target = out / "audio" / f"{stretch.id}.flac"
     try:
@@ -125,16 +127,18 @@ def cut(stretch: Stretch, out: Path) -> tuple[Utterance, Stretch]:
     session = re.search(r"session(\d+)", stretch.recording.parents[1].name)
     split = "dev" if session and int(session.group(1)) == 0 else "test"
     seconds = info.frames / info.samplerate
-    return Utterance(stretch.id, target, None, None, stretch.speaker, split, seconds), stretch
+    return Utterance(stretch.id, target, None, None, stretch.speaker, split, seconds)
 
 
 def _run(options: argparse.Namespace) -> int:
     stretches = list_stretches(options.source)
     work = functools.partial(cut, out=options.out)
-    done = run_jobs(stretches, work, options.out, name=lambda stretch: stretch.id, workers=options.workers)
-    write_manifest(options.out / "manifest.tsv", [row for row, _ in done])
+    done = run_jobs(stretches, work, options.out, name=lambda stretch: stretch.id, engine=engine_of(options))
+    write_manifest(options.out / "manifest.tsv", done.values())
     lines = ["\t".join(Stretch._fields)]
-    for _, stretch in done:
+    for stretch in stretches:
+        if stretch.id not in done:
+            continue
         place = stretch.recording.relative_to(options.source)
         numbers = {"start": f"{stretch.start:.3f}", "end": f"{stretch.end:.3f}", "overlap": f"{stretch.overlap:.3f}"}
         lines.append("\t".join(map(str, {**stretch._asdict(), "recording": place, **numbers}.values())))

@@ -24,9 +24,10 @@ import soundfile
 from avsep.data.lists import MixtureSpec, Part
 from avsep.data.sound_file import SoundReader, sound_seconds
 from avsep.errors import InputError, UsageError
+from avsep.jobs.options import engine_of
 from avsep.storage.files import write_whole
+from preprocessing.command import command
 from preprocessing.corpus import add_folders, folder_split, read_table, wrong_layout
-from preprocessing.jobs import command
 from preprocessing.mixture_lists import (
     Mix,
     make_lists,
@@ -136,14 +137,14 @@ def _run(options: argparse.Namespace) -> int:
         if options.noise:
             raise UsageError(f"--noise {options.noise}: generated mixtures have their own noise; give --noise alone")
         mixes = from_tree(tree_root(options.source, options.mode), options.noise is not None)
-        return make_lists(mixes, options.out, options.workers)
+        return make_lists(mixes, options.out, engine_of(options))
     if options.noise == "":
         raise UsageError("--noise: with --metadata give the folder wham_noise after it")
     wham = Path(options.noise) if options.noise else None
     mixes = from_metadata(options.source, options.metadata, wham, options.mode == "max")
     if wham is None:
-        return make_lists(mixes, options.out, options.workers)
-    return make_lists(mixes, options.out, options.workers, functools.partial(with_noise, out=options.out))
+        return make_lists(mixes, options.out, engine_of(options))
+    return make_lists(mixes, options.out, engine_of(options), functools.partial(with_noise, out=options.out))
 
 
 main = command(__doc__ or "", "librimix", _configure, _run)

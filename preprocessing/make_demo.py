@@ -16,7 +16,7 @@ import soundfile
 
 from avsep.errors import AvsepError
 from avsep.signals import SAMPLE_RATE
-from preprocessing.jobs import add_seed
+from preprocessing.command import add_seed
 from preprocessing.portraits.motion import animate
 from preprocessing.portraits.outline import find_landmarks
 from preprocessing.portraits.puppet import Puppet, frame_portrait

@@ -29,10 +29,13 @@ from avsep.data.lists import MixtureSpec, Part, read_list, write_list
 from avsep.data.manifest import SPLITS, Utterance, read_manifest
 from avsep.data.sound import read_sound
 from avsep.errors import InputError, UsageError
+from avsep.jobs.engine import IN_PROCESS, Engine
+from avsep.jobs.options import engine_of
+from avsep.jobs.run import run_jobs
 from avsep.signals import FRAME_RATE, HOP, SAMPLE_RATE
 from avsep.storage.files import write_lines
+from preprocessing.command import add_seed, command
 from preprocessing.corpus import add_folders
-from preprocessing.jobs import add_seed, command, run_jobs
 
 COUNTS = (20_000, 5_000, 3_000)
 SECONDS = (2.0, 4.0)
@@ -216,7 +219,7 @@ def make(
     noise: Path | None = None,
     *,
     overwrite: bool = False,
-    workers: int = 1,
+    engine: Engine = IN_PROCESS,
 ) -> int:
     """Write the lists of all splits whose count is not 0; returns how many mixtures they hold."""
     rows = read_manifest(source)
@@ -244,7 +247,7 @@ def make(
             continue
         work = functools.partial(place, recipe=recipe)
         earlier = [line for line in _skipped(out) if not line.startswith(f"{split}_")]
-        specs = run_jobs(draws[split], work, out, name=lambda drawn: drawn.id, workers=workers)
+        specs = list(run_jobs(draws[split], work, out, name=lambda drawn: drawn.id, engine=engine).values())
         # A run lists its own; those of the other splits still hold.
         write_lines(out / SKIPPED, ["name\treason", *earlier, *_skipped(out)])
         if specs:
@@ -276,7 +279,7 @@ def _run(options: argparse.Namespace) -> int:
         options.counts,
         options.noise,
         overwrite=options.overwrite,
-        workers=options.workers,
+        engine=engine_of(options),
     )
 
 

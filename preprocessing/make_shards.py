@@ -25,9 +25,11 @@ import soundfile
 from avsep.data.manifest import SPLITS, Utterance, read_manifest
 from avsep.data.sound import read_sound
 from avsep.errors import AvsepError, InputError
+from avsep.jobs.options import add_engine, engine_of
+from avsep.jobs.run import run_jobs
 from avsep.signals import SAMPLE_RATE
 from avsep.storage.files import write_lines, write_whole
-from preprocessing.jobs import add_count, add_workers, command, run_jobs
+from preprocessing.command import add_count, command
 
 SEED = 0
 """Of the order of the utterances."""
@@ -112,7 +114,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, metavar="OUT_FOLDER")
     parser.add_argument("--split", choices=SPLITS, default="train", help="(default: train)")
     add_count(parser, "--utterances", "in a shard (default: 500)", 500)
-    add_workers(parser)
+    add_engine(parser)
     parser.add_argument("--overwrite", action="store_true", help="write shards that are there again")
 
 
@@ -121,7 +123,15 @@ def _run(options: argparse.Namespace) -> int:
     speakers = sorted({row.speaker for shard in shards for row in shard.rows})
     write_lines(options.out / f"{options.split}-speakers.txt", speakers)
     work = functools.partial(write_shard, overwrite=options.overwrite)
-    done = run_jobs(shards, work, options.out, name=lambda shard: shard.file.name, workers=options.workers)
+    found = run_jobs(
+        shards,
+        work,
+        options.out,
+        name=lambda shard: shard.file.name,
+        engine=engine_of(options),
+        again=options.overwrite,
+    )
+    done = list(found.values())
     failed = len(shards) - len(done)
     if not failed:
         write_lines(options.out / "skipped.tsv", ["name\treason", *(line for one in done for line in one.skipped)])

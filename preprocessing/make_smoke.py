@@ -25,7 +25,7 @@ from avsep.data.manifest import Utterance, write_manifest
 from avsep.embeddings.face import DIMENSIONS
 from avsep.signals import HOP, SAMPLE_RATE
 from avsep.storage.files import write_whole
-from preprocessing.jobs import add_seed, command
+from preprocessing.command import add_seed, command
 
 SIZE = 96
 """Side of a mouth crop in pixels."""

@@ -17,8 +17,9 @@ from avsep.data.lists import MixtureSpec, Part, write_list
 from avsep.data.manifest import SPLITS
 from avsep.data.sound_file import SoundReader, sound_seconds
 from avsep.errors import InputError
+from avsep.jobs.engine import IN_PROCESS, Engine
+from avsep.jobs.run import run_jobs
 from preprocessing.corpus import SUFFIXES, folder_split, wrong_layout
-from preprocessing.jobs import run_jobs
 
 SUM_TOLERANCE = 1e-3
 """Largest difference between a mixture and the sum of its parts that rounding explains."""
@@ -53,24 +54,21 @@ def mix_seconds(mix: Mix) -> float:
     return min(lengths.values())
 
 
-def make_lists(mixes: Sequence[Job], out: Path, workers: int = 1, work: Callable[[Job], MixtureSpec] = measure) -> int:
+def make_lists(
+    mixes: Sequence[Job], out: Path, engine: Engine = IN_PROCESS, work: Callable[[Job], MixtureSpec] = measure
+) -> int:
     """Write out/SPLIT.tsv of every split that has mixtures, and out/skipped.tsv; returns how many mixtures."""
-    # Results come without those that failed, so each brings its split along.
-    specs = run_jobs(mixes, _WithSplit(work), out, name=lambda mix: f"{mix.split}/{mix.id}", workers=workers)
+    specs = run_jobs(mixes, work, out, name=_name, engine=engine)
     for split in SPLITS:
-        chosen = [spec for where, spec in specs if where == split]
+        chosen = [specs[_name(mix)] for mix in mixes if mix.split == split and _name(mix) in specs]
         if chosen:
             write_list(out / f"{split}.tsv", chosen)
     print(f"{out}: {len(specs)} mixtures, {len(mixes) - len(specs)} skipped")
     return len(specs)
 
 
-@dataclass(frozen=True)
-class _WithSplit:
-    work: Callable
-
-    def __call__(self, mix: Mix) -> tuple[str, MixtureSpec]:
-        return mix.split, self.work(mix)
+def _name(mix: Mix) -> str:
+    return f"{mix.split}/{mix.id}"
 
 
 def split_folders(folder: Path, expected: str, needed: Iterable[str] = ()) -> list[tuple[Path, str]]:

@@ -16,8 +16,9 @@ import sys
 from pathlib import Path
 
 from avsep.data.lists import Part
+from avsep.jobs.options import engine_of
+from preprocessing.command import command
 from preprocessing.corpus import Sound, add_folders, make_manifest, wrong_layout
-from preprocessing.jobs import command
 from preprocessing.mixture_lists import Mix, make_lists
 
 STEMS = ("drums", "bass", "other", "vocals")
@@ -77,8 +78,8 @@ def songs(sounds: list[Sound], files: dict[str, Path]) -> list[Mix]:
 
 def _run(options: argparse.Namespace) -> int:
     sounds = list_stems(options.source)
-    rows = make_manifest(sounds, options.out / "stems", options.workers, native=True)
-    return make_lists(songs(sounds, {row.id: row.audio for row in rows}), options.out, options.workers)
+    rows = make_manifest(sounds, options.out / "stems", engine_of(options), native=True)
+    return make_lists(songs(sounds, {row.id: row.audio for row in rows}), options.out, engine_of(options))
 
 
 main = command(__doc__ or "", "musdb18", lambda parser: add_folders(parser, "MUSDB18"), _run)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import argparse
 import functools
-import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,10 +30,13 @@ from avsep.data.manifest import SPLITS
 from avsep.data.sound_file import SoundReader
 from avsep.dsp.resample import resample
 from avsep.errors import InputError
+from avsep.jobs.engine import IN_PROCESS, Engine
+from avsep.jobs.options import engine_of
+from avsep.jobs.run import run_jobs
 from avsep.signals import SAMPLE_RATE
 from avsep.storage.files import write_lines, write_whole
+from preprocessing.command import add_count, command
 from preprocessing.corpus import Sound, add_folders, find_sounds, wrong_layout
-from preprocessing.jobs import add_count, command, run_jobs
 from preprocessing.speech_folder import listed
 
 PARTS = ".parts"
@@ -88,18 +91,17 @@ def film_sound(samples: np.ndarray, seed: tuple[int, ...]) -> np.ndarray:
     return np.round(x * 32767.0).astype(np.int16)
 
 
-def decode(job: Job, parts: Path) -> tuple[Sound, Path, int]:
-    """Make one array, unless an earlier run did: the row, where its samples are and how many."""
+def decode(job: Job, parts: Path) -> tuple[Path, int]:
+    """Make one array: where its samples are and how many."""
     part = parts / f"{job.number:07d}.npy"
-    if not part.is_file():
-        samples = read_mono(job.row.file)
-        if job.film:
-            samples = film_sound(samples, (job.number, job.film))
-        write_whole(part, lambda partial: np.save(partial, samples))
-    return job.row, part, len(np.load(part, mmap_mode="r"))
+    samples = read_mono(job.row.file)
+    if job.film:
+        samples = film_sound(samples, (job.number, job.film))
+    write_whole(part, lambda partial: np.save(partial, samples))
+    return part, len(samples)
 
 
-def pack(source: Path, out: Path, *, overwrite: bool = False, workers: int = 1, film: int = 0) -> int:
+def pack(source: Path, out: Path, *, overwrite: bool = False, engine: Engine = IN_PROCESS, film: int = 0) -> int:
     """Write the arrays and lists of every split of `source` that is not there; returns how many arrays they hold.
     film: variants of each file as film sound."""
     rows = list_files(source)
@@ -112,17 +114,13 @@ def pack(source: Path, out: Path, *, overwrite: bool = False, workers: int = 1, 
     if not jobs:
         return len(made)
     parts = out / PARTS
-    # Parts of another list of files would be taken for this one's.
-    names = "\n".join(f"{row.file.resolve()}\t{row.file.stat().st_size if row.file.is_file() else 0}" for row in rows)
-    if parts.is_dir() and (parts / "files.txt").read_text(encoding="utf-8") != names + "\n":
-        _remove(parts)
-    write_lines(parts / "files.txt", names.split("\n"))
-    done = run_jobs(jobs, functools.partial(decode, parts=parts), out, name=lambda job: job.row.id, workers=workers)
+    done = run_jobs(jobs, functools.partial(decode, parts=parts), out, name=lambda job: job.row.id, engine=engine)
     for split in splits:
-        pieces = [piece for piece in done if piece[0].split == split]
+        own = [job.row for job in jobs if job.row.split == split and job.row.id in done]
+        pieces = [(row, *done[row.id]) for row in own]
         if pieces and split not in there:
             _join(out, split, pieces)
-    _remove(parts)
+    shutil.rmtree(parts, ignore_errors=True)
     return len(done)
 
 
@@ -144,12 +142,6 @@ def _join(out: Path, split: str, pieces: Sequence[tuple[Sound, Path, int]]) -> N
     write_lines(out / f"{split}.tsv", ["speaker\tstart\tlength\tid", *lines])
 
 
-def _remove(parts: Path) -> None:
-    for file in parts.iterdir():
-        os.unlink(file)
-    parts.rmdir()
-
-
 def _configure(parser: argparse.ArgumentParser) -> None:
     add_folders(parser, "MANIFEST")
     parser.add_argument("--overwrite", action="store_true", help="pack again what is there already")
@@ -157,7 +149,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    return pack(options.source, options.out, overwrite=options.overwrite, workers=options.workers, film=options.film)
+    return pack(options.source, options.out, overwrite=options.overwrite, engine=engine_of(options), film=options.film)
 
 
 main = command(__doc__ or "", "pack_audio", _configure, _run)

@@ -29,12 +29,14 @@ from avsep.data.manifest import Utterance, read_manifest
 from avsep.data.sound import read_sound, read_talking
 from avsep.data.sound_file import sound_seconds
 from avsep.errors import InputError, UsageError
+from avsep.jobs.options import add_engine, engine_of
+from avsep.jobs.run import run_jobs
 from avsep.signals import HOP, SAMPLE_RATE
 from avsep.storage.files import write_whole
 from preprocessing.animate_portraits import SHORTEST_SECONDS, find_recordings, speakers_in_turn
+from preprocessing.command import add_count, add_seed, command
 from preprocessing.corpus import Sound
 from preprocessing.faces_corpus import clip_files, is_made, write_clips
-from preprocessing.jobs import add_count, add_seed, add_workers, command, run_jobs
 
 BROKEN = 12.0
 """What a jump between two pictures costs at least, in the unit of `features`: else the mouth would flicker."""
@@ -184,7 +186,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     add_seed(parser, "of the choice of talkers")
     parser.add_argument("--seconds", type=float, default=4.0, help="longest clip (default: %(default)s)")
     add_count(parser, "--count", "clips to make, speakers in turn (default: one a recording)")
-    add_workers(parser)
+    add_engine(parser)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -192,7 +194,7 @@ def _run(options: argparse.Namespace) -> int:
         raise UsageError(f"--seconds {options.seconds}: give {SHORTEST_SECONDS} or more")
     jobs = assign_talkers(options.faces, find_recordings(options.speech), options.count, options.seed)
     work = functools.partial(make_speech, out=options.out, seconds=options.seconds)
-    rows = run_jobs(jobs, work, options.out, name=lambda job: job.id, workers=options.workers)
+    rows = list(run_jobs(jobs, work, options.out, name=lambda job: job.id, engine=engine_of(options)).values())
     write_clips(options.out, rows, len(jobs) - len(rows))
     return len(rows)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import shutil
 import sys
 from pathlib import Path
 from typing import get_args
@@ -22,16 +23,25 @@ import numpy as np
 
 from avsep.data.image_rooms import ImageRooms
 from avsep.data.microphone_arrays import Shape
-from avsep.data.rendered_rooms import write_rooms
+from avsep.data.rendered_rooms import read_rooms, write_rooms
 from avsep.data.rooms import Responses
 from avsep.errors import AvsepError
+from avsep.jobs.options import add_engine, engine_of
+from avsep.jobs.run import run_jobs
 from avsep.signals import SAMPLE_RATE
-from preprocessing.jobs import add_count, add_seed, add_workers, command, run_jobs
+from preprocessing.command import add_count, add_seed, command
 
 
 def render(number: int, rooms: ImageRooms, sources: int, sample_rate: int) -> Responses:
     """Room `number`, with a place for each source and one for the background."""
     return rooms.simulate(np.random.default_rng((rooms.seed, number)), sources + 1, sample_rate)
+
+
+def render_to(number: int, parts: Path, rooms: ImageRooms, sources: int, sample_rate: int) -> Path:
+    """Write a room as a file of its own; returns that."""
+    part = parts / f"{number:07d}.npz"
+    write_rooms(part, [render(number, rooms, sources, sample_rate)], sample_rate)
+    return part
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +73,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     add_count(parser, "--order", "of the last exact reflections (default: %(default)s)", 40)
     add_count(parser, "--sample-rate", "in Hz (default: %(default)s)", SAMPLE_RATE)
     add_seed(parser)
-    add_workers(parser)
+    add_engine(parser)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -81,16 +91,20 @@ def _run(options: argparse.Namespace) -> int:
         arrays=tuple(options.arrays),
         apart=options.apart,
     )
-    work = functools.partial(render, rooms=settings, sources=options.sources, sample_rate=options.sample_rate)
-    left_out = f"{options.out.stem}.skipped.tsv"
-    rooms = run_jobs(range(options.rooms), work, options.out.parent, workers=options.workers, skipped_name=left_out)
-    if len(rooms) < options.rooms:
+    parts = options.out.with_name(f".{options.out.stem}.parts")
+    work = functools.partial(
+        render_to, parts=parts, rooms=settings, sources=options.sources, sample_rate=options.sample_rate
+    )
+    left_out = options.out.with_name(f"{options.out.stem}.skipped.tsv")
+    made = run_jobs(range(options.rooms), work, parts, engine=engine_of(options), skipped=left_out)
+    if len(made) < options.rooms:
         raise AvsepError(
-            f"{options.rooms - len(rooms)} of {options.rooms} rooms could not be made; "
-            f"{options.out.parent / left_out} says why"
+            f"{options.rooms - len(made)} of {options.rooms} rooms could not be made; {left_out} says why. Start it "
+            "again to go on"
         )
-    write_rooms(options.out, rooms, options.sample_rate)
-    return len(rooms)
+    write_rooms(options.out, [room for part in made.values() for room in read_rooms(part)[0]], options.sample_rate)
+    shutil.rmtree(parts, ignore_errors=True)
+    return len(made)
 
 
 main = command(__doc__ or "", "render_rooms", _configure, _run)

@@ -45,9 +45,11 @@ from avsep.dsp.resample import resample
 from avsep.errors import InputError
 from avsep.evaluation.channels import one_channel, takes_first
 from avsep.evaluation.folders import list_folder
+from avsep.jobs.options import engine_of
+from avsep.jobs.run import run_jobs
 from avsep.storage.files import write_lines
+from preprocessing.command import command
 from preprocessing.corpus import SUFFIXES, add_folders, find_sounds, wrong_layout
-from preprocessing.jobs import command, run_jobs
 
 CLEAR = 12.0
 """Sounds that are in a recording stand out by more: by 19 at least in 24 mixtures of two voices in simulated rooms, T60
@@ -221,7 +223,8 @@ def _seconds(text: str) -> float:
 def _run(options: argparse.Namespace) -> int:
     mixtures = list_recorded(options.source, options.references)
     work = functools.partial(align, most_seconds=options.most_delay)
-    found = run_jobs(mixtures, work, options.out, name=lambda mixture: mixture.name, workers=options.workers)
+    aligned = run_jobs(mixtures, work, options.out, name=lambda mixture: mixture.name, engine=engine_of(options))
+    found = list(aligned.values())
     if found:
         write_list(options.out / f"{options.split}.tsv", [one.spec for one in found])
         print(f"{options.out}: {summary(found)}")

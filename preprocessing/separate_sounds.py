@@ -27,7 +27,7 @@ from avsep.data.scene import SimulatedScene
 from avsep.errors import UsageError
 from avsep.losses import si_snr_loss
 from avsep.models.base import SeparationModel
-from preprocessing.jobs import add_count, add_seed, command
+from preprocessing.command import add_count, add_seed, command
 
 PEAK = 0.9
 

@@ -22,8 +22,9 @@ from pathlib import Path
 
 from avsep.data.lists import Part
 from avsep.data.published import read_sms_wsj
+from avsep.jobs.options import engine_of
+from preprocessing.command import command
 from preprocessing.corpus import add_folders, folder_split, wrong_layout
-from preprocessing.jobs import command
 from preprocessing.mixture_lists import Mix, check_sum, make_lists
 
 TYPES = ("observation", "early", "tail", "noise")
@@ -56,7 +57,7 @@ def list_mixtures(folder: Path) -> list[Mix]:
 
 
 def _run(options: Namespace) -> int:
-    return make_lists(list_mixtures(options.source), options.out, options.workers)
+    return make_lists(list_mixtures(options.source), options.out, engine_of(options))
 
 
 main = command(__doc__ or "", "sms_wsj", lambda parser: add_folders(parser, "SMS_WSJ"), _run)

@@ -23,6 +23,8 @@ from pathlib import Path
 
 from avsep.data.manifest import SPLITS
 from avsep.errors import InputError
+from avsep.jobs.options import engine_of
+from preprocessing.command import command
 from preprocessing.corpus import (
     SHARES,
     Sound,
@@ -35,7 +37,6 @@ from preprocessing.corpus import (
     read_table,
     wrong_layout,
 )
-from preprocessing.jobs import command
 
 FOLDS = {"1": "train", "2": "train", "3": "train", "4": "dev", "5": "test"}
 
@@ -88,7 +89,9 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    return len(make_manifest(list_sounds(options.source, options.split, options.shares), options.out, options.workers))
+    return len(
+        make_manifest(list_sounds(options.source, options.split, options.shares), options.out, engine_of(options))
+    )
 
 
 main = command(__doc__ or "", "sound_folder", _configure, _run)

@@ -24,6 +24,8 @@ from pathlib import Path
 
 from avsep.data.manifest import COLUMNS, SPLITS, read_manifest
 from avsep.errors import InputError, UsageError
+from avsep.jobs.options import engine_of
+from preprocessing.command import command
 from preprocessing.corpus import (
     SHARES,
     SUFFIXES,
@@ -38,7 +40,6 @@ from preprocessing.corpus import (
     read_table,
     wrong_layout,
 )
-from preprocessing.jobs import command
 
 RULES = ("hash", "folder", *SPLITS)
 
@@ -121,7 +122,7 @@ def _run(options: argparse.Namespace) -> int:
     except re.error as error:
         raise UsageError(f"--speaker {options.speaker!r} is no number and no regular expression: {error}") from error
     sounds = list_speech(options.source, options.speaker, options.split, options.shares)
-    return len(make_manifest(sounds, options.out, options.workers))
+    return len(make_manifest(sounds, options.out, engine_of(options)))
 
 
 main = command(__doc__ or "", "speech_folder", _configure, _run)

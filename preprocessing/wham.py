@@ -19,8 +19,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from avsep.jobs.options import engine_of
+from preprocessing.command import command
 from preprocessing.corpus import Sound, add_folders, find_sounds, make_manifest, wrong_layout
-from preprocessing.jobs import command
 from preprocessing.mixture_lists import make_lists, speakers_of, split_folders, tree_mixes, tree_root
 
 NOISE = "wham_noise"
@@ -52,7 +53,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     root = tree_root(options.source, options.mode)
     if not has_mixtures(root):
-        return len(make_manifest(list_noises(root), options.out, options.workers))
+        return len(make_manifest(list_noises(root), options.out, engine_of(options)))
     end = f"_{options.room}" if options.room else ""
     count = 1 if options.mixtures == "single" else 2
     # The names are those of WSJ0-2mix: two utterances, each followed by its level.
@@ -64,7 +65,7 @@ def _run(options: argparse.Namespace) -> int:
         None if options.mixtures == "clean" else "noise",
         lambda name: both(name)[:count],
     )
-    return make_lists(mixes, options.out, options.workers)
+    return make_lists(mixes, options.out, engine_of(options))
 
 
 main = command(__doc__ or "", "wham", _configure, _run)

@@ -27,9 +27,11 @@ from avsep.data.lists import MixtureSpec, Part
 from avsep.data.sound import read_sound
 from avsep.data.sound_file import sound_seconds
 from avsep.errors import InputError
+from avsep.jobs.engine import Engine
+from avsep.jobs.options import engine_of
 from preprocessing.active_level import active_level
+from preprocessing.command import command
 from preprocessing.corpus import Sound, add_folders, find_sounds, make_manifest, wrong_layout
-from preprocessing.jobs import command
 from preprocessing.mixture_lists import Mix, make_lists, mix_seconds, speakers_of, tree_mixes, tree_root
 
 LEVEL_RATE = 8000
@@ -89,7 +91,7 @@ def _key(path: str | Path) -> str:
     return "/".join(Path(path).with_suffix("").parts[-3:]).lower()
 
 
-def from_lists(source: Path, lists: Path, out: Path, speakers: int, longest: bool, workers: int) -> int:
+def from_lists(source: Path, lists: Path, out: Path, speakers: int, longest: bool, engine: Engine) -> int:
     """Write the manifest of the utterances and the lists; returns the number of mixtures."""
     rows = []
     for name, split in SPLITS.items():
@@ -108,7 +110,7 @@ def from_lists(source: Path, lists: Path, out: Path, speakers: int, longest: boo
     sounds = [
         Sound(key, found.get(key, source / f"{key}.wav"), key.split("/")[-2], split) for key, split in wanted.items()
     ]
-    here = {row.id: row for row in make_manifest(sounds, out / "utterances", workers)}
+    here = {row.id: row for row in make_manifest(sounds, out / "utterances", engine)}
     mixes = []
     for split, name, paths, levels in rows:
         parts = []
@@ -117,7 +119,7 @@ def from_lists(source: Path, lists: Path, out: Path, speakers: int, longest: boo
             audio = here[key].audio if key in here else source / f"{key}.wav"
             parts.append(Part(audio, None, key.split("/")[-2], "voice", 0.0, 1.0))
         mixes.append(LevelledMix(name, split, tuple(parts), longest, tuple(map(float, levels))))
-    return make_lists(mixes, out, workers, set_gains)
+    return make_lists(mixes, out, engine, set_gains)
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -132,11 +134,11 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     if options.lists:
         longest = options.mode == "max"
-        return from_lists(options.source, options.lists, options.out, options.speakers, longest, options.workers)
+        return from_lists(options.source, options.lists, options.out, options.speakers, longest, engine_of(options))
     voices = [f"s{n}" for n in range(1, options.speakers + 1)]
     speakers = speakers_of(options.speakers, 3, step=2)
     mixes = tree_mixes(tree_root(options.source, options.mode), "mix", voices, None, speakers)
-    return make_lists(mixes, options.out, options.workers)
+    return make_lists(mixes, options.out, engine_of(options))
 
 
 main = command(__doc__ or "", "wsj0_mix", _configure, _run)

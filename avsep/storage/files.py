@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+_PARTIAL = re.compile(r"\.\d+\.partial\..+")
 
 
 @contextmanager
@@ -25,6 +28,14 @@ def write_whole(file: Path, write: Callable[[Path], object]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(file) as partial:
         write(partial)
+
+
+def remove_partials(folder: Path) -> None:
+    """Remove what killed processes left half-written in a folder and below; only where nobody writes."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            if _PARTIAL.fullmatch(name):
+                Path(place, name).unlink(missing_ok=True)
 
 
 def write_lines(file: Path, lines: Sequence[str]) -> None:

@@ -1,0 +1,70 @@
+"""What became of one job, and how it is found out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from avsep.errors import AvsepError
+from avsep.jobs.plain import Plain, paths_in
+
+State = Literal["done", "skipped", "failed"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one job.
+
+    state: "done"; "skipped", where the input gives nothing; "failed", where something happened that should not: an
+    error nobody thought of, a process that died, time or memory beyond the limits. reason: in one line, of what is not
+    done. seconds: of work. bytes: of the files that the result names below the output folder. result: what the function
+    returned. exhausted: memory ran out, so the process should be replaced. earlier: told by the list of an earlier run.
+    """
+
+    id: str
+    state: State
+    reason: str = ""
+    seconds: float = 0.0
+    bytes: int = 0
+    result: Any = None
+    exhausted: bool = False
+    earlier: bool = False
+
+    def row(self, result: Plain) -> dict[str, Plain]:
+        """As JSON has it, with the result given as such."""
+        kept = asdict(replace(self, result=None, seconds=round(self.seconds, 3)))
+        del kept["exhausted"], kept["earlier"]
+        return kept | {"result": result}
+
+
+def failed(name: str, reason: str, seconds: float = 0.0) -> Outcome:
+    """The outcome of a job that something happened to; the reason becomes one line."""
+    return Outcome(name, "failed", _line(reason), seconds)
+
+
+def attempt(name: str, work: Callable[[], Any], out: Path) -> Outcome:
+    """Call `work`; whatever it raises but KeyboardInterrupt and SystemExit is told, not raised."""
+    begin = time.monotonic()
+    try:
+        result = work()
+        size = sum(_size(path) for path in paths_in(result) if path.is_relative_to(out))
+        return Outcome(name, "done", "", time.monotonic() - begin, size, result)
+    except (AvsepError, OSError) as error:
+        return Outcome(name, "skipped", _line(str(error)), time.monotonic() - begin)
+    except Exception as error:  # one odd file of a hundred thousand must not end the run
+        if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+            return replace(failed(name, "needs more memory than there is", time.monotonic() - begin), exhausted=True)
+        return failed(name, f"unexpected {type(error).__name__}: {error}", time.monotonic() - begin)
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _size(path: Path) -> int:
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return path.stat().st_size if path.is_file() else 0

@@ -1,0 +1,191 @@
+"""What every tool that goes over clips calls: run what is not finished, note what came of it, tell how it went."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from avsep.errors import InputError
+from avsep.jobs.engine import IN_PROCESS, Engine
+from avsep.jobs.ledger import Ledger
+from avsep.jobs.outcome import Outcome, attempt
+from avsep.jobs.plain import Plain, from_plain, name_of, paths_in, result_type, to_plain
+from avsep.storage.files import remove_partials, write_lines
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+NOT_ASKED = ("overwrite",)
+"""Options of a function that change whether it works, not what comes out."""
+
+NAMED = 20
+"""Failed jobs that are named at the end; all are in the list of those that gave nothing."""
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    work: Callable[[Job], Result],
+    out: Path,
+    *,
+    name: Callable[[Job], str] = str,
+    engine: Engine = IN_PROCESS,
+    skipped: Path | None = None,
+    again: bool = False,
+) -> dict[str, Result]:
+    """`work` on every job; results by the names of the jobs, in their order, without those that gave nothing.
+
+    What gives nothing is listed in `skipped` (name, reason; by default out/skipped.tsv), and the others go on: with the
+    bare message of an AvsepError or OSError, and the kind of error before it for any other, which is a surprise.
+    Progress and the failed ones go to stderr. See `outcomes` for what work and jobs must be, and for runs that are
+    started again.
+    """
+    named = unique(jobs, name)
+    found: dict[str, Outcome] = {}
+    try:
+        for outcome in outcomes(named, work, out, engine, again=again):
+            found[outcome.id] = outcome
+            if not outcome.earlier:
+                print(f"[{len(found)}/{len(named)}] {outcome.id}", file=sys.stderr)
+        earlier = sum(outcome.earlier for outcome in found.values())
+        if earlier:
+            print(f"{earlier} of {len(named)} were done by an earlier run", file=sys.stderr)
+    finally:
+        left = [found[key] for key in named if key in found and found[key].state != "done"]
+        if found or not named:
+            write_lines(
+                skipped or out / "skipped.tsv", ["name\treason", *(f"{each.id}\t{each.reason}" for each in left)]
+            )
+        tell_failed(left)
+    return {key: found[key].result for key in named if found[key].state == "done"}
+
+
+def unique(jobs: Sequence[Job], name: Callable[[Job], str]) -> dict[str, Job]:
+    """Jobs by their names. Raises InputError where two have one name."""
+    named = {name(job): job for job in jobs}
+    if len(named) < len(jobs):
+        seen: set[str] = set()
+        twice = next(key for key in map(name, jobs) if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise InputError(f"{len(jobs) - len(named)} names are given twice, the first is {twice}. Rename one of each")
+    return named
+
+
+def tell_failed(left: Sequence[Outcome]) -> None:
+    """Name those that something happened to, each once."""
+    failed = [outcome for outcome in left if outcome.state == "failed"]
+    if failed:
+        print(f"{len(failed)} failed:", file=sys.stderr)
+    for outcome in failed[:NAMED]:
+        print(f"  {outcome.id}: {outcome.reason}", file=sys.stderr)
+    if len(failed) > NAMED:
+        print(f"  and {len(failed) - NAMED} more", file=sys.stderr)
+
+
+def outcomes(
+    jobs: Mapping[str, Job], work: Callable[[Job], Any], out: Path, engine: Engine = IN_PROCESS, *, again: bool = False
+) -> Iterator[Outcome]:
+    """The outcome of every job by its name: what an earlier run finished first, then the others as they come.
+
+    Finished is what out/jobs.jsonl says is done, with the same options on the same files (size and time of change), and
+    whose files are still there; with `again` nothing is. What gave nothing is tried again. `work` writes its own files
+    under temporary names (`write_whole`) and returns paths and numbers. Where the engine has processes it is a function
+    of a module, or a partial of one with keywords, and jobs and options are what avsep.jobs.plain knows. Raises
+    OutputError where another run works in the folder, AvsepError when processes or the cluster cannot start.
+    """
+    key = _key(work)
+    _stamp.cache_clear()
+    with Ledger(out) as ledger:
+        if ledger.interrupted:
+            remove_partials(out)
+        todo = {}
+        asked: dict[str, str] = {}
+        for name, job in jobs.items():
+            asked[name] = _asked(work, job)
+            earlier = None if again else _finished(ledger.finished.get((key, name)), asked[name], work)
+            if earlier is None:
+                todo[name] = job
+            else:
+                yield earlier
+        try:
+            for outcome in _new(todo, work, out, engine):
+                ledger.add(key, asked[outcome.id], outcome.row(to_plain(outcome.result)))
+                yield outcome
+        finally:
+            if not engine.in_process and todo:
+                remove_partials(out)  # of processes that were killed
+
+
+def _new(jobs: Mapping[str, Job], work: Callable[[Job], Any], out: Path, engine: Engine) -> Iterator[Outcome]:
+    if not jobs:
+        return
+    if engine.in_process:
+        for name, job in jobs.items():
+            yield attempt(name, functools.partial(work, job), out)
+        return
+    kind = result_type(work)
+    for outcome in _elsewhere(jobs, work, out, engine):
+        yield replace(outcome, result=from_plain(kind, outcome.result)) if outcome.state == "done" else outcome
+
+
+def _elsewhere(jobs: Mapping[str, Job], work: Callable[[Job], Any], out: Path, engine: Engine) -> Iterator[Outcome]:
+    from avsep.jobs.worker import Row, Work
+
+    sent = Work(to_plain(work), os.fspath(out), os.getcwd(), engine.memory_limit)
+    rows = (Row(name, to_plain(job)) for name, job in jobs.items())
+    if engine.cluster:
+        from avsep.jobs import cluster
+
+        yield from cluster.outcomes(rows, sent, engine)
+    else:
+        from avsep.jobs.processes import Pool
+
+        with Pool(sent, min(engine.count, len(jobs)), engine.time_limit) as pool:
+            yield from pool.outcomes(rows)
+
+
+def _finished(row: dict[str, Plain] | None, asked: str, work: Callable) -> Outcome | None:
+    """What an earlier run found, if it still holds."""
+    if row is None or row["state"] != "done" or not asked or row["asked"] != asked:
+        return None
+    try:
+        result = from_plain(result_type(work), row["result"])
+    except (TypeError, ValueError, LookupError):  # of another version
+        return None
+    if not all(path.exists() for path in paths_in(result)):
+        return None
+    return Outcome(row["id"], "done", result=result, earlier=True)
+
+
+def _key(work: Callable) -> str:
+    try:
+        return name_of(work.func if isinstance(work, functools.partial) else work)
+    except TypeError:
+        return ""
+
+
+def _asked(work: Callable, job: Any) -> str:
+    """A digest of what is asked: function, options, job, and the state of the files that the job names. Empty where one
+    of them has no lasting name."""
+    if isinstance(work, functools.partial):
+        kept = {name: value for name, value in work.keywords.items() if name not in NOT_ASKED}
+        work = functools.partial(work.func, **kept) if kept else work.func
+    try:
+        text = json.dumps([to_plain(work), to_plain(job), [_stamp(path) for path in paths_in(job)]], sort_keys=True)
+    except TypeError:
+        return ""
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+@functools.lru_cache(maxsize=100_000)
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return (-1, 0)
+    return found.st_size, found.st_mtime_ns

@@ -1,0 +1,377 @@
+"""avsep.jobs: outcomes, the list of what is finished, its lock, values on their way, and processes that may die."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import job_factory
+import pytest
+from job_factory import Clip, clips, make, name_of
+
+from avsep.errors import AvsepError, InputError, OutputError
+from avsep.jobs.engine import IN_PROCESS, Engine
+from avsep.jobs.ledger import Ledger
+from avsep.jobs.outcome import Outcome
+from avsep.jobs.plain import called, from_plain, job_type, result_type, to_plain
+from avsep.jobs.processes import Pool
+from avsep.jobs.run import outcomes, run_jobs
+from avsep.jobs.worker import Row, Work
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "jobs.jsonl").read_text().splitlines()]
+
+
+def finished(folder: Path) -> list[str]:
+    return [line["id"] for line in lines(folder) if line.get("state") == "done"]
+
+
+def texts(folder: Path) -> dict[str, str]:
+    return {file.name: file.read_text() for file in folder.iterdir() if file.name not in ("jobs.jsonl", "skipped.tsv")}
+
+
+def test_results_keep_their_order_and_those_without_are_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs = clips(["b", "bad", "a", "odd"], tmp_path)
+    found = run_jobs(jobs, functools.partial(make, out=tmp_path), tmp_path, name=name_of)
+    assert found == {"b": tmp_path / "b.txt", "a": tmp_path / "a.txt"}
+    assert list(found) == ["b", "a"]
+    assert (tmp_path / "skipped.tsv").read_text().splitlines() == [
+        "name\treason",
+        "bad\tthe file is bad",
+        "odd\tunexpected ZeroDivisionError: division by zero",
+    ]
+    told = capsys.readouterr().err
+    assert "[2/4] bad\n" in told
+    assert told.endswith("1 failed:\n  odd: unexpected ZeroDivisionError: division by zero\n")
+    rows = {line["id"]: line for line in lines(tmp_path) if "id" in line}
+    assert [(rows[name]["state"], rows[name]["bytes"]) for name in ("b", "bad", "odd")] == [
+        ("done", 3),
+        ("skipped", 0),
+        ("failed", 0),
+    ]
+
+
+def test_two_jobs_of_one_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"1 names are given twice, the first is a"):
+        run_jobs(clips(["a", "b", "a"], tmp_path), functools.partial(make, out=tmp_path), tmp_path, name=name_of)
+
+
+def counted(clip: Clip, out: Path, loud: bool = False, overwrite: bool = False) -> Path:
+    """`make`, with a mark in a file for every call."""
+    with (out / "calls").open("a") as calls:
+        calls.write(f"{clip.name} ")
+    return make(clip, out)
+
+
+def calls(out: Path) -> str:
+    file = out / "calls"
+    text = file.read_text().strip() if file.exists() else ""
+    file.unlink(missing_ok=True)
+    return text
+
+
+def test_what_is_finished_is_not_done_again(tmp_path: Path) -> None:
+    source, out = tmp_path / "source", tmp_path / "out"
+    source.write_text("1")
+    jobs = clips(["a", "b", "bad"], source)
+    work = functools.partial(counted, out=out)
+
+    def run(work: Any = work, **options: Any) -> str:
+        assert set(run_jobs(jobs, work, out, name=name_of, **options)) == {"a", "b"}
+        return calls(out)
+
+    assert run() == "a b bad"
+    assert run() == "bad", "what gave nothing is tried again"
+    assert run(functools.partial(counted, out=out, overwrite=True), again=True) == "a b bad"
+    assert run() == "bad", "--overwrite does not change what comes out"
+    (out / "a.txt").unlink()
+    assert run() == "a bad", "its file is gone"
+    assert run(functools.partial(counted, out=out, loud=True)) == "a b bad", "other options"
+    source.write_text("22")
+    assert run() == "a b bad", "another source"
+
+
+def test_a_run_says_what_was_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        run_jobs(clips(["a", "b"], tmp_path / "x"), functools.partial(make, out=tmp_path), tmp_path, name=name_of)
+    assert capsys.readouterr().err.splitlines()[-1] == "2 of 2 were done by an earlier run"
+
+
+def test_an_option_without_a_lasting_name_is_never_taken_for_finished(tmp_path: Path) -> None:
+    work = functools.partial(with_function, out=tmp_path, function=lambda: 1)
+    for _ in range(2):
+        run_jobs(clips(["a"], tmp_path / "x"), work, tmp_path, name=name_of)
+    assert finished(tmp_path) == ["a", "a"]
+
+
+def with_function(clip: Clip, out: Path, function: Any) -> Path:
+    return make(clip, out)
+
+
+def test_tools_in_one_folder_have_lists_of_their_own(tmp_path: Path) -> None:
+    jobs = clips(["a"], tmp_path / "x")
+    for work in (make, counted, make, counted):
+        run_jobs(jobs, functools.partial(work, out=tmp_path), tmp_path, name=name_of)
+    assert calls(tmp_path) == "a"
+
+
+@pytest.mark.parametrize("end", ['{"id": "b", "st', "\x00\x00", '{"id": "b"}'])
+def test_a_torn_last_line_is_cut_off(tmp_path: Path, end: str) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger.add("w", "asked", Outcome("a", "done").row(1))
+    whole = (tmp_path / "jobs.jsonl").read_text()
+    (tmp_path / "jobs.jsonl").write_text(whole + end)
+    with Ledger(tmp_path) as ledger:
+        assert set(ledger.finished) == {("w", "a")}
+        assert ledger.finished["w", "a"]["result"] == 1
+        ledger.add("w", "asked", Outcome("b", "done").row(None))
+    assert [line["id"] for line in lines(tmp_path) if "id" in line] == ["a", "b"]
+
+
+def test_lines_that_are_none_are_passed_over(tmp_path: Path) -> None:
+    good = {"id": "a", "work": "w", "asked": "", "state": "done", "result": None}
+    (tmp_path / "jobs.jsonl").write_text(f'no json\n[1]\n{{"id": "x"}}\n{json.dumps(good)}\n')
+    with Ledger(tmp_path) as ledger:
+        assert list(ledger.finished) == [("w", "a")]
+
+
+def test_a_second_driver_says_who_works_there(tmp_path: Path) -> None:
+    work = functools.partial(make, out=tmp_path)
+    first = outcomes({"a": Clip("a", tmp_path), "b": Clip("b", tmp_path)}, work, tmp_path)
+    assert next(first).id == "a"
+    with pytest.raises(OutputError, match=rf"another run works there \(process {os.getpid()} on .*, since 20"):
+        run_jobs(clips(["a"], tmp_path), work, tmp_path, name=name_of)
+    assert not (tmp_path / "skipped.tsv").exists(), "the first one's"
+    assert [outcome.id for outcome in first] == ["b"]
+    assert set(run_jobs(clips(["a"], tmp_path), work, tmp_path, name=name_of)) == {"a"}
+
+
+def test_storage_without_locks_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def none(stream: object, kind: int) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("fcntl.flock", none)
+    with Ledger(tmp_path):
+        pass
+    assert "cannot be locked ([Errno 95] Operation not supported)" in capsys.readouterr().err
+
+
+def test_half_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:
+    deep = tmp_path / "deep"
+    deep.mkdir()
+    half, other = deep / ".123.partial.a.npz", deep / ".partial.mine"
+    half.touch()
+    other.touch()
+    jobs, work = clips(["a"], tmp_path / "x"), functools.partial(make, out=tmp_path)
+    run_jobs(jobs, work, tmp_path, name=name_of)
+    assert half.exists(), "no run was killed here"
+    with (tmp_path / "jobs.jsonl").open("a") as file:
+        file.write('{"run": {"host": "h", "process": 1, "since": "s"}}\n')
+    run_jobs(jobs, work, tmp_path, name=name_of)
+    assert not half.exists()
+    assert other.exists()
+
+
+@dataclass(frozen=True)
+class Deep:
+    """All that a job may hold."""
+
+    path: Path
+    pair: tuple[int, float]
+    many: tuple[Path, ...]
+    names: dict[str, Path]
+    kind: Literal["x", "y"]
+    clip: Clip
+    maybe: tuple[float, float] | None = None
+    number: int | Literal["auto"] = "auto"
+
+
+class Two(NamedTuple):
+    deep: Deep
+    ratio: float
+
+
+def take(row: Two, again: Any, wanted: float = 1.0) -> Path | None:
+    return row.deep.path if wanted > 1 else None
+
+
+def test_values_come_back_as_they_were_sent() -> None:
+    deep = Deep(Path("a"), (1, 0.1), (Path("b"),), {"c": Path("d")}, "y", Clip("e", Path("f")), (0.5, 1.0), 3)
+    row = Two(deep, 2.0)
+    sent = json.loads(json.dumps(to_plain(row)))
+    assert from_plain(Two, sent) == row
+    work = functools.partial(take, again=functools.partial(make, out=Path("o")), wanted=2.0)
+    received = called(json.loads(json.dumps(to_plain(work))))
+    assert received.keywords["wanted"] == 2.0
+    assert (job_type(received), result_type(received)) == (Two, Path | None)
+    assert from_plain(result_type(received), to_plain(received(row))) == Path("a")
+    assert from_plain(result_type(received), None) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"), [(int, "1"), (Literal["x"], "y"), (Path, None), (list[int], 3), (int | None, "a"), (Two, [])]
+)
+def test_what_does_not_fit_is_refused(kind: Any, data: Any) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        from_plain(kind, data)
+
+
+@pytest.mark.parametrize("value", [object(), lambda: 1, functools.partial(make, Clip("a", Path()))])
+def test_what_cannot_be_sent_is_refused(value: Any) -> None:
+    with pytest.raises(TypeError):
+        to_plain({"a": [value]})
+
+
+def test_one_worker_without_limits_is_this_process() -> None:
+    assert IN_PROCESS.in_process
+    assert Engine(1).in_process
+    others = (Engine(2), Engine(1, "ray"), Engine(1, time_limit=1.0), Engine(1, memory_limit=1.0))
+    assert not any(engine.in_process for engine in others)
+
+
+POISON = {"die": "died 2 times (SIGKILL)", "hang": "takes more than 8 s", "memory": "more than 1.5 GiB"}
+"""Name of the clip: what is said of it."""
+
+
+def poisoned(folder: Path, cluster: Literal["ray"] | None, capsys: pytest.CaptureFixture[str]) -> None:
+    """60 clips, 3 of them poison: all 57 come out, each of the three is named once with its reason.
+
+    The third asks for 8 GiB in pieces, and is stopped at --memory-limit 1.5, so that the machine does not suffer.
+    """
+    names = [f"{number:02d}" for number in range(57)]
+    mixed = [*names[:1], "die", *names[1:20], "memory", *names[20:30], "hang", *names[30:]]
+    out = folder / "out"
+    engine = Engine(2, cluster, time_limit=8.0, memory_limit=1.5)
+    found = run_jobs(clips(mixed, folder), functools.partial(make, out=out), out, name=name_of, engine=engine)
+    assert list(found) == names
+    assert texts(out) == {f"{name}.txt": name * 3 for name in names}, "half a file was left"
+    told = capsys.readouterr().err
+    listed = (out / "skipped.tsv").read_text()
+    for name, reason in POISON.items():
+        assert told.count(f"\n  {name}: ") == listed.count(f"{name}\t") == 1
+        assert reason in listed.split(f"{name}\t")[1].split("\n")[0]
+    assert [line["state"] for line in lines(out) if line.get("id") in POISON] == ["failed"] * 3
+
+
+@pytest.mark.slow
+def test_poison_harms_nobody_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    poisoned(tmp_path, None, capsys)
+
+
+def where_threads(clip: Clip) -> str:
+    return f"{os.environ['OMP_NUM_THREADS']} {os.getpid()}"
+
+
+@pytest.mark.slow
+def test_processes_keep_what_they_have_loaded_and_compute_with_one_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    engine = Engine(1, time_limit=100.0)
+    found = run_jobs(clips(list("abcd"), tmp_path), where_threads, tmp_path, name=name_of, engine=engine)
+    (one,) = set(found.values())
+    threads, process = one.split()
+    assert threads == "1"
+    assert int(process) != os.getpid()
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        ("import os\nos._exit(7)", r"3 processes died as they started \(exit code 7\). Raise --memory-limit"),
+        ("raise RuntimeError('broken')", "a process cannot work: RuntimeError: broken"),
+    ],
+)
+def test_processes_that_cannot_start_are_one_message(
+    tmp_path: Path, module: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "deadly.py").write_text(module)
+    monkeypatch.syspath_prepend(tmp_path)
+    work = Work({"call": "deadly:work", "with": {}}, str(tmp_path), str(tmp_path))
+    with Pool(work, 1) as pool, pytest.raises(AvsepError, match=message):
+        list(pool.outcomes([Row("a", None)]))
+
+
+def drive(out: Path, cluster: str, seconds: float, count: int = 24) -> subprocess.Popen[str]:
+    """A driver as a process of its own; see job_factory."""
+    here = Path(__file__).parent
+    environment = {**os.environ, "PYTHONPATH": f"{here.parent}:{here}"}
+    command = [sys.executable, job_factory.__file__, out, cluster, str(seconds), str(count)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True)
+
+
+def until(true: Any, seconds: float = 240) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.05)
+
+
+def some_done(out: Path, least: int = 3) -> bool:
+    return (out / "jobs.jsonl").exists() and (out / "jobs.jsonl").read_text().count('"done"') >= least
+
+
+def children(process: int) -> list[int]:
+    """Numbers of the processes that a process started, and of those that they did."""
+    found = []
+    for task in Path(f"/proc/{process}/task").glob("*/children"):
+        for child in map(int, task.read_text().split()):
+            found += [child, *children(child)]
+    return found
+
+
+def command_of(process: int) -> str:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""
+
+
+def whole(count: int = 24) -> dict[str, str]:
+    return {f"{number:03d}.txt": f"{number:03d}" * 3 for number in range(count)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["driver", "worker"])
+def test_a_killed_run_that_is_started_again_gives_the_same(tmp_path: Path, victim: str) -> None:
+    first = drive(tmp_path, "local", 0.2)
+    until(lambda: some_done(tmp_path))
+    workers = [child for child in children(first.pid) if "spawn_main" in command_of(child)]
+    assert len(workers) == 2
+    os.kill(first.pid if victim == "driver" else workers[0], 9)
+    first.communicate(timeout=120)
+    assert first.returncode == (-9 if victim == "driver" else 0)
+    until(lambda: not any(map(command_of, workers)))  # they do not outlive it
+    before = finished(tmp_path)
+    assert (len(before) < 24) == (victim == "driver")
+    again = drive(tmp_path, "local", 0.2)
+    _, told = again.communicate(timeout=120)
+    assert again.returncode == 0
+    assert f"{len(before)} of 24 were done by an earlier run" in told
+    assert texts(tmp_path) == whole()
+    assert sorted(finished(tmp_path)) == sorted(name[:3] for name in whole())
+
+
+@pytest.mark.slow
+def test_of_two_drivers_one_works(tmp_path: Path) -> None:
+    first = drive(tmp_path, "local", 0.5, 10)
+    until(lambda: some_done(tmp_path, 1))
+    second = drive(tmp_path, "local", 0.5, 10)
+    _, told = second.communicate(timeout=120)
+    assert second.returncode == 1
+    assert f"another run works there (process {first.pid} on" in told
+    first.communicate(timeout=120)
+    assert first.returncode == 0
+    assert texts(tmp_path) == whole(10)
