@@ -1,8 +1,9 @@
 """Packs the utterances of a manifest into tar files that training streams (avsep.data.shards), in webdataset's format.
 
-    python -m preprocessing.make_shards MANIFEST OUT_FOLDER [--split train] [--utterances 500]
+    python -m preprocessing.make_shards MANIFEST OUT_FOLDER [--split train] [--size 1]
 
-OUT_FOLDER gets SPLIT-000000.tar, SPLIT-000001.tar, ..., each with so many utterances: NUMBER.flac (16 kHz, mono),
+OUT_FOLDER gets SPLIT-000000.tar, SPLIT-000001.tar, ..., each of about --size GiB, and smaller ones where there would be
+fewer than 8, so that as many processes can read; or, with --utterances, each with so many: NUMBER.flac (16 kHz, mono),
 NUMBER.npz (lips, where the manifest has some) and NUMBER.json (id, speaker, seconds). Utterances are shuffled first,
 because a stream mixes what is near each other. SPLIT-speakers.txt names the speakers, one a line, which the labels of
 items number; skipped.tsv lists what could not be read. A run that was stopped goes
@@ -25,14 +26,18 @@ import soundfile
 from avsep.data.manifest import SPLITS, Utterance, read_manifest
 from avsep.data.sound import read_sound
 from avsep.errors import AvsepError, InputError
-from avsep.jobs.options import add_engine, engine_of
+from avsep.jobs.options import add_engine, engine_of, positive
 from avsep.jobs.run import run_jobs
-from avsep.signals import SAMPLE_RATE
+from avsep.signals import FRAME_RATE, LIP_SIZE, SAMPLE_RATE
 from avsep.storage.files import write_lines, write_whole
 from preprocessing.command import add_count, command
 
 SEED = 0
 """Of the order of the utterances."""
+FEWEST = 8
+"""Shards, unless they are to have a number of utterances."""
+SOUND_BYTES, LIP_BYTES = 18_000, FRAME_RATE * LIP_SIZE**2
+"""Of a second, about: FLAC takes 55 % of 16 bits, lips are not compressed."""
 
 
 class Shard(NamedTuple):
@@ -46,6 +51,7 @@ class Shard(NamedTuple):
 class Packed(NamedTuple):
     """What became of a shard."""
 
+    file: Path
     utterances: int
     skipped: list[str]
 
@@ -55,11 +61,11 @@ def write_shard(shard: Shard, overwrite: bool = False) -> Packed:
     note = shard.file.with_name(f".{shard.file.stem}.skipped")
     if shard.file.is_file() and note.is_file() and not overwrite:
         skipped = note.read_text(encoding="utf-8").splitlines()
-        return Packed(len(shard.rows) - len(skipped), skipped)
+        return Packed(shard.file, len(shard.rows) - len(skipped), skipped)
     skipped = []
     write_whole(shard.file, functools.partial(_write, shard, skipped))
     note.write_text("".join(f"{line}\n" for line in skipped), encoding="utf-8")
-    return Packed(len(shard.rows) - len(skipped), skipped)
+    return Packed(shard.file, len(shard.rows) - len(skipped), skipped)
 
 
 def _write(shard: Shard, skipped: list[str], path: Path) -> None:
@@ -96,30 +102,44 @@ def pack(row: Utterance) -> dict[str, bytes]:
     return files
 
 
-def list_shards(manifest: Path, out: Path, split: str, utterances: int) -> list[Shard]:
-    """The shards of one split of a manifest. Raises InputError when it is empty."""
+def list_shards(manifest: Path, out: Path, split: str, size: float = 1.0, utterances: int | None = None) -> list[Shard]:
+    """The shards of one split of a manifest, of about `size` GiB or of so many utterances. Raises InputError when it is
+    empty."""
     rows = read_manifest(manifest, split)
     if not rows:
         raise InputError(f"{manifest}: no rows of split {split!r}")
-    order = np.random.default_rng(SEED).permutation(len(rows))
+    chosen = [rows[n] for n in np.random.default_rng(SEED).permutation(len(rows))]
     shards = []
-    for number, first in enumerate(range(0, len(rows), utterances)):
-        chosen = tuple(rows[n] for n in order[first : first + utterances])
-        shards.append(Shard(out / f"{split}-{number:06d}.tar", first, chosen))
+    first = 0
+    for number, count in enumerate(_counts(chosen, size, utterances)):
+        shards.append(Shard(out / f"{split}-{number:06d}.tar", first, tuple(chosen[first : first + count])))
+        first += count
     return shards
+
+
+def _counts(rows: list[Utterance], size: float, utterances: int | None) -> list[int]:
+    """Utterances of each shard."""
+    if utterances is not None:
+        return [len(rows[first : first + utterances]) for first in range(0, len(rows), utterances)]
+    sizes = np.array([row.seconds * (SOUND_BYTES + (row.lips is not None) * LIP_BYTES) for row in rows])
+    shards = min(len(rows), max(FEWEST, round(sizes.sum() / (size * 2**30))))
+    # Of shards of one size, the one in which an utterance has its middle. One that is left empty is none.
+    places = ((sizes.cumsum() - sizes / 2) / sizes.sum() * shards).astype(int)
+    return [int(count) for count in np.bincount(places) if count]
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("manifest", type=Path, metavar="MANIFEST")
     parser.add_argument("out", type=Path, metavar="OUT_FOLDER")
     parser.add_argument("--split", choices=SPLITS, default="train", help="(default: train)")
-    add_count(parser, "--utterances", "in a shard (default: 500)", 500)
+    parser.add_argument("--size", type=positive, metavar="GIB", default=1.0, help="of a shard, about (default: 1)")
+    add_count(parser, "--utterances", "in a shard, instead of a size", None)
     add_engine(parser)
     parser.add_argument("--overwrite", action="store_true", help="write shards that are there again")
 
 
 def _run(options: argparse.Namespace) -> int:
-    shards = list_shards(options.manifest, options.out, options.split, options.utterances)
+    shards = list_shards(options.manifest, options.out, options.split, options.size, options.utterances)
     speakers = sorted({row.speaker for shard in shards for row in shard.rows})
     write_lines(options.out / f"{options.split}-speakers.txt", speakers)
     work = functools.partial(write_shard, overwrite=options.overwrite)

@@ -15,10 +15,11 @@ from torch.utils.data import DataLoader
 
 from avsep.data.casts import Stems
 from avsep.data.cues import Enrolment, Face, Lips
+from avsep.data.manifest import Utterance, write_manifest
 from avsep.data.recipe import Recipe
 from avsep.data.shards import StreamedMixtures
 from avsep.errors import InputError, UsageError
-from preprocessing.make_shards import main
+from preprocessing.make_shards import list_shards, main
 
 
 @pytest.fixture(scope="module")
@@ -213,6 +214,31 @@ def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "s3fs", None)
     with pytest.raises(UsageError, match=r"s3://bucket/a.tar: .*s3fs"):
         StreamedMixtures("s3://bucket/a.tar", speech(None, 0.2))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "lips", "size", "shards"),
+    [
+        (4.0, False, 1.0, 8),  # 20 MB
+        (4.0, True, 1.0, 8),  # 295 MB
+        (4.0, True, 0.01, 26),
+        (4.0, False, 0.001, 19),
+        (1000.0, True, 1.0, 64),
+        (10_000.0, True, 1.0, 277),  # each larger than a shard should be: one in each
+    ],
+)
+def test_shards_are_of_about_one_size(tmp_path: Path, seconds: float, lips: bool, size: float, shards: int) -> None:
+    sound, mouth = tmp_path / "a.wav", tmp_path / "lips.npz"
+    sound.touch()
+    mouth.touch()
+    rows = [Utterance(str(n), sound, mouth if lips else None, None, f"s{n % 9}", "train", seconds) for n in range(277)]
+    write_manifest(tmp_path / "manifest.tsv", rows)
+    found = list_shards(tmp_path / "manifest.tsv", tmp_path, "train", size)
+    assert len(found) == shards
+    counts = [len(shard.rows) for shard in found]
+    assert max(counts) - min(counts) <= 1
+    assert [shard.first for shard in found] == [sum(counts[:n]) for n in range(len(counts))]
+    assert sorted(row.id for shard in found for row in shard.rows) == sorted(row.id for row in rows)
 
 
 @pytest.mark.slow

@@ -26,10 +26,10 @@ def add_engine(parser: argparse.ArgumentParser, workers: int | None = None) -> N
         help="let Ray deal the clips out, here or on the cluster of RAY_ADDRESS, whose machines see the same files",
     )
     group.add_argument(
-        "--time-limit", type=_positive, metavar="SECONDS", help="give a clip up that takes longer (default: none)"
+        "--time-limit", type=positive, metavar="SECONDS", help="give a clip up that takes longer (default: none)"
     )
     group.add_argument(
-        "--memory-limit", type=_positive, metavar="GIB", help="give a clip up whose process wants more (default: none)"
+        "--memory-limit", type=positive, metavar="GIB", help="give a clip up whose process wants more (default: none)"
     )
     parser.set_defaults(workers_of_this_machine=workers)
 
@@ -50,7 +50,7 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _positive(text: str) -> float:
+def positive(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
