@@ -43,6 +43,7 @@ def test_every_configuration_of_a_separator_has_a_row():
     assert smoke - {row.system for row in ROWS} == NO_ROW | BEGIN_WITH_OURS | NOT_YET
 
 
+@pytest.mark.slow
 def test_rows_are_of_classes_that_are_there():
     assert {row.class_path for row in ROWS} <= {one.class_path for one in list_architectures()}
     assert sum(len(one.figures) for one in list_architectures()) == len(ROWS)
