@@ -72,7 +72,6 @@ def whole(tmp_path_factory) -> Path:
     return train(tmp_path_factory.mktemp("whole"))
 
 
-
 @pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [3, 6, 13])
 def test_stopped_training_goes_on_exactly(whole, tmp_path, stop_at):
