@@ -73,6 +73,7 @@ def test_sdr_sir_sar_are_those_of_mir_eval(count: int) -> None:
     assert column(rows, "sdri") == pytest.approx(theirs[0] - before, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_more_threads_than_at_first_are_no_harm() -> None:
     """In a process of its own, where nothing has been solved yet."""
     pytest.importorskip("fast_bss_eval")

@@ -45,6 +45,7 @@ def test_two_talkers_in_a_room(room):
         assert (gains > 10).all(), gains
 
 
+@pytest.mark.slow
 def test_two_sources_of_four_microphones(room):
     mixture = room.sum(0)
     estimates = AuxIVA(sources=2)(torch.from_numpy(mixture)[None]).estimates[0].numpy()

@@ -41,6 +41,7 @@ def test_order_over_frequencies():
     assert (align(torch.ones(4, 1, 9)) == 0).all()
 
 
+@pytest.mark.slow
 def test_two_talkers_in_a_room():
     pytest.importorskip("pyroomacoustics")
     room = in_a_room(voices(), 3)

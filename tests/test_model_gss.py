@@ -55,6 +55,7 @@ def test_two_talkers_in_a_room(room, turns):
     assert np.abs(estimates[1, :, : 16_000 * 2]).max() < 1e-3
 
 
+@pytest.mark.slow
 def test_estimates_follow_their_microphones_and_turns(room, turns):
     mixture = room.sum(0)[:, 32_000:80_000] + 1e-3 * noise(4, 48_000).numpy()
     activity = turns[:, 50:125]

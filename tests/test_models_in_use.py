@@ -157,6 +157,7 @@ def test_passes_and_refinement_follow_from_the_contract(name, passes, refined):
     assert (engine.passes_made, engine.refines) == (passes, refined)
 
 
+@pytest.mark.slow
 def test_a_folder_is_evaluated(cli, model, weights, tmp_path):
     sources = heard(model)
     (tmp_path / "ref" / "a").mkdir(parents=True)
@@ -184,6 +185,7 @@ def test_a_list_is_evaluated(cli, model, weights, tmp_path):
         assert np.isfinite(json.loads(out)["systems"]["estimate"]["si_sdr"]["mean"])
 
 
+@pytest.mark.slow
 def test_a_clip_is_separated(cli, model, weights, tmp_path):
     mixture = heard(model).sum(0)
     soundfile.write(tmp_path / "talk.wav", mixture.T, 16_000, subtype="FLOAT")

@@ -159,6 +159,7 @@ def test_the_library_replaces_only_what_avsep_wrote(separator, two_voices, tmp_p
     assert moved.exists()
 
 
+@pytest.mark.slow
 def test_an_input_that_is_replaced_on_the_way_gives_nothing(separator, two_voices, tmp_path):
     def replace(*_) -> None:
         sf.write(two_voices, np.zeros(16_000), 16_000)
@@ -191,6 +192,7 @@ def test_the_number_of_voices_can_be_given(separator, two_voices, tmp_path):
     assert not (tmp_path / "four" / "call").exists()
 
 
+@pytest.mark.slow
 def test_evaluate_measures_what_separate_writes(separator, two_voices, tmp_path):
     separator.separate(two_voices, tmp_path / "out", Options(speakers=2))
     written = np.concatenate([sound(tmp_path / "out" / "call" / f"speaker_{n:02d}.wav") for n in range(2)])
@@ -200,6 +202,7 @@ def test_evaluate_measures_what_separate_writes(separator, two_voices, tmp_path)
     np.testing.assert_allclose(measured[order], written, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_three_voices_have_weights_of_their_own(separator, two_voices, tmp_path):
     manifest = separator.separate(two_voices, tmp_path / "three", Options(speakers=3))
     assert (manifest["model"], len(manifest["speakers"])) == ("audio-3spk", 3)
@@ -231,6 +234,7 @@ def test_rates_and_channels_of_the_input_are_kept(separator, tmp_path, rate, cha
     assert manifest["input"]["audio"]["sample_rate"] == rate
 
 
+@pytest.mark.slow
 def test_where_nobody_speaks_all_is_residual(separator, tmp_path):
     path = tmp_path / "rain.wav"
     rain = 0.05 * np.random.default_rng(0).standard_normal((80_000, 1)).astype(np.float32)

@@ -39,6 +39,7 @@ def librispeech(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_librispeech_by_its_folders(tmp_path: Path) -> None:
     source, out = librispeech(tmp_path / "LibriSpeech"), tmp_path / "out"
     # Two processes: what they are given can be pickled.

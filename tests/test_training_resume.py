@@ -72,10 +72,8 @@ def whole(tmp_path_factory) -> Path:
     return train(tmp_path_factory.mktemp("whole"))
 
 
-SLOW = pytest.mark.slow
-
-
-@pytest.mark.parametrize("stop_at", [3, pytest.param(6, marks=SLOW), pytest.param(13, marks=SLOW)])
+@pytest.mark.slow
+@pytest.mark.parametrize("stop_at", [3, 6, 13])
 def test_stopped_training_goes_on_exactly(whole, tmp_path, stop_at):
     with pytest.raises(Stopped):
         train(tmp_path, data__init_args__stop_at=stop_at)

@@ -326,7 +326,7 @@ def draw(rows: list[Figures], file: Path) -> None:
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(11, 7), layout="constrained")
+    figure, axes = pyplot.subplots(figsize=(13, 8), layout="constrained")
     for color, group in enumerate(dict.fromkeys(one.group for one in rows)):
         members = [one for one in rows if one.group == group and one.minutes]
         places = [(one.trained_million_macs, one.si_sdri) for one in members]
