@@ -18,6 +18,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from avsep.errors import InputError
+from avsep.safe_text import safe_line
 from avsep.storage.files import write_lines
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip")
@@ -38,7 +39,7 @@ def unpack_all(folder: Path) -> int:
     for name, parts in archives.items():
         done = folder / f".{name}.unpacked"
         if not done.is_file():
-            print(f"unpacking {name} ({len(parts)} {'parts' if len(parts) > 1 else 'file'})", file=sys.stderr)
+            print(f"unpacking {safe_line(name)} ({len(parts)} {'parts' if len(parts) > 1 else 'file'})", file=sys.stderr)
             unpack(parts, folder)
             write_lines(done, [part.name for part in parts])
     return len(archives)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, NoReturn
 
 from avsep.errors import UsageError
+from avsep.safe_text import safe_line
 
 
 class Parser(argparse.ArgumentParser):
@@ -21,7 +22,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**settings)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"avsep: error: {message}. Run '{self.prog} --help' for the usage\n")
+        self.exit(2, f"avsep: error: {safe_line(message)}. Run '{self.prog} --help' for the usage\n")
 
 
 def add_output(parser: argparse.ArgumentParser, default: Path, what: str = "the folder goes") -> None:
