@@ -39,7 +39,9 @@ def unpack_all(folder: Path) -> int:
     for name, parts in archives.items():
         done = folder / f".{name}.unpacked"
         if not done.is_file():
-            print(f"unpacking {safe_line(name)} ({len(parts)} {'parts' if len(parts) > 1 else 'file'})", file=sys.stderr)
+            print(
+                f"unpacking {safe_line(name)} ({len(parts)} {'parts' if len(parts) > 1 else 'file'})", file=sys.stderr
+            )
             unpack(parts, folder)
             write_lines(done, [part.name for part in parts])
     return len(archives)
@@ -111,7 +113,8 @@ def _read_to_end(tar: tarfile.TarFile) -> None:
 
 def _damaged(name: str, error: Exception) -> InputError:
     return InputError(
-        f"{name}: is no tar or zip archive, or damaged ({' '.join(str(error).split())}). Check its size and download it again"
+        f"{name}: is no tar or zip archive, or damaged ({' '.join(str(error).split())}). Check its size and download it"
+        " again"
     )
 
 

@@ -1,4 +1,4 @@
-"""preprocessing.archives against archives that are damaged, locked or hostile: one clear error, nothing half-unpacked."""
+"""preprocessing.archives against archives that are damaged, locked or hostile: one clear error, nothing left."""
 
 from __future__ import annotations
 

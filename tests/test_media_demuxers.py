@@ -64,7 +64,7 @@ def test_a_name_with_a_pattern_opens_no_other_files(tmp_path: Path) -> None:
     (tmp_path / "frame%d.jpg").write_bytes(b"\x01\x02")
     with av.open(str(tmp_path / "frame%d.jpg")) as container:
         assert container.format.name == "image2", "the test's own pattern is not followed by FFmpeg"
-    with pytest.raises(InputError, match="frame%d.jpg"):
+    with pytest.raises(InputError, match=r"frame%d\.jpg"):
         probe(tmp_path / "frame%d.jpg")
 
 

@@ -1,4 +1,4 @@
-"""What strangers wrote - names of files, what weights say of themselves - moves nothing on the terminal it is shown on."""
+"""Names of files and what weights say of themselves: shown, but nothing of it is obeyed by the terminal."""
 
 from __future__ import annotations
 

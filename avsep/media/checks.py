@@ -40,7 +40,7 @@ def check_plain_file(path: Path) -> None:
 
 def check_sound(path: Path, sample_rate: int, channels: int) -> None:
     """Raise InputError for a sample rate in Hz, or a number of channels, that no recording has."""
-    if not (0 < sample_rate <= MOST_RATE and 0 < channels and sample_rate * channels <= MOST_SAMPLES):
+    if not (0 < sample_rate <= MOST_RATE and channels > 0 and sample_rate * channels <= MOST_SAMPLES):
         raise InputError(
             f"{path}: its header tells of {channels} channel(s) at {sample_rate} Hz; at most {MOST_RATE:,} Hz and"
             f" {MOST_SAMPLES:,} samples a second in all are read. The header is damaged: get the file again"

@@ -23,8 +23,8 @@ FORMATS = (
     "h261,h263,h264,hevc,vvc,m4v,av1,vc1,mjpeg,mpjpeg,dirac,cavsvideo,avs2,avs3,dnxhd,yuv4mpegpipe,gif,apng,jpegxl_anim",
     "jpeg_pipe,jpegls_pipe,jpegxl_pipe,j2k_pipe,png_pipe,webp_pipe,bmp_pipe,tiff_pipe,ppm_pipe,pgm_pipe,exr_pipe,psd_pipe",
 )
-"""Names of FFmpeg's demuxers. None of them opens a second file. Left out are concat, hls, dash, imf, image2 (patterns of
-names), rtsp and sdp, vobsub, sbg and other scripts, and raw samples without a header."""
+"""Names of FFmpeg's demuxers. None of them opens a second file. Left out are concat, hls, dash, imf, image2 (patterns
+of names), rtsp and sdp, vobsub, sbg and other scripts, and raw samples without a header."""
 
 OPEN_OPTIONS = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file"}
 """For av.open of a file that somebody else made."""
