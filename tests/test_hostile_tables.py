@@ -73,7 +73,7 @@ def test_numbers_that_no_part_has(mixtures: Path, column: str, change: tuple[str
 def test_names_that_no_file_has(manifest: Path, mixtures: Path, name: str) -> None:
     for path, read in ((manifest, read_manifest), (mixtures, read_list)):
         path.write_text(path.read_text().replace("a.wav", name, 1))
-        with pytest.raises(InputError, match="line 2: audio is .* which is not there"):
+        with pytest.raises(InputError, match=r"line 2: audio is .* which is not there"):
             read(path)
 
 
