@@ -17,6 +17,8 @@ FolderId = tuple[int, int]
 """Device and number of a folder: the same by whatever path it is reached."""
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_REMOVED = {errno.ENOENT, errno.ESTALE, errno.ENOTDIR}
+_TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT}
 _NOT_WRITABLE = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EIO, errno.ENAMETOOLONG, errno.EBUSY, errno.EXDEV,
 }  # fmt: skip
@@ -53,11 +55,12 @@ def workspace(
                 say(f"{target}: keeps what avsep did not write: {_shortened(kept)}")
             partial, lock = hidden_folder(target)
         try:
-            with _as_output_error(target):
+            with _as_output_error(target, partial=partial):
                 yield partial
+            with _as_output_error(target, partial=partial, publishing=True):
                 partial.chmod(0o777 & ~_umask())
                 check_target(target, overwrite, folders, kind)  # it may have appeared or changed since
-                if target.exists():
+                if overwrite and target.exists():
                     foreign = foreign_files(target, kind)
                     _refuse_clash(target, [name for name in foreign if os.path.lexists(partial / name)])
                     exchange(partial, target, foreign, kind)
@@ -160,8 +163,14 @@ def _id(folder: Path) -> FolderId:
 
 
 @contextmanager
-def _as_output_error(target: Path, *, everything: bool = False) -> Iterator[None]:
-    """Turn the system's complaints about writing into an OutputError; all of them, or those about this place."""
+def _as_output_error(
+    target: Path, *, everything: bool = False, partial: Path | None = None, publishing: bool = False
+) -> Iterator[None]:
+    """Turn the system's complaints about writing into an OutputError; all of them, or those about this place.
+
+    partial: the folder that is written to meanwhile, which somebody may remove. publishing: while it takes its name,
+    which another run may take at the same moment.
+    """
     try:
         yield
     except OSError as error:
@@ -169,6 +178,16 @@ def _as_output_error(target: Path, *, everything: bool = False) -> Iterator[None
             raise OutputError(
                 f"{target}: the disk is full ({error.strerror}). Nothing was kept; free some space or choose a folder"
                 " on another disk with -o"
+            ) from error
+        if partial is not None and not partial.exists() and error.errno in _REMOVED:
+            raise OutputError(
+                f"{target}: the folder {target.parent} or what was begun in it was removed while results were written."
+                " Run it again"
+            ) from error
+        if publishing and error.errno in _TAKEN:
+            raise OutputError(
+                f"{target}: was written by another run while this one was at work. That one's results are kept; choose"
+                " another output folder with -o, or run it again with --overwrite"
             ) from error
         concerns_us = str(error.filename or target.parent).startswith(str(target.parent))
         if everything or (concerns_us and error.errno in _NOT_WRITABLE):
