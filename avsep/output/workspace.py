@@ -111,6 +111,11 @@ def check_target(
 ) -> None:
     """Raise OutputError when a folder of results cannot be put at `target`; writes nothing. inputs: see folders_of."""
     target = Path(target).absolute()
+    with _as_output_error(target, everything=True):
+        _check_place(target, overwrite, inputs or {}, kind)
+
+
+def _check_place(target: Path, overwrite: bool, inputs: Mapping[FolderId, Path], kind: Kind) -> None:
     if target.is_symlink() or target.exists():
         if target.is_symlink() or not target.is_dir():
             raise OutputError(f"{target}: exists and is not a folder. Choose another output folder with -o")
@@ -118,13 +123,11 @@ def check_target(
             raise OutputError(
                 f"{target}: exists already. Replace it with --overwrite, or choose another folder with -o"
             )
-        with _as_output_error(target, everything=True):
-            _check_replaceable(target, kind)
-            if inputs and (clip := inputs.get(_id(target))):
-                raise OutputError(
-                    f"{target}: would be replaced, but the input {clip} lies in it."
-                    " Choose another output folder with -o"
-                )
+        _check_replaceable(target, kind)
+        if clip := inputs.get(_id(target)):
+            raise OutputError(
+                f"{target}: would be replaced, but the input {clip} lies in it. Choose another output folder with -o"
+            )
     parent = next(folder for folder in target.parents if folder.exists())
     if not parent.is_dir():
         raise OutputError(f"{target}: cannot be made, {parent} is not a folder. Choose another output folder with -o")
