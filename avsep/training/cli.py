@@ -203,6 +203,8 @@ def first_cause(error: BaseException) -> str:
     """
     while error.__cause__ is not None and not isinstance(error, AvsepError):
         error = error.__cause__
+    if isinstance(error, UnicodeDecodeError):
+        return f"the locale reads files as {error.encoding}, and the configuration is UTF-8: set PYTHONUTF8=1"
     if denied := re.search(r"Importing '(\S+)' is not allowed", str(error)):
         return refusal(denied[1])
     return " ".join(str(error).split()).rstrip(".") or type(error).__name__
