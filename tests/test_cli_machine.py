@@ -9,13 +9,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from media_factory import tone, write_media
 
 from avsep.checkpoint import find_weights
 from avsep.cli import models
 from avsep.cli.main import main
-from avsep.errors import WeightsError
+from avsep.data import order
+from avsep.errors import UsageError, WeightsError
 
 
 def failure(cli, *arguments: object, code: int = 1) -> str:
@@ -53,11 +56,12 @@ def test_more_threads_than_any_machine_has(cli, number: str) -> None:
     [
         (MemoryError(), "not enough memory"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9"), "memory"),
+        (RuntimeError("worker (pid 9) is killed: insufficient shared memory (shm)"), "too little shared memory"),
         (ImportError("libtorch_cpu.so: failed to map segment from shared object"), "a library cannot be loaded"),
         (OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), "x" * 300), "File name too long"),
         (OSError(errno.ESTALE, os.strerror(errno.ESTALE), b"\xff"), "\\udcff: "),
     ],
-    ids=["memory", "allocator", "library", "name", "bytes"],
+    ids=["memory", "allocator", "shared", "library", "name", "bytes"],
 )
 def test_what_the_machine_refuses(cli, monkeypatch: pytest.MonkeyPatch, error: Exception, part: str) -> None:
     def run(*_: object) -> int:
@@ -80,6 +84,16 @@ def test_other_errors_are_still_faults_of_ours(
         assert "internal fault" in capsys.readouterr().err
 
 
+def test_workers_without_shared_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(order.multiprocessing, "Lock", nowhere)
+    assert order.training_loader([0, 1], 1, 2).num_workers == 0  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"no.* \(.*Read-only file system\).*--data.init_args.workers 0"):
+        order.training_loader([0, 1], 1, 2, workers=1)  # type: ignore[arg-type]
+
+
 @pytest.mark.slow
 def test_an_address_space_that_holds_no_library(tmp_path: Path) -> None:
     clip = write_media(tmp_path / "a.wav", sound=tone(1.0), sound_codec="pcm_s16le")
@@ -95,3 +109,28 @@ def test_an_address_space_that_holds_no_library(tmp_path: Path) -> None:
     assert done.stderr.startswith("avsep: error: ")
     assert "internal fault" not in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+HOURS = 2
+
+
+@pytest.mark.slow
+def test_hours_of_sound_are_read_in_the_memory_of_a_second(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).standard_normal(60 * 16_000) * 0.01
+    with soundfile.SoundFile(tmp_path / "hours.flac", "w", 16_000, 1) as file:
+        for _ in range(HOURS * 60):
+            file.write(noise)
+    script = (
+        "import resource, sys\nfrom pathlib import Path\nfrom avsep.media.decode import probe, read_audio\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))\n"
+        "clip = probe(Path('hours.flac'))\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "blocks = read_audio(clip, sys.exit)\nnext(blocks)\nbefore = peak()\n"
+        "print(sum(block.samples.shape[1] for block in blocks) + 16_000, peak() - before)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=300
+    )
+    samples, more = map(int, done.stdout.split())
+    assert samples == HOURS * 3600 * 16_000
+    assert more < 20_000  # KiB; the whole would take 450,000

@@ -129,7 +129,8 @@ def test_names_of_other_languages_in_a_locale_of_ascii(tmp_path: Path) -> None:
     folder.mkdir()
     sf.write(folder / "ä.wav", np.zeros(9), 16_000)
     script = (
-        "import os\nfrom pathlib import Path\nfrom avsep.data.manifest import Utterance, read_manifest, write_manifest\n"
+        "import os\nfrom pathlib import Path\n"
+        "from avsep.data.manifest import Utterance, read_manifest, write_manifest\n"
         "file = next(p for p in Path('.').rglob('*.wav'))\n"
         "write_manifest(file.parent / 'm.tsv', [Utterance('a', file, None, None, file.parent.name, 'train', 1.0)])\n"
         "assert read_manifest(file.parent / 'm.tsv')[0].audio.samefile(file)\n"

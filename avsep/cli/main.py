@@ -83,6 +83,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _of_the_machine(error: Exception) -> str:
     """What is said of an error that the machine makes, not a fault of ours: memory, disks, names. Else nothing."""
     text = " ".join(str(error).split())
+    if "shared memory" in text:
+        return f"there is too little shared memory ({text}). Enlarge /dev/shm, or take fewer workers"
     if isinstance(error, MemoryError) or any(sign in text for sign in _NO_MEMORY):
         return (
             "there is not enough memory for this. End other programs, raise the limit (ulimit -v), or use less at once"
