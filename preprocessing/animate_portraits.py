@@ -28,6 +28,7 @@ from avsep.errors import AvsepError, InputError, OutputError, UsageError
 from avsep.jobs.engine import IN_PROCESS, Engine
 from avsep.jobs.options import add_engine, engine_of
 from avsep.jobs.run import run_jobs
+from avsep.safe_text import safe_line
 from avsep.signals import SAMPLE_RATE
 from preprocessing.command import add_seed
 from preprocessing.corpus import SUFFIXES, Sound, find_sounds, hashed_split
@@ -244,7 +245,7 @@ def main(arguments: list[str] | None = None) -> int:
             engine=engine,
         )
     except AvsepError as error:
-        print(f"animate_portraits: {error}", file=sys.stderr)
+        print(f"animate_portraits: {safe_line(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 
 from avsep.errors import AvsepError
+from avsep.safe_text import safe_line
 
 
 def add_count(parser: argparse.ArgumentParser, option: str, text: str, default: int | None = None) -> None:
@@ -55,7 +56,7 @@ def command(
         try:
             made = run(options)
         except (AvsepError, OSError) as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {safe_line(str(error))}", file=sys.stderr)
             return getattr(error, "exit_code", 1)
         except KeyboardInterrupt:
             print("interrupted. Start it again to go on", file=sys.stderr)

@@ -20,6 +20,7 @@ from torch import nn
 pytest.importorskip("lightning")
 pytest.importorskip("jsonargparse")
 
+from conftest import TEST_MODULES
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_training import IMPORTS, TINY, TINY_LIP, write_config
 
@@ -320,7 +321,7 @@ def test_an_earlier_run_is_not_overwritten_unasked(finished, capsys):
         ("trainer__precision", "bf17", "trainer.precision is 'bf17'; expected 64 or 32 or 16"),
         ("trainr__x", 1, "unknown key trainr, did you mean trainer?; the keys there are seed_everything, trainer"),
         ("model__class_path", "avsep.training.separation.SeparationTsk", "did you mean SeparationTask?"),
-        ("model__class_path", "nowhere.Task", "module nowhere cannot be imported"),
+        ("model__class_path", "avsep.nowhere.Task", "module avsep.nowhere cannot be imported"),
         ("model__init_args__model__init_args__norm", "batch", "norm is 'batch'; it must be one of ['cLN', 'channel', "),
         ("data__init_args__batch_size", 20, "an epoch of 12 items holds no step of 20"),
         ("checkpoint_every", 0, "checkpoint_every is 0; it must be 1 or more"),
@@ -414,7 +415,7 @@ def fit_in_two_processes(folder: Path, **changes: Any) -> dict[str, Any]:
     options = {"trainer__strategy": "ddp", "trainer__devices": 2, "trainer__num_nodes": 1}
     config = write_config(folder, **changes, **options)
     done = subprocess.run(
-        [sys.executable, "-m", "avsep", "fit", "--config", str(config)],
+        [sys.executable, "-m", "avsep", "fit", "--config", str(config), "--allow-modules", ",".join(TEST_MODULES)],
         cwd=folder, env=os.environ | {"PYTHONPATH": IMPORTS, "OMP_NUM_THREADS": "1"},
         capture_output=True, text=True, timeout=400,
     )  # fmt: skip

@@ -1,7 +1,8 @@
 """Reading shards: where they are, and the utterances in one.
 
 Files are opened by fsspec, so that they may lie on a disk, a web server or an object store. Nothing is run to fetch
-them: webdataset's own way, which hands addresses to curl, gsutil or a shell, is not used.
+them, as webdataset would, which hands addresses to curl, gsutil or a shell; but with avsep fit --allow-pipe an address
+may be a command (pipe:).
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import soundfile as sf
 from scipy.signal import resample_poly
 
+from avsep.data.addresses import check_addresses, is_command
 from avsep.errors import InputError, UsageError
+from avsep.media.checks import check_sound
 
 MAKE = "Make some with: python -m preprocessing.make_shards"
 
@@ -41,29 +44,31 @@ class Streamed:
 
 def find_shards(shards: str) -> list[str]:
     """The addresses that a folder or a pattern with braces stands for. Raises InputError when there is none, UsageError
-    for addresses that cannot be read."""
+    for addresses that cannot be read, and for a shell command that was not allowed."""
     from braceexpand import braceexpand
 
-    if shards.startswith("pipe:"):
-        raise UsageError(f"{shards}: commands are not run. Give a folder or an address of .tar files")
-    if shards.endswith(".tar"):
-        urls = list(braceexpand(shards))
-        missing = [url for url in urls if "://" not in url and not Path(url).is_file()]
-        if missing:
-            raise InputError(f"{missing[0]}: no such shard. {MAKE}")
-        if "://" in shards:
-            _file_system(urls[0])
-    else:
-        files, folder = _file_system(shards)
-        try:
-            found = sorted(files.glob(f"{folder.rstrip('/')}/*.tar"))
-        except Exception as error:
-            raise InputError(f"{shards}: cannot be listed: {error}") from error
-        urls = [files.unstrip_protocol(file) if "://" in shards else file for file in found]
-        urls = [url for url in urls if not url.rpartition("/")[2].startswith(".")]
+    urls = [shards] if Path(shards).is_dir() else list(braceexpand(shards))
+    check_addresses([part for url in urls for part in url.split("::")])
+    if not shards.endswith(".tar") and not is_command(shards):
+        urls = [file for folder in urls for file in _files_in(folder)]
+    missing = [url for url in urls if "://" not in url and not is_command(url) and not Path(url).is_file()]
+    if missing:
+        raise InputError(f"{missing[0]}: no such shard. {MAKE}")
+    if urls and not is_command(urls[0]):
+        _file_system(urls[0])
     if not urls:
         raise InputError(f"{shards}: no .tar files in it. {MAKE}")
     return urls
+
+
+def _files_in(folder: str) -> list[str]:
+    files, place = _file_system(folder)
+    try:
+        found = sorted(files.glob(f"{place.rstrip('/')}/*.tar"))
+    except Exception as error:  # every file system has errors of its own
+        raise InputError(f"{folder}: cannot be listed: {error}") from error
+    visible = [file for file in found if not file.rpartition("/")[2].startswith(".")]
+    return [files.unstrip_protocol(file) if "://" in folder else file for file in visible]
 
 
 def _file_system(url: str) -> tuple[Any, str]:
@@ -79,19 +84,27 @@ def _file_system(url: str) -> tuple[Any, str]:
         raise UsageError(f"{url}: {error}. Known: {known}") from error
 
 
+def _opened(url: str) -> IO[bytes]:
+    if is_command(url):
+        from webdataset.gopen import gopen
+
+        return gopen(url, "rb")
+    files, path = _file_system(url)
+    return files.open(path, "rb")
+
+
 def read_shard(url: str, sample_rate: int) -> Iterator[Streamed]:
     """The utterances of a shard, from its start to its end. Raises InputError that names it where it is damaged, or
     gone; those before are given."""
     from webdataset.tariterators import group_by_keys, tar_file_iterator
 
-    files, path = _file_system(url)
     try:
-        with files.open(path, "rb") as file:
+        with _opened(url) as file:
             for sample in group_by_keys({**part, "__url__": url} for part in tar_file_iterator(file)):
                 yield decode(sample, url, sample_rate)
     except InputError:
         raise
-    except Exception as error:  # every file system has errors of its own
+    except Exception as error:
         raise InputError(f"{url}: cannot be read: {error or type(error).__name__}") from error
 
 
@@ -100,6 +113,7 @@ def decode(sample: dict[str, Any], url: str, sample_rate: int) -> Streamed:
     try:
         about = json.loads(sample["json"])
         samples, rate = sf.read(io.BytesIO(sample["flac"]), dtype="int16")
+        check_sound(Path(f"{url}, {sample.get('__key__')}"), rate, 1)
         if samples.ndim > 1 or not len(samples):
             raise ValueError(f"sound of shape {samples.shape}")
         if rate != sample_rate:

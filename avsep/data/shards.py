@@ -2,7 +2,8 @@
 
 A shard is a tar of some hundred utterances: NUMBER.flac, NUMBER.npz (lips, where there are some) and NUMBER.json
 (id, speaker, seconds). preprocessing.make_shards writes them. They are read from start to end, from a disk, an object
-store or a web server; utterances go through a pool, and mixtures are made from that as they are from a whole corpus.
+store or a web server, and with avsep fit --allow-pipe from a command (pipe:); utterances go through a pool, and
+mixtures are made from that as they are from a whole corpus.
 
 The format is webdataset's rather than litdata's: plain tar files, which any tool can write, list and check, which need
 no index and no service, and whose reader adds one small package; litdata has a binary format of its own. What litdata
@@ -30,6 +31,7 @@ from avsep.data.shard_files import Streamed, find_shards, read_shard
 from avsep.embeddings.face import DIMENSIONS
 from avsep.errors import InputError, UsageError
 from avsep.signals import FRAME_RATE, LIP_SIZE
+from avsep.storage.documents import read_text
 
 
 class Pool(SourcePool[Streamed]):
@@ -203,4 +205,7 @@ class StreamedMixtures(IterableDataset):
 def _read_names(file: Path) -> list[str]:
     if not file.is_file():
         raise InputError(f"{file}: no such list of speakers. preprocessing.make_shards writes SPLIT-speakers.txt")
-    return file.read_text(encoding="utf-8").splitlines()
+    try:
+        return read_text(file).splitlines()
+    except ValueError as error:
+        raise InputError(f"{file}: is no list of speakers: {error}") from error

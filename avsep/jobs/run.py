@@ -17,6 +17,7 @@ from avsep.jobs.engine import IN_PROCESS, Engine
 from avsep.jobs.ledger import Ledger
 from avsep.jobs.outcome import Outcome, attempt
 from avsep.jobs.plain import Plain, from_plain, name_of, paths_in, result_type, to_plain
+from avsep.safe_text import safe_line
 from avsep.storage.files import remove_partials, write_lines
 
 Job = TypeVar("Job")
@@ -52,7 +53,7 @@ def run_jobs(
         for outcome in outcomes(named, work, out, engine, again=again):
             found[outcome.id] = outcome
             if not outcome.earlier:
-                print(f"[{len(found)}/{len(named)}] {outcome.id}", file=sys.stderr)
+                print(f"[{len(found)}/{len(named)}] {safe_line(outcome.id)}", file=sys.stderr)
         earlier = sum(outcome.earlier for outcome in found.values())
         if earlier:
             print(f"{earlier} of {len(named)} were done by an earlier run", file=sys.stderr)
@@ -82,7 +83,7 @@ def tell_failed(left: Sequence[Outcome]) -> None:
     if failed:
         print(f"{len(failed)} failed:", file=sys.stderr)
     for outcome in failed[:NAMED]:
-        print(f"  {outcome.id}: {outcome.reason}", file=sys.stderr)
+        print(f"  {safe_line(outcome.id)}: {safe_line(outcome.reason)}", file=sys.stderr)
     if len(failed) > NAMED:
         print(f"  and {len(failed) - NAMED} more", file=sys.stderr)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,7 +16,8 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
-from avsep.errors import AvsepError, UsageError
+from avsep.errors import AvsepError, OutputError, UsageError
+from avsep.training.allowed import allowed, own_options, refusal
 from avsep.training.configuration import check_configuration
 from avsep.training.resume import ResumeCheckpoint, StepSeed, check_checkpoint, find_checkpoint
 from avsep.training.samples import ValidationSamples
@@ -53,10 +56,15 @@ class FitCLI(LightningCLI):
     """
 
     def __init__(self, arguments: Sequence[str], callbacks: Sequence[Callback] = ()) -> None:
+        arguments, self.modules, self.pipe = own_options(arguments)
         files = config_files(arguments)
-        check_configuration(files, arguments)
         self.name = files[-1].stem if files else "fit"
         self.extra = list(callbacks)
+        with allowed(self.modules, self.pipe):
+            check_configuration(files, arguments)
+            self._build(arguments)
+
+    def _build(self, arguments: Sequence[str]) -> None:
         try:
             super().__init__(
                 lightning.LightningModule,
@@ -117,6 +125,8 @@ class FitCLI(LightningCLI):
 
     def train(self, say: Callable[[str], None]) -> None:
         """Fit, from the checkpoint that the configuration names."""
+        if self.is_first and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self._check_folder()
         name, resume = self.config["ckpt_path"], None
         if name is not None:
             resume = find_checkpoint(name, self.checkpoints)
@@ -129,7 +139,8 @@ class FitCLI(LightningCLI):
             say(f"going on from {resume}")
         weights = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         say(f"{self.name}: {weights:,} weights, on {self.trainer.strategy.root_device}")
-        self.trainer.fit(self.model, datamodule=self.datamodule, ckpt_path=resume, weights_only=True)
+        with allowed(self.modules, self.pipe):
+            self.trainer.fit(self.model, datamodule=self.datamodule, ckpt_path=resume, weights_only=True)
 
     @property
     def is_first(self) -> bool:
@@ -142,6 +153,18 @@ class FitCLI(LightningCLI):
         return next(
             (c.best_model_path for c in self.trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint)), ""
         )
+
+    def _check_folder(self) -> None:
+        """Raise OutputError where the run's folder cannot be written, before anything else takes its time."""
+        root = self.checkpoints.parent
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=root):
+                pass
+        except OSError as error:
+            raise OutputError(
+                f"{root}: cannot be written ({error.strerror}). Choose another folder with --trainer.default_root_dir"
+            ) from error
 
     def _clear(self, resume: Path | None) -> None:
         """Keep an earlier run: its checkpoints are replaced only when that is asked for."""
@@ -180,6 +203,10 @@ def first_cause(error: BaseException) -> str:
     """
     while error.__cause__ is not None and not isinstance(error, AvsepError):
         error = error.__cause__
+    if isinstance(error, UnicodeDecodeError):
+        return f"the locale reads files as {error.encoding}, and the configuration is UTF-8: set PYTHONUTF8=1"
+    if denied := re.search(r"Importing '(\S+)' is not allowed", str(error)):
+        return refusal(denied[1])
     return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
