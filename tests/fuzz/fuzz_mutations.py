@@ -31,16 +31,16 @@ WORDS = [
 
 CELLS = [
     "", " ", "0", "-1", "1e308", "1e999", "-inf", "nan", "9" * 400, "0x10", "1_0", ".", "..", "../../x", "/",
-    "/dev/zero", "a\0b", "\udcff", "\ufeff", "\x1b[31m", "\u2028", "<NA>", '"', "a" * 140_000, "voice", "noise", "recording",
-    "train", "SPEAKER", ";;", "a.wav", "a.npz", "a/" * 3000, "~", "%s", "\r", "None", "x" * 300,
+    "/dev/zero", "a\0b", "\udcff", "\ufeff", "\x1b[31m", "\u2028", "<NA>", '"', "a" * 140_000, "voice", "noise",
+    "recording", "train", "SPEAKER", ";;", "a.wav", "a.npz", "a/" * 3000, "~", "%s", "\r", "None", "x" * 300,
 ]  # fmt: skip
 """Of tables; the last code points of a pair stand for bytes that are no UTF-8."""
 
 VALUES: list[Any] = [
     None, True, False, 0, -1, 1, 2, 3, 8, 1000, 65_537, 2**31 - 1, 2**31, 2**63, -(2**63), 10**400, 0.0, -0.0, 0.5,
-    1e-300, 1e308, float("nan"), float("inf"), "", "a", "nan", "../../x", "/dev/zero", "a\0b", "\ud800", "x" * 5000, "\x1b[31m",
-    [], [0], [[]], {}, {"": 0}, [1.0] * 100, {"class_path": "os.system"}, {"class_path": "avsep.models.base.Part", "init_args": {}},
-    {"class_path": 0}, {"class_path": "avsep.models."}, {"class_path": "."},
+    1e-300, 1e308, float("nan"), float("inf"), "", "a", "nan", "../../x", "/dev/zero", "a\0b", "\ud800", "x" * 5000,
+    "\x1b[31m", [], [0], [[]], {}, {"": 0}, [1.0] * 100, {"class_path": "os.system"}, {"class_path": 0},
+    {"class_path": "avsep.models.base.Part", "init_args": {}}, {"class_path": "avsep.models."}, {"class_path": "."},
 ]  # fmt: skip
 """Of documents."""
 
