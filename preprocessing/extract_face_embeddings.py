@@ -21,6 +21,7 @@ import numpy as np
 
 from avsep.data.manifest import Utterance, read_manifest, write_manifest
 from avsep.errors import InputError
+from avsep.storage.damaged import refused
 from avsep.storage.files import write_whole
 from preprocessing.faces_corpus import face_net
 from preprocessing.jobs import add_workers, command, run_jobs
@@ -34,7 +35,8 @@ def embed_clip(row: Utterance, *, overwrite: bool = False, device: str = "cpu", 
         raise InputError(f"{row.id}: has no lips in the manifest, so no portraits either")
     file = row.lips.with_suffix(".npy")
     if overwrite or not file.is_file():
-        with np.load(row.lips) as arrays:
+        advice = "Make the clip again with --overwrite"
+        with refused(f"{row.lips}: no portraits can be read", advice), np.load(row.lips) as arrays:
             portraits = arrays["portraits"] if "portraits" in arrays else np.empty(0)
         if not len(portraits):
             raise InputError(f"{row.lips}: holds no portraits. Make the clip again with --overwrite")

@@ -30,6 +30,7 @@ from avsep.embeddings.face import FaceEmbedder, load_face_embedder
 from avsep.errors import InputError, UsageError
 from avsep.faces.detect import Detector, MtcnnDetector
 from avsep.signals import SAMPLE_RATE
+from avsep.storage.damaged import refused
 from avsep.storage.files import write_whole
 from preprocessing.archives import unpack_all
 from preprocessing.corpus import hashed_split, wrong_layout
@@ -111,7 +112,7 @@ def is_made(out: Path, name: str, embeddings: bool = False) -> bool:
         return False
     if not embeddings:
         return True
-    with np.load(lips) as arrays:
+    with refused(f"{lips}: no arrays can be read", "Remove it, so that it is made again"), np.load(lips) as arrays:
         return "face" in arrays
 
 

@@ -105,7 +105,7 @@ def read_table(table: Path) -> list[Files]:
         reader = csv.DictReader(file)
         columns = list(reader.fieldnames or ())
         sources = [c for c in columns if c.startswith("source_") and c.endswith("_path")]
-        if "mixture_path" not in columns or not sources:
+        if not {"mixture_ID", "mixture_path"} <= set(columns) or not sources:
             raise InputError(
                 f"{table}: columns are {', '.join(columns)}; expected mixture_ID, mixture_path, source_1_path ... . "
                 f"A table of utterances and gains becomes a list with: python -m preprocessing.librimix"

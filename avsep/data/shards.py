@@ -15,7 +15,7 @@ from __future__ import annotations
 import copy
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from avsep.data.recipe import Recipe
 from avsep.embeddings.face import DIMENSIONS
 from avsep.errors import InputError, UsageError
 from avsep.signals import FRAME_RATE, LIP_SIZE
+from avsep.storage.damaged import refused
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +196,7 @@ class StreamedMixtures(IterableDataset):
                 pipeline = webdataset.DataPipeline(
                     webdataset.SimpleShardList([url]), webdataset.tariterators.tarfile_samples
                 )
-                for sample in pipeline:
+                for sample in _whole(pipeline, url):
                     utterance = decode(sample, url, self.recipe.sample_rate)
                     if not self.recipe.faces or all(utterance.has(name) for name in self.recipe.shows):
                         found += 1
@@ -204,6 +205,17 @@ class StreamedMixtures(IterableDataset):
                 what = f"utterances with {' and '.join(self.recipe.shows)}" if self.recipe.faces else "utterances"
                 raise InputError(f"{self.shards}: no {what} in {', '.join(mine)}")
             turn += 1
+
+
+def _whole(samples: Iterable[dict[str, Any]], url: str) -> Iterator[dict[str, Any]]:
+    """What a reader of a shard gives. Raises InputError where it breaks off."""
+    source = iter(samples)
+    while True:
+        with refused(f"{url}: the shard is damaged or cannot be reached", "Make it again, or copy it anew"):
+            sample = next(source, None)
+        if sample is None:
+            return
+        yield sample
 
 
 def _read_names(file: Path) -> list[str]:
@@ -231,7 +243,7 @@ def find_shards(shards: str) -> list[str]:
 
 def decode(sample: dict[str, Any], url: str, sample_rate: int) -> Streamed:
     """An utterance from the bytes of its files in a shard. Raises InputError that names shard and key."""
-    try:
+    with refused(f"{url}, {sample.get('__key__')}", "An utterance is a flac, a json and perhaps an npz"):
         about = json.loads(sample["json"])
         samples, rate = sf.read(io.BytesIO(sample["flac"]), dtype="int16")
         if samples.ndim > 1 or not len(samples):
@@ -243,10 +255,15 @@ def decode(sample: dict[str, Any], url: str, sample_rate: int) -> Streamed:
         pictures, face, first = None, None, 0
         if "npz" in sample:
             with np.load(io.BytesIO(sample["npz"])) as data:
-                pictures, first = data["lips"], int(data["first"])
-                face = data.get("face")
+                pictures, first = _rows(data["lips"], (LIP_SIZE, LIP_SIZE), np.uint8), int(data["first"])
+                face = _rows(data["face"], (DIMENSIONS,), np.float32) if "face" in data else None
         return Streamed(str(about["speaker"]), samples, len(samples) / sample_rate, pictures, first, face)
-    except (KeyError, ValueError, OSError, sf.LibsndfileError) as error:
-        raise InputError(
-            f"{url}, {sample.get('__key__')}: no utterance (flac, json and perhaps npz): {error}"
-        ) from error
+
+
+def _rows(array: np.ndarray, shape: tuple[int, ...], kind: type) -> np.ndarray:
+    """The array, one row for each picture. Raises ValueError for one of another shape or kind."""
+    if array.shape[1:] != shape or array.dtype != kind:
+        raise ValueError(
+            f"an array is {array.shape} {array.dtype}, not (n, {', '.join(map(str, shape))}) {np.dtype(kind)}"
+        )
+    return array
