@@ -243,7 +243,7 @@ def find_shards(shards: str) -> list[str]:
 
 def decode(sample: dict[str, Any], url: str, sample_rate: int) -> Streamed:
     """An utterance from the bytes of its files in a shard. Raises InputError that names shard and key."""
-    with refused(f"{url}, {sample.get('__key__')}", "An utterance is a flac, a json and perhaps an npz"):
+    with refused(f"{url}, {sample.get('__key__')}: no utterance", "An utterance is a flac, a json and perhaps an npz"):
         about = json.loads(sample["json"])
         samples, rate = sf.read(io.BytesIO(sample["flac"]), dtype="int16")
         if samples.ndim > 1 or not len(samples):

@@ -54,7 +54,7 @@ KINDS = {
     "labels": Kind(seeds.labels, changed_table, ".tsv", 200),
     "table": Kind(seeds.tables, lambda files: changed_table(files, ","), ".csv", 200),
     "turns": Kind(seeds.turns, lambda files: changed_table(files, " "), ".rttm", 400),
-    "configuration": Kind(seeds.configurations, _yaml, ".yaml", 300),
+    "configuration": Kind(seeds.configurations, _yaml, ".yaml", 80),
     "exported_yaml": Kind(seeds.configurations, _yaml, ".yaml", 100),
     "positions": Kind(seeds.positions, changed_json, ".json", 300),
     "lineage": Kind(seeds.lineages, changed_json, ".json", 200),
