@@ -8,8 +8,8 @@ preprocessing/ (wsj0_mix, librimix, wham) make a fixed list of them; see `FixedM
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Sequence
+from os.path import isfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -124,12 +124,12 @@ def read_table(table: Path) -> list[Files]:
 
 def _moved(path: Path, table: Path) -> Path:
     here = table.parent.parent.joinpath(*path.parts[-3:])
-    return here if not os.path.isfile(path) and os.path.isfile(here) else path
+    return here if not isfile(path) and isfile(here) else path
 
 
 def _check_there(row: Files) -> None:
     for file in (row.mixture, *row.sources):
-        if not os.path.isfile(file):  # of a name that cannot be, too, where Path.is_file raises
+        if not isfile(file):  # of a name that cannot be, too, where Path.is_file raises
             raise InputError(f"{row.where}: {file} is not there")
 
 
