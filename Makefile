@@ -112,5 +112,5 @@ release: sbom
 	cd dist && { sha256sum avsep* 2>/dev/null || shasum -a 256 avsep*; } > SHA256SUMS && cat SHA256SUMS
 
 clean:
-	rm -rf .venv .uv .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info
+	rm -rf .venv .uv .hypothesis .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
