@@ -91,7 +91,7 @@ class _Joined(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._ends[-1]}[whence]
         if start + offset < 0:
-            raise OSError(22, "seek before the beginning")
+            raise OSError("seek before the beginning")  # without a number, which errors of the disk have
         self._at = start + offset
         return self._at
 
