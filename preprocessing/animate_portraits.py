@@ -25,6 +25,7 @@ import numpy as np
 
 from avsep.data.manifest import Utterance, write_manifest
 from avsep.errors import AvsepError, InputError, OutputError, UsageError
+from avsep.safe_text import safe_line
 from avsep.signals import SAMPLE_RATE
 from preprocessing.corpus import SUFFIXES, Sound, find_sounds, hashed_split
 from preprocessing.faces_corpus import Clip, make_clip
@@ -230,7 +231,7 @@ def main(arguments: list[str] | None = None) -> int:
             workers=options.workers,
         )
     except AvsepError as error:
-        print(f"animate_portraits: {error}", file=sys.stderr)
+        print(f"animate_portraits: {safe_line(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130

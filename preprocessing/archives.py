@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import lzma
+import os
 import re
+import shutil
 import sys
 import tarfile
 import zipfile
@@ -14,9 +18,14 @@ from itertools import accumulate
 from pathlib import Path
 
 from avsep.errors import InputError
+from avsep.safe_text import safe_line
 from avsep.storage.files import write_lines
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip")
+_ENCRYPTED = 1
+"""The flag of a zip's entry."""
+_OF_BROKEN_HEADERS = (EOFError, NotImplementedError, ValueError, OverflowError, UnicodeError, RuntimeError)
+"""What the libraries raise for headers that make no sense."""
 _PART = re.compile(r"(.+part)a([a-z])")
 
 
@@ -30,7 +39,9 @@ def unpack_all(folder: Path) -> int:
     for name, parts in archives.items():
         done = folder / f".{name}.unpacked"
         if not done.is_file():
-            print(f"unpacking {name} ({len(parts)} {'parts' if len(parts) > 1 else 'file'})", file=sys.stderr)
+            print(
+                f"unpacking {safe_line(name)} ({len(parts)} {'parts' if len(parts) > 1 else 'file'})", file=sys.stderr
+            )
             unpack(parts, folder)
             write_lines(done, [part.name for part in parts])
     return len(archives)
@@ -54,21 +65,83 @@ def find_archives(folder: Path) -> dict[str, list[Path]]:
 
 
 def unpack(parts: Sequence[Path], target: Path) -> None:
-    """Unpack one archive, tar or zip by its content, whatever its name. Raises InputError when it is damaged."""
-    name = parts[0] if len(parts) == 1 else f"{parts[0]} to {parts[-1].name}"
-    with io.BufferedReader(_Joined(parts), 1 << 20) as file:
-        try:
-            if zipfile.is_zipfile(file):
-                with zipfile.ZipFile(file) as archive:
-                    archive.extractall(target)
-                return
-            file.seek(0)
-            with tarfile.open(fileobj=file) as tar:
-                tar.extractall(target, filter="data")
-        except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError) as error:
-            raise InputError(
-                f"{name}: is no tar or zip archive, or damaged ({error}). Check its size and download it again"
-            ) from error
+    """Unpack one archive, tar or zip by its content, whatever its name: all of it or nothing.
+
+    Raises InputError when it is damaged, encrypted, or holds what cannot lie in the folder.
+    """
+    name = str(parts[0]) if len(parts) == 1 else f"{parts[0]} to {parts[-1].name}"
+    partial = target / f".{parts[0].name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+    partial.mkdir(parents=True)
+    try:
+        with io.BufferedReader(_Joined(parts), 1 << 20) as file:
+            _extract(file, name, partial)
+        _check_places(partial, target, name)
+        _move_into(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _extract(file: io.BufferedReader, name: str, folder: Path) -> None:
+    try:
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                if any(entry.flag_bits & _ENCRYPTED for entry in archive.infolist()):
+                    raise InputError(f"{name}: is encrypted with a password. Unpack it with another program")
+                archive.extractall(folder)
+            return
+        file.seek(0)
+        with tarfile.open(fileobj=file) as tar:
+            tar.extractall(folder, filter="data")
+            _read_to_end(tar)
+    except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
+        raise _clash(name, Path(error.filename).relative_to(folder)) from error
+    except OSError as error:
+        if error.errno is not None and not isinstance(error, gzip.BadGzipFile):
+            raise  # of the disk, not of the archive
+        raise _damaged(name, error) from error
+    except (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, *_OF_BROKEN_HEADERS) as error:
+        raise _damaged(name, error) from error
+
+
+def _read_to_end(tar: tarfile.TarFile) -> None:
+    """A packed stream tells by its last bytes whether it is whole, behind the last file of the tar."""
+    assert tar.fileobj is not None
+    while tar.fileobj.read(1 << 20):
+        pass
+
+
+def _damaged(name: str, error: Exception) -> InputError:
+    return InputError(
+        f"{name}: is no tar or zip archive, or damaged ({' '.join(str(error).split())}). Check its size and download it"
+        " again"
+    )
+
+
+def _clash(name: str, place: Path) -> InputError:
+    return InputError(f"{name}: {place} is a file as well as a folder. Unpack it by hand into an empty folder")
+
+
+def _check_places(partial: Path, target: Path, name: str) -> None:
+    """Raise InputError for a file in the place of a folder, and the other way round, before anything is moved."""
+    for folder, folders, files in os.walk(partial):
+        place = target / Path(folder).relative_to(partial)
+        for entry in folders:
+            if os.path.lexists(place / entry) and not (place / entry).is_dir():
+                raise _clash(name, place / entry)
+        for entry in files:
+            if (place / entry).is_dir() and not (place / entry).is_symlink():
+                raise _clash(name, place / entry)
+
+
+def _move_into(partial: Path, target: Path) -> None:
+    """Everything in a folder to where it belongs in another of the same disk; files of the same name are replaced."""
+    for entry in sorted(partial.iterdir()):
+        place = target / entry.name
+        if entry.is_dir() and not entry.is_symlink() and place.is_dir():
+            _move_into(entry, place)
+        else:
+            entry.replace(place)
 
 
 class _Joined(io.RawIOBase):

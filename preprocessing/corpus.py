@@ -9,7 +9,6 @@ what they have.
 from __future__ import annotations
 
 import argparse
-import csv
 import functools
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,6 +24,7 @@ from avsep.dsp.resample import model_blocks
 from avsep.errors import InputError
 from avsep.signals import SAMPLE_RATE
 from avsep.storage.files import write_whole
+from avsep.storage.tables import open_table
 from preprocessing.jobs import add_workers, run_jobs
 
 SUFFIXES = frozenset(
@@ -130,22 +130,14 @@ def read_table(path: Path, columns: Iterable[str], delimiter: str = ",") -> Iter
     """Rows of a CSV or TSV file with the numbers of their lines. Raises InputError that names what is missing."""
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        if delimiter == ",":
-            reader = csv.DictReader(file)
-        else:
-            reader = csv.DictReader(file, delimiter=delimiter, quoting=csv.QUOTE_NONE)
-        missing = [column for column in columns if column not in (reader.fieldnames or ())]
+    with open_table(path, delimiter) as table:
+        missing = [column for column in columns if column not in table.columns]
         if missing:
             raise InputError(
-                f"{path}: no column {', '.join(missing)}; its columns are {', '.join(reader.fieldnames or ['none'])}"
+                f"{path}: no column {', '.join(missing)}; its columns are {', '.join(table.columns or ['none'])}"
             )
-        for row in reader:
-            if None in row.values() or None in row:
-                raise InputError(
-                    f"{path}, line {reader.line_num}: not {len(reader.fieldnames or ())} columns as in the first line"
-                )
-            yield reader.line_num, row
+        for row in table.dicts():
+            yield table.line, row
 
 
 def make_manifest(sounds: Sequence[Sound], out: Path, workers: int = 1, native: bool = False) -> list[Utterance]:

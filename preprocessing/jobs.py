@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from avsep.errors import AvsepError
+from avsep.safe_text import safe_line
 from avsep.storage.files import write_lines
 
 Job = TypeVar("Job")
@@ -56,7 +57,7 @@ def run_jobs(
     try:
         outcomes = _outcomes(jobs, functools.partial(_attempt, work), workers)
         for number, (job, outcome) in enumerate(zip(jobs, outcomes, strict=True), 1):
-            print(f"[{number}/{len(jobs)}] {name(job)}", file=sys.stderr)
+            print(f"[{number}/{len(jobs)}] {safe_line(name(job))}", file=sys.stderr)
             if isinstance(outcome, _Failed):
                 skipped.append(Skipped(name(job), outcome.reason))
             else:
@@ -167,7 +168,7 @@ def command(
         try:
             made = run(options)
         except (AvsepError, OSError) as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {safe_line(str(error))}", file=sys.stderr)
             return getattr(error, "exit_code", 1)
         except KeyboardInterrupt:
             print("interrupted. Start it again to go on", file=sys.stderr)

@@ -15,6 +15,7 @@ import numpy as np
 import soundfile
 
 from avsep.errors import AvsepError
+from avsep.safe_text import safe_line
 from avsep.signals import SAMPLE_RATE
 from preprocessing.jobs import add_seed
 from preprocessing.portraits.motion import animate
@@ -138,7 +139,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         make_demo(options.folder, options.seed)
     except AvsepError as error:
-        print(f"make_demo: {error}", file=sys.stderr)
+        print(f"make_demo: {safe_line(str(error))}", file=sys.stderr)
         return error.exit_code
     print(options.folder / "demo.mp4")
     return 0

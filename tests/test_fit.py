@@ -20,6 +20,7 @@ from torch import nn
 pytest.importorskip("lightning")
 pytest.importorskip("jsonargparse")
 
+from conftest import TEST_MODULES
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_training import IMPORTS, TINY, TINY_LIP, write_config
 
@@ -414,7 +415,7 @@ def fit_in_two_processes(folder: Path, **changes: Any) -> dict[str, Any]:
     options = {"trainer__strategy": "ddp", "trainer__devices": 2, "trainer__num_nodes": 1}
     config = write_config(folder, **changes, **options)
     done = subprocess.run(
-        [sys.executable, "-m", "avsep", "fit", "--config", str(config)],
+        [sys.executable, "-m", "avsep", "fit", "--config", str(config), "--allow-modules", ",".join(TEST_MODULES)],
         cwd=folder, env=os.environ | {"PYTHONPATH": IMPORTS, "OMP_NUM_THREADS": "1"},
         capture_output=True, text=True, timeout=400,
     )  # fmt: skip

@@ -14,6 +14,7 @@ import torch
 pytest.importorskip("lightning")
 pytest.importorskip("jsonargparse")
 
+from conftest import TEST_MODULES
 from tiny_training import IMPORTS, TINY_LIP, Stopped, write_config
 
 from avsep.training.cli import FitCLI
@@ -139,7 +140,7 @@ def test_kill_9_in_the_middle_of_an_epoch(whole, tmp_path):
     # Sums differ in their last bits between different numbers of threads.
     threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
     environment = os.environ | threads | {"PYTHONPATH": IMPORTS}
-    command = [sys.executable, "-m", "avsep", "fit", "--config", str(config)]
+    command = [sys.executable, "-m", "avsep", "fit", "--config", str(config), "--allow-modules", ",".join(TEST_MODULES)]
     killed = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert states(tmp_path / "run" / "checkpoints" / "last.ckpt")["global_step"] == 8

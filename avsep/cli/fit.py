@@ -19,6 +19,8 @@ Every key can be given here as well, e.g. --trainer.precision bf16-mixed --train
   --ckpt_path last     go on where the run was stopped (or: a .ckpt file)
   --checkpoint_every N steps between two checkpoints to go on from (default: 500)
   --overwrite true     replace an earlier run in the same folder
+  --allow-modules A,B  let the configuration name classes of these modules, besides avsep's own
+  --allow-pipe         let it read shards that a shell command prints (pipe:)
   --print_config       show the configuration with all defaults
   --model.help CLASS   the keys of a class (also --data.help, --model.init_args.model.help)
   -v, -q               say more, or errors only

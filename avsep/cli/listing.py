@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from avsep.safe_text import safe_lines, safe_text
+
 RIGHT = ("parameters",)
 """Columns of numbers."""
 
@@ -22,7 +24,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], whole: int = 1) 
     for number, name in enumerate(header):
         made.add_column(name, no_wrap=number < whole, justify="right" if name in RIGHT else "left")
     for row in rows:
-        made.add_row(*map(Text, row))
+        made.add_row(*(Text(safe_text(cell)) for cell in row))
     console = Console(file=StringIO(), width=Console().width)
     console.print(made)
     return console.file.getvalue().rstrip()  # type: ignore[attr-defined]
@@ -30,7 +32,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], whole: int = 1) 
 
 def block(name: str, entries: Mapping[str, Any]) -> str:
     """The name, then a line for each entry that is not empty, and those within it."""
-    return "\n".join([name, *(line for key, value in entries.items() for line in _entry(key, value, "  "))])
+    return safe_lines([name, *(line for key, value in entries.items() for line in _entry(key, value, "  "))])
 
 
 def _entry(key: str, value: Any, indent: str) -> list[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from avsep.cli.listing import block, table
 from avsep.cli.terminal import Terminal
+from avsep.safe_text import safe_lines
 
 if TYPE_CHECKING:
     from avsep.checkpoint import Card
@@ -87,7 +88,7 @@ def _table(cards: Iterable[Card]) -> str:
     rows = []
     for card in cards:
         kind = card.class_path.rpartition(".")[2]
-        figures = "\n".join(f"{value} {name}" for name, value in card.scores.items())
+        figures = safe_lines([f"{value} {name}" for name, value in card.scores.items()])
         licence = card.licence.partition(";")[0]
         rows.append((card.name, kind, f"{card.parameters:,}", licence, _data(card), figures or "none"))
     return table(("model", "kind", "parameters", "licence", "trained on", "figures"), rows, whole=3)

@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Literal, NoReturn
 
 from avsep.errors import UsageError
+from avsep.safe_text import safe_line
+
+MOST_THREADS = 4096
 
 
 class Parser(argparse.ArgumentParser):
@@ -21,7 +24,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**settings)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"avsep: error: {message}. Run '{self.prog} --help' for the usage\n")
+        self.exit(2, f"avsep: error: {safe_line(message)}. Run '{self.prog} --help' for the usage\n")
 
 
 def add_output(parser: argparse.ArgumentParser, default: Path, what: str = "the folder goes") -> None:
@@ -60,7 +63,7 @@ def add_machine(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="auto takes the GPU if there is one (default: auto)",
     )
-    group.add_argument("--threads", type=whole(1), metavar="N", help="CPU threads (default: all cores)")
+    group.add_argument("--threads", type=whole(1, MOST_THREADS), metavar="N", help="CPU threads (default: all cores)")
 
 
 def add_messages(parser: argparse.ArgumentParser) -> None:
@@ -132,16 +135,17 @@ def named_file(text: str) -> tuple[str, str]:
     return name, file
 
 
-def whole(least: int) -> Callable[[str], int]:
-    """Type of an option that is a whole number not below `least`."""
+def whole(least: int, most: float = math.inf) -> Callable[[str], int]:
+    """Type of an option that is a whole number from `least` to `most`."""
 
     def parse(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
             value = least - 1
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number >= {least}")
+        if not least <= value <= most:
+            ceiling = f" and <= {most}" if most < math.inf else ""
+            raise argparse.ArgumentTypeError(f"{text!r:.100} is not a whole number >= {least}{ceiling}")
         return value
 
     return parse

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from avsep.safe_text import safe_lines
+
 if TYPE_CHECKING:
     from avsep.media.decode import ClipInfo
 
@@ -37,7 +39,7 @@ def separated(manifest: Mapping[str, Any], folder: Path) -> str:
     if manifest.get("residual"):
         lines.append(f"  residual    {manifest['residual']}")
     lines += [f"  warning: {warning}" for warning in manifest.get("warnings", ())]
-    return "\n".join(lines)
+    return safe_lines(lines)
 
 
 def label(track: Mapping[str, Any]) -> str:
@@ -65,7 +67,7 @@ def people(found: Mapping[str, Any], clip: Path, folder: Path | None) -> str:
         lines.append(f"      seen {spans(person['appearances'])}; face at x {x1}-{x2}, y {y1}-{y2}")
         lines += [f"      warning: {warning}" for warning in person.get("warnings", ())]
     lines += [f"  warning: {warning}" for warning in found.get("warnings", ())]
-    return "\n".join(lines)
+    return safe_lines(lines)
 
 
 def plan(info: ClipInfo, folder: Path, model: str) -> str:
@@ -74,7 +76,7 @@ def plan(info: ClipInfo, folder: Path, model: str) -> str:
     lines = [f"{info.path} -> {folder}  (dry run, nothing is written)", f"  sound    {streams['audio_text']}"]
     lines.append(f"  picture  {streams['video_text']}")
     lines += [f"  span     {info.duration_seconds:.2f} s", f"  model    {model}"]
-    return "\n".join(lines)
+    return safe_lines(lines)
 
 
 def describe(info: ClipInfo) -> dict[str, str]:

@@ -1,4 +1,7 @@
-"""What the commands say: results on stdout, everything else on stderr, a bar only where somebody watches."""
+"""What the commands say: results on stdout, everything else on stderr, a bar only where somebody watches.
+
+Here, where it is printed, text is made safe for a terminal: a message is one line, whatever is in it.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 from avsep.errors import OutputError
+from avsep.safe_text import safe_line, safe_text
 
 if TYPE_CHECKING:
     from avsep.signals import ProgressHook  # at run time it would bring numpy, and help must be instant
@@ -54,14 +58,15 @@ class Terminal:
 
     def say(self, text: str) -> None:
         if not self.quiet:
-            _to_stderr(f"avsep: {text}")
+            _to_stderr(f"avsep: {safe_line(text)}")
 
     def detail(self, text: str) -> None:
+        """More with -v, which may take several lines."""
         if self.verbose:
             _to_stderr(f"avsep: {text}")
 
     def error(self, text: str) -> None:
-        _to_stderr(f"avsep: error: {text}")
+        _to_stderr(f"avsep: error: {safe_line(text)}")
 
     def flush(self) -> None:
         """Print what libraries left in stdout's buffer. Raises as `result`."""
@@ -105,7 +110,7 @@ def _bar(clip: str) -> Iterator[ProgressHook]:
     from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
     columns = (
-        TextColumn(f"{escape(clip)}  {{task.description}}"),
+        TextColumn(f"{escape(safe_line(clip))}  {{task.description}}"),
         BarColumn(),
         TextColumn("{task.completed:.1f} / {task.total:.1f} s"),
         TimeElapsedColumn(),
@@ -123,9 +128,9 @@ def _bar(clip: str) -> Iterator[ProgressHook]:
 
 
 def _printable(text: str, stream: TextIO) -> str:
-    """File names may hold bytes that no encoding knows; show those escaped."""
+    """Safe for a terminal, and what the stream cannot encode is shown escaped."""
     encoding = stream.encoding or "utf-8"
-    return text.encode(encoding, "backslashreplace").decode(encoding)
+    return safe_text(text).encode(encoding, "backslashreplace").decode(encoding)
 
 
 @contextmanager

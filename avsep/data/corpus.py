@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
@@ -16,6 +15,7 @@ from avsep.data.sound import read_channels, read_face, read_lips
 from avsep.embeddings.face import DIMENSIONS
 from avsep.errors import InputError, UsageError
 from avsep.signals import FRAME_RATE, LIP_SIZE, SAMPLE_RATE, pictures_in
+from avsep.storage.tables import open_table
 
 
 class Clip(NamedTuple):
@@ -285,9 +285,9 @@ def _packed(folder: Path, split: str) -> Iterator[tuple[str, Entry]]:
             f"Make it with: python -m preprocessing.pack_audio MANIFEST.tsv {folder}"
         )
     samples = len(np.load(array, mmap_mode="r"))
-    with table.open(newline="", encoding="utf-8") as file:
-        for number, row in enumerate(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE), 2):
-            where = f"{table}, line {number}"
+    with open_table(table) as listed:
+        for row in listed.dicts():
+            where = listed.where
             try:
                 start, length, speaker = int(row["start"]), int(row["length"]), row["speaker"]
             except (KeyError, TypeError, ValueError) as error:

@@ -7,9 +7,9 @@ voices say where in it the sources are and how loud.
 
 from __future__ import annotations
 
-import csv
 import functools
 import math
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,16 +18,20 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from avsep.data.item import Item, make_item
+from avsep.data.manifest import MOST_SECONDS
 from avsep.data.sound import read_channels, read_face, read_lips, read_repeated
 from avsep.data.sound_file import sound_seconds
 from avsep.dsp.alignment import MARGIN, later
 from avsep.errors import InputError
 from avsep.signals import FRAME_RATE, SAMPLE_RATE, pictures_in
 from avsep.storage.files import path_from, write_lines
+from avsep.storage.tables import number_in, open_table
 
 COLUMNS = ("mixture", "seconds", "role", "speaker", "audio", "lips", "start_seconds", "gain")
 OPTIONAL = ("enrolment",)
 """Columns that a list may have besides."""
+MOST_LENGTH, MOST_GAIN = 86_400.0, 1e6
+"""Seconds of a mixture, which is made in memory, and the largest factor of a part."""
 ROLES = ("voice", "noise", "recording")
 
 
@@ -93,13 +97,12 @@ def read_list(path: Path | str) -> list[MixtureSpec]:
         raise InputError(f"{path}: no such list of mixtures. Make one with: python -m preprocessing.make_mixtures")
     lengths: dict[str, float] = {}
     parts: dict[str, list[Part]] = {}
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+    with open_table(path) as table:
+        missing = [column for column in COLUMNS if column not in table.columns]
         if missing:
             raise InputError(f"{path}: no column {', '.join(missing)}; a list of mixtures has {', '.join(COLUMNS)}")
-        for number, row in enumerate(reader, 2):
-            where = f"{path}, line {number}"
+        for row in table.dicts():
+            where = table.where
             seconds, part = _part(path, where, row)
             if lengths.setdefault(row["mixture"], seconds) != seconds:
                 raise InputError(
@@ -122,19 +125,11 @@ def read_list(path: Path | str) -> list[MixtureSpec]:
 
 
 def _part(path: Path, where: str, row: dict[str, str]) -> tuple[float, Part]:
-    if None in row or None in row.values():
-        columns = [name for name in row if name]
-        raise InputError(f"{where}: not {len(columns)} columns. They are {', '.join(columns)}, tab-separated")
     if row["role"] not in ROLES:
         raise InputError(f"{where}: role is {row['role']!r}; it must be one of {', '.join(ROLES)}")
-    numbers = {}
-    for column in ("seconds", "start_seconds", "gain"):
-        try:
-            numbers[column] = float(row[column])
-        except ValueError as error:
-            raise InputError(f"{where}: {column} is {row[column]!r}; it must be a number") from error
-        if not math.isfinite(numbers[column]):
-            raise InputError(f"{where}: {column} is {row[column]}; it must be finite")
+    bounds = {"seconds": (-MOST_LENGTH, MOST_LENGTH), "start_seconds": (-MOST_SECONDS, MOST_SECONDS)}
+    bounds["gain"] = (-MOST_GAIN, MOST_GAIN)
+    numbers = {column: number_in(row[column], where, column, *bounds[column]) for column in bounds}
     if numbers["seconds"] <= 0:
         raise InputError(f"{where}: seconds is {row['seconds']}; a mixture is longer than 0 s")
     if not row["audio"]:
@@ -142,7 +137,7 @@ def _part(path: Path, where: str, row: dict[str, str]) -> tuple[float, Part]:
     names = ("audio", "lips", "enrolment")
     files = {name: path.parent / row[name] if row.get(name) else None for name in names}
     for name, file in files.items():
-        if file is not None and not file.is_file():
+        if file is not None and not os.path.isfile(file):
             raise InputError(f"{where}: {name} is {file}, which is not there. Make the corpus again, or remove the row")
     assert files["audio"] is not None
     start, gain = numbers["start_seconds"], numbers["gain"]

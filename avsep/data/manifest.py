@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+import gc
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from operator import itemgetter
 from pathlib import Path
+from typing import NamedTuple
 
 from avsep.errors import InputError
 from avsep.storage.files import path_from, write_lines
+from avsep.storage.listed_files import ListedFiles
+from avsep.storage.tables import Table, number_in, open_table
 
 
-@dataclass(frozen=True)
-class Utterance:
+class Utterance(NamedTuple):
     """One voice, with or without its face.
 
     id: unique in the corpus. audio: sound file (any rate and channels that soundfile reads). lips: .npz of
@@ -29,8 +33,10 @@ class Utterance:
     seconds: float
 
 
-COLUMNS = tuple(field.name for field in fields(Utterance))
+COLUMNS = Utterance._fields
 SPLITS = ("train", "dev", "test")
+MOST_SECONDS = 1e8
+"""Three years: of a sound, and of a place in one."""
 
 
 def write_manifest(path: Path, rows: Iterable[Utterance]) -> None:
@@ -45,37 +51,73 @@ def write_manifest(path: Path, rows: Iterable[Utterance]) -> None:
 def read_manifest(path: Path | str, split: str | None = None, speakers: Sequence[str] | None = None) -> list[Utterance]:
     """The rows of a manifest (of one split, of some speakers), paths made absolute.
 
-    Raises InputError that names file, row and column for a missing manifest or column, an unknown split, a length that
-    is no number and a file that is gone.
+    Raises InputError that names file, row and column for a missing manifest or column, text that is no UTF-8, an
+    unknown split, a length that is no number of seconds and a file that is gone.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(
             f"{path}: no such manifest. The modules of preprocessing/ write them (python -m preprocessing.NAME)"
         )
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+    rows = []
+    with open_table(path) as table:
+        missing = [column for column in COLUMNS if column not in table.columns]
         if missing:
             raise InputError(f"{path}: no column {', '.join(missing)}; a manifest has {', '.join(COLUMNS)}")
-        rows = [_utterance(path, number, row) for number, row in enumerate(reader, 2)]
-    return [row for row in rows if split in (None, row.split) and (speakers is None or row.speaker in speakers)]
+        pick = itemgetter(*map(table.columns.index, COLUMNS))
+        find = ListedFiles(path.parent).find
+        with _no_collections():
+            for row in table.rows():
+                found = _utterance(table, find, *pick(row))
+                if split in (None, found.split) and (speakers is None or found.speaker in speakers):
+                    rows.append(found)
+    return rows
 
 
-def _utterance(path: Path, number: int, row: dict[str, str]) -> Utterance:
-    where = f"{path}, line {number}"
-    if None in row or None in row.values():
-        raise InputError(f"{where}: not {len(COLUMNS)} columns. They are {', '.join(COLUMNS)}, tab-separated")
-    if row["split"] not in SPLITS:
-        raise InputError(f"{where}: split is {row['split']!r}; it must be one of {', '.join(SPLITS)}")
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """A million rows hold no cycles, but the collector would go through all of them again and again."""
+    collects = gc.isenabled()
+    gc.disable()
     try:
-        seconds = float(row["seconds"])
-    except ValueError as error:
-        raise InputError(f"{where}: seconds is {row['seconds']!r}; it must be a number") from error
-    files = {name: path.parent / row[name] if row[name] else None for name in ("audio", "lips", "face")}
-    for name, file in files.items():
-        if file is not None and not file.is_file():
-            raise InputError(f"{where}: {name} is {file}, which is not there. Make the corpus again, or remove the row")
-    if files["audio"] is None:
-        raise InputError(f"{where}: audio is empty; every row needs a sound file")
-    return Utterance(row["id"], files["audio"], files["lips"], files["face"], row["speaker"], row["split"], seconds)
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _utterance(
+    table: Table,
+    find: Callable[[str], Path | None],
+    name: str,
+    audio: str,
+    lips: str,
+    face: str,
+    speaker: str,
+    split: str,
+    seconds: str,
+) -> Utterance:
+    if split not in SPLITS:
+        raise InputError(f"{table.where}: split is {split!r:.100}; it must be one of {', '.join(SPLITS)}")
+    try:
+        length = float(seconds)
+    except ValueError:
+        length = math.nan
+    if not -MOST_SECONDS <= length <= MOST_SECONDS:
+        length = number_in(seconds, table.where, "seconds", 0, MOST_SECONDS)
+    if not audio:
+        raise InputError(f"{table.where}: audio is empty; every row needs a sound file")
+    if (sound := find(audio)) is None:
+        raise _gone(table, "audio", audio)
+    if (mouth := find(lips) if lips else None) is None and lips:
+        raise _gone(table, "lips", lips)
+    if (look := find(face) if face else None) is None and face:
+        raise _gone(table, "face", face)
+    return Utterance(name, sound, mouth, look, speaker, split, length)
+
+
+def _gone(table: Table, column: str, name: str) -> InputError:
+    return InputError(
+        f"{table.where}: {column} is {table.path.parent / name}, which is not there. Make the corpus again, or remove "
+        "the row"
+    )

@@ -7,7 +7,6 @@ preprocessing/ (wsj0_mix, librimix, wham) make a fixed list of them; see `FixedM
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from os.path import isfile
 from pathlib import Path
@@ -21,6 +20,7 @@ from avsep.data.lists import shuffled
 from avsep.data.sound_file import SoundReader
 from avsep.errors import InputError
 from avsep.signals import SAMPLE_RATE
+from avsep.storage.tables import open_table
 
 MIXTURES = ("mix", "mix_clean", "mix_both", "mix_single", "mix_single_anechoic", "mix_both_anechoic", "mix_both_reverb")
 """Names that published trees give to the folder of the mixtures."""
@@ -102,20 +102,19 @@ def read_table(table: Path) -> list[Files]:
     if not table.is_file():
         raise InputError(f"{table}: no such table")
     rows = []
-    with table.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        columns = list(reader.fieldnames or ())
+    with open_table(table, ",") as listed:
+        columns = listed.columns
         sources = [c for c in columns if c.startswith("source_") and c.endswith("_path")]
         if not {"mixture_ID", "mixture_path"} <= set(columns) or not sources:
             raise InputError(
                 f"{table}: columns are {', '.join(columns)}; expected mixture_ID, mixture_path, source_1_path ... . "
                 f"A table of utterances and gains becomes a list with: python -m preprocessing.librimix"
             )
-        for line, row in enumerate(reader, 2):
+        for row in listed.dicts():
             if any(not row[c] for c in ("mixture_ID", "mixture_path", *sources)):
-                raise InputError(f"{table}, line {line}: not {len(columns)} columns, or an empty one")
+                raise InputError(f"{listed.where}: one of its columns is empty")
             paths = [_moved(Path(row[c]), table) for c in ("mixture_path", *sources)]
-            rows.append(Files(row["mixture_ID"], paths[0], tuple(paths[1:]), f"{table}, line {line}"))
+            rows.append(Files(row["mixture_ID"], paths[0], tuple(paths[1:]), listed.where))
             _check_there(rows[-1])
     if not rows:
         raise InputError(f"{table}: the table has no rows")

@@ -2,7 +2,8 @@
 
 A shard is a tar of some hundred utterances: NUMBER.flac, NUMBER.npz (lips, where there are some) and NUMBER.json
 (id, speaker, seconds). preprocessing.make_shards writes them. They are read from start to end, from a disk, an object
-store or a web server; utterances go through a pool, and mixtures are made from that as they are from a whole corpus.
+store or a web server, and with avsep fit --allow-pipe from a command (pipe:); utterances go through a pool, and
+mixtures are made from that as they are from a whole corpus.
 
 The format is webdataset's rather than litdata's: plain tar files, which any tool can write, list and check, which need
 no index and no service, and whose reader adds one small package; litdata has a binary format of its own. What litdata
@@ -26,6 +27,7 @@ import torch
 from scipy.signal import resample_poly
 from torch.utils.data import IterableDataset, get_worker_info
 
+from avsep.data.addresses import check_addresses, is_command
 from avsep.data.casts.base import PoolCast
 from avsep.data.corpus import SourcePool
 from avsep.data.item import NO_LABEL, Item
@@ -34,6 +36,7 @@ from avsep.embeddings.face import DIMENSIONS
 from avsep.errors import InputError, UsageError
 from avsep.signals import FRAME_RATE, LIP_SIZE
 from avsep.storage.damaged import refused
+from avsep.storage.documents import read_text
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,10 +196,9 @@ class StreamedMixtures(IterableDataset):
             order = np.random.default_rng((self.seed, epoch, turn)).permutation(len(mine))
             found = 0
             for url in (mine[n] for n in order):
-                pipeline = webdataset.DataPipeline(
-                    webdataset.SimpleShardList([url]), webdataset.tariterators.tarfile_samples
-                )
-                for sample in _whole(pipeline, url):
+                # Addresses as they were checked: its lists of shards would look for braces in them once more.
+                samples = webdataset.tariterators.tarfile_samples([{"url": url}])
+                for sample in _whole(samples, url):
                     utterance = decode(sample, url, self.recipe.sample_rate)
                     if not self.recipe.faces or all(utterance.has(name) for name in self.recipe.shows):
                         found += 1
@@ -221,11 +223,15 @@ def _whole(samples: Iterable[dict[str, Any]], url: str) -> Iterator[dict[str, An
 def _read_names(file: Path) -> list[str]:
     if not file.is_file():
         raise InputError(f"{file}: no such list of speakers. preprocessing.make_shards writes SPLIT-speakers.txt")
-    return file.read_text(encoding="utf-8").splitlines()
+    try:
+        return read_text(file).splitlines()
+    except ValueError as error:
+        raise InputError(f"{file}: is no list of speakers: {error}") from error
 
 
 def find_shards(shards: str) -> list[str]:
-    """The addresses that a folder or a pattern stands for. Raises InputError when there is none."""
+    """The addresses that a folder or a pattern stands for. Raises InputError when there is none, UsageError for a shell
+    command that was not allowed."""
     folder = Path(shards)
     if folder.is_dir():
         urls = [str(path) for path in sorted(folder.glob("*.tar")) if not path.name.startswith(".")]
@@ -233,7 +239,8 @@ def find_shards(shards: str) -> list[str]:
         import webdataset
 
         urls = webdataset.shardlists.expand_urls(shards)
-        missing = [url for url in urls if "://" not in url and not url.startswith("pipe:") and not Path(url).is_file()]
+        check_addresses(urls)
+        missing = [url for url in urls if "://" not in url and not is_command(url) and not Path(url).is_file()]
         if missing:
             raise InputError(f"{missing[0]}: no such shard. Make some with: python -m preprocessing.make_shards")
     if not urls:

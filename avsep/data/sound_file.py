@@ -17,6 +17,7 @@ import soundfile as sf
 
 from avsep.dsp.resample import resample
 from avsep.errors import InputError
+from avsep.media.checks import check_plain_file, check_sound
 from avsep.signals import Audio
 
 TOLERANCE_SECONDS = 0.1
@@ -37,6 +38,7 @@ class SoundReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        check_plain_file(path)
         self._file: sf.SoundFile | None
         try:
             self._file = sf.SoundFile(os.fsencode(path))  # a str may hold bytes that soundfile cannot encode
@@ -50,6 +52,7 @@ class SoundReader:
         else:
             self.sample_rate, self.channels = self._file.samplerate, self._file.channels
             self.frames = self._file.frames
+            check_sound(path, self.sample_rate, self.channels)
 
     def __enter__(self) -> Self:
         return self
@@ -120,7 +123,11 @@ def sound_channels(path: Path) -> int:
 
 
 def whole_seconds(path: Path) -> float | None:
-    """Length of a file that libsndfile reads to its end; None when it does not, and `decoded` is to be asked."""
+    """Length of a file that libsndfile reads to its end; None when it does not, and `decoded` is to be asked.
+
+    Raises InputError for what is no file.
+    """
+    check_plain_file(path)
     try:
         with sf.SoundFile(os.fsencode(path)) as file:
             # Only Ogg and MP3 end inside of themselves; others keep what their header says, if the last of it is there.

@@ -8,7 +8,6 @@ of the references. labels.tsv in DIR gives the classes of sources.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from pathlib import Path
 from avsep.errors import InputError
 from avsep.evaluation.files import AUDIO, TrialFiles, is_audio, trial_files
 from avsep.evaluation.labels import LABELS, read_labels
+from avsep.storage.documents import read_json
 
 MIXTURES = ("mixture", "mix", "mix_both", "mix_clean", "mix_single")
 """Names of the mixture among the sources, the first that is there counts."""
@@ -152,7 +152,7 @@ def _separated(folder: Path) -> Entry:
     """Output of `avsep separate`: the tracks of its manifest, which may be none."""
     path = folder / "manifest.json"
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = read_json(path)
         listed = manifest.get("tracks") or manifest["speakers"]
         tracks = {track["id"]: folder / track["audio"] for track in listed}
         labels = {track["id"]: str(track.get("label") or "") for track in listed}

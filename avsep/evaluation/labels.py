@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Container, Mapping
 from pathlib import Path
 
 from avsep.errors import InputError
+from avsep.storage.tables import open_table
 
 LABELS = "labels.tsv"
 COLUMNS = ("mixture", "source", "label")
@@ -17,19 +17,18 @@ def read_labels(path: Path, sources: Mapping[str, Container[str]]) -> dict[tuple
 
     Raises InputError that names the row for a list of other columns, and for a mixture or source that is not there.
     """
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        if absent := [column for column in COLUMNS if column not in (reader.fieldnames or ())]:
+    with open_table(path) as table:
+        if absent := [column for column in COLUMNS if column not in table.columns]:
             raise InputError(
                 f"{path}: has no column {absent[0]!r} in its first line. Expected {', '.join(COLUMNS)}, separated by "
                 "tabs"
             )
         found = {}
-        for number, row in enumerate(reader, 2):
+        for row in table.dicts():
             if row["source"] not in sources.get(row["mixture"], ()):
                 raise InputError(
-                    f"{path}, row {number}: there is no source {row['source']!r} of mixture {row['mixture']!r} beside "
+                    f"{table.where}: there is no source {row['source']!r} of mixture {row['mixture']!r} beside "
                     "the list. Correct the names, without the files' ending, or remove the row"
                 )
-            found[row["mixture"], row["source"]] = row["label"] or ""
+            found[row["mixture"], row["source"]] = row["label"]
     return found

@@ -8,11 +8,13 @@ source without any room, for every row of a mixture or for none). Paths are rela
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from avsep.errors import InputError
 from avsep.evaluation.files import TrialFiles, trial_files
+from avsep.storage.documents import read_text
 
 COLUMNS = ("mixture", "source", "reference", "estimate")
 
@@ -35,7 +37,7 @@ def read_pairs(path: Path, *, sample_rate: int | None = None, limit: int | None 
             "separated by tabs"
         )
     mixtures: dict[str, list[dict[str, str]]] = {}
-    for number, row in enumerate(reader, 2):
+    for number, row in enumerate(_rows(path, reader), 2):
         if not row["mixture"] or not row["source"] or not row["reference"]:
             raise InputError(f"{path}, row {number}: mixture, source and reference must not be empty")
         rows = mixtures.setdefault(row["mixture"], [])
@@ -67,12 +69,19 @@ def read_pairs(path: Path, *, sample_rate: int | None = None, limit: int | None 
     return trials
 
 
+def _rows(path: Path, reader: csv.DictReader) -> Iterator[dict[str, str]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise InputError(f"{path}, row {reader.line_num}: {error}. Correct or remove it") from error
+
+
 def _lines(path: Path) -> list[str]:
     if not path.is_file():
         raise InputError(f"{path}: no such file or folder. Give a folder of references, or a list")
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_text(path, "utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
         raise InputError(
             f"{path}: cannot be read as a tab-separated list ({error}). Give a folder or a list"
         ) from error

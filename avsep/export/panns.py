@@ -21,6 +21,7 @@ from avsep.checkpoint import load_weights, save_model
 from avsep.errors import AvsepError, InputError, WeightsError
 from avsep.importing.read import read_torch
 from avsep.models.sound_classifier import SoundClassifier
+from avsep.safe_text import safe_line
 
 CHANNELS = (32, 64, 128, 128, 256, 256, *(512,) * 6, 1024, 1024)
 STRIDES = (2, 1, 2, 1, 2, 1, 2, *(1,) * 5, 2, 1)
@@ -110,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lineage = {"data": "AudioSet, by the authors of PANNs (Kong et al., 2020)", "converted_from": "MobileNetV1"}
         save_model(options.output, model, options.output.stem, "as published by PANNs", lineage)
     except AvsepError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {safe_line(str(error))}", file=sys.stderr)
         return 1
     print(options.output)
     return 0

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 
 from avsep.checkpoint import load_weights
 from avsep.errors import WeightsError
 from avsep.models.base import Model, SeparationModel
 from avsep.models.build import build_model, renamed
+from avsep.storage import documents
 
 CONFIG = "config.yaml"
 """The name under which LightningCLI saves the configuration of a run."""
@@ -175,10 +175,10 @@ def _state(saved: dict[str, Any], checkpoint: Path, average: bool) -> tuple[dict
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML document; empty where it is no mapping. Raises WeightsError where it cannot be read."""
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = documents.read_yaml(path)
     except OSError as error:
         raise WeightsError(f"the configuration {path} cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise WeightsError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
     return document if isinstance(document, dict) else {}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from avsep.checkpoint import Card, save_model
 from avsep.errors import UsageError, WeightsError
 from avsep.export.trained import Trained
+from avsep.storage.documents import read_json
 
 UNKNOWN_LICENCE = "not stated"
 
@@ -28,7 +28,7 @@ class About:
 def read_about(path: Path) -> About:
     """Read a JSON file with any of licence, lineage, scores, values. Raises UsageError for anything else."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_json(path)
     except OSError as error:
         raise UsageError(f"the lineage {path} cannot be read: {error.strerror}") from error
     except ValueError as error:

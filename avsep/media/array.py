@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from avsep.errors import InputError, UsageError
+from avsep.storage.documents import read_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +51,7 @@ def read_positions(path: Path | str, channels: int) -> np.ndarray:
 
     path = Path(path)
     try:
-        found = json.loads(path.read_text(encoding="utf-8-sig"))
+        found = read_json(path)
     except OSError as error:
         raise UsageError(
             f"--array {path}: {error.strerror}. Give auto, off, or a JSON file with positions in metres"

@@ -50,7 +50,7 @@ def coded(x: np.ndarray, sample_rate: int, codec: str, bits_per_second: int) -> 
         ) from error
     file.seek(0)
     made: Any
-    with av.open(file) as made:
+    with av.open(file, format=container) as made:
         resampler = AudioResampler("fltp", layout, sample_rate)
         frames = [part for frame in made.decode(audio=0) for part in resampler.resample(frame)]
         frames += resampler.resample(None)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import av
 
 from avsep.errors import InputError
+from avsep.media.checks import check_plain_file
+from avsep.media.formats import OPEN_OPTIONS
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -46,30 +48,16 @@ class Damage:
 @contextmanager
 def open_container(path: Path) -> Iterator[InputContainer]:
     """Open `path` for reading. Raises InputError that says what is wrong with it."""
-    _check_file(path)
+    check_plain_file(path)
     try:
         # The prefix keeps a name such as "take:1.mp4" from being read as a protocol.
-        container = av.open(f"file:{path}", metadata_errors="replace")
+        container = av.open(f"file:{path}", options=dict(OPEN_OPTIONS), metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:
         raise InputError(_why_unreadable(path, error)) from error
     try:
         yield container
     finally:
         container.close()
-
-
-def _check_file(path: Path) -> None:
-    if not path.exists():
-        raise InputError(f"{path}: no such file. Check the name and the folder")
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder, not a media file. Name the files in it, e.g. {path / '*.mp4'}")
-    try:
-        with path.open("rb") as file:
-            empty = not file.read(1)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}). Check its permissions") from error
-    if empty:
-        raise InputError(f"{path}: is empty (0 bytes). Copy or download it again")
 
 
 def _why_unreadable(path: Path, error: Exception) -> str:
@@ -80,7 +68,15 @@ def _why_unreadable(path: Path, error: Exception) -> str:
             " recording. Copy or download it again, or repair it with the program that recorded it"
         )
     if not any(byte < 9 or 13 < byte < 27 for byte in head):
-        return f"{path}: holds text, not sound or pictures. Give a video or audio file"
+        return (
+            f"{path}: holds text, not sound or pictures; a playlist is not followed. Give a video or audio file, of a"
+            " playlist those that it names"
+        )
+    if isinstance(error, av.ArgumentError):
+        return (
+            f"{path}: is not of a kind that is opened: video and audio files that hold their sound and pictures"
+            " themselves. Convert it to MP4 or WAV"
+        )
     reason = getattr(error, "strerror", None) or str(error)
     return (
         f"{path}: is not a media file that can be read, or is damaged ({reason})."

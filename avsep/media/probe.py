@@ -11,6 +11,7 @@ import av
 from av.stream import Disposition
 
 from avsep.errors import InputError, UsageError
+from avsep.media.checks import check_sound
 from avsep.media.container import Damage, frame_seconds, open_container
 from avsep.media.time_stamps import LONGEST_GAP_SECONDS, picture_frames, sound_frames
 from avsep.media.unchanged import FileState
@@ -139,6 +140,7 @@ def _probe_audio(container: Any, path: Path, number: int | None) -> tuple[AudioI
         raise InputError(f"{path}: audio stream {number} has no sound: {why}. Nothing to separate; give another file")
     first = frame_seconds(frame) or 0.0
     layout = frame.layout
+    check_sound(path, frame.sample_rate, layout.nb_channels)
     info = AudioInfo(number, frame.sample_rate, layout.nb_channels, stream.codec_context.name, layout.name)
     return info, first, first + frame.samples / frame.sample_rate
 

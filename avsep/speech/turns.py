@@ -11,6 +11,7 @@ import numpy as np
 
 from avsep.errors import InputError, UsageError
 from avsep.signals import FRAME_RATE
+from avsep.storage.documents import read_text
 
 FORM = "SPEAKER <recording> 1 <start> <duration> <NA> <NA> <name> <NA> <NA>"
 FIELDS = 8
@@ -44,11 +45,13 @@ def read_turns(path: Path | str, recording: str) -> dict[str, list[Turn]]:
     """
     path = Path(path)
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(path, "utf-8-sig").splitlines()
     except OSError as error:
         raise UsageError(f"--turns {path}: {error.strerror}. Give an RTTM file, lines such as {FORM}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not text in UTF-8 (byte {error.start}). Give an RTTM file") from error
+    except ValueError as error:
+        raise InputError(f"{path}: no RTTM file: {error}. Give lines such as {FORM}") from error
     turns = [_turn(f"{path}, line {n}", line.split()) for n, line in enumerate(lines, 1) if _is_turn(path, n, line)]
     recordings = list(dict.fromkeys(turn.recording for turn in turns))
     if not turns:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,6 +16,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from avsep.errors import AvsepError, UsageError
+from avsep.training.allowed import allowed, own_options, refusal
 from avsep.training.configuration import check_configuration
 from avsep.training.resume import ResumeCheckpoint, StepSeed, check_checkpoint, find_checkpoint
 from avsep.training.samples import ValidationSamples
@@ -53,10 +55,15 @@ class FitCLI(LightningCLI):
     """
 
     def __init__(self, arguments: Sequence[str], callbacks: Sequence[Callback] = ()) -> None:
+        arguments, self.modules, self.pipe = own_options(arguments)
         files = config_files(arguments)
-        check_configuration(files, arguments)
         self.name = files[-1].stem if files else "fit"
         self.extra = list(callbacks)
+        with allowed(self.modules, self.pipe):
+            check_configuration(files, arguments)
+            self._build(arguments)
+
+    def _build(self, arguments: Sequence[str]) -> None:
         try:
             super().__init__(
                 lightning.LightningModule,
@@ -129,7 +136,8 @@ class FitCLI(LightningCLI):
             say(f"going on from {resume}")
         weights = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         say(f"{self.name}: {weights:,} weights, on {self.trainer.strategy.root_device}")
-        self.trainer.fit(self.model, datamodule=self.datamodule, ckpt_path=resume, weights_only=True)
+        with allowed(self.modules, self.pipe):
+            self.trainer.fit(self.model, datamodule=self.datamodule, ckpt_path=resume, weights_only=True)
 
     @property
     def is_first(self) -> bool:
@@ -180,6 +188,8 @@ def first_cause(error: BaseException) -> str:
     """
     while error.__cause__ is not None and not isinstance(error, AvsepError):
         error = error.__cause__
+    if denied := re.search(r"Importing '(\S+)' is not allowed", str(error)):
+        return refusal(denied[1])
     return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 

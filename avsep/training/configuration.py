@@ -23,6 +23,8 @@ from typing import Any
 import yaml
 
 from avsep.errors import UsageError
+from avsep.storage.documents import parse_yaml, read_yaml
+from avsep.training.allowed import check_module, check_origin
 
 TOP: dict[str, Any] = {
     "seed_everything": bool | int,
@@ -59,6 +61,10 @@ def check_configuration(files: Sequence[Path], options: Sequence[str] = ()) -> N
     files: YAML, each of which changes those before it. options: of the command line; its --KEY VALUE change what the
     files say.
     """
+    for option, following in itertools.pairwise([*options, ""]):
+        name, equals, value = option.partition("=")
+        if name.endswith(".help") and "." in (class_path := value if equals else following):
+            check_module(class_path, name)
     documents = [_read(file) for file in files]
     for file, document in zip(files, documents, strict=True):
         try:
@@ -77,8 +83,8 @@ def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UsageError(f"--config: no file {path}. The configurations of avsep are in configs/")
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        document = read_yaml(path)
+    except (OSError, ValueError) as error:
         raise UsageError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(document, dict):
         raise UsageError(f"{path} holds no keys; expected {', '.join(list(TOP)[:4])}")
@@ -114,8 +120,8 @@ def _given(options: Sequence[str]) -> list[tuple[str, Any]]:
         is_ours = option.startswith("--") and key.partition(".")[0] in TOP and not key.endswith((".help", "+"))
         value = value if equals else following
         if is_ours and (equals or not value.startswith("--")):
-            with contextlib.suppress(yaml.YAMLError):
-                read = yaml.safe_load(value)
+            with contextlib.suppress(ValueError):
+                read = parse_yaml(value)
                 found.append((key, read if read is None or isinstance(read, list | dict) else Text(value)))
     return found
 
@@ -136,11 +142,12 @@ def _set(node: dict[str, Any], path: Sequence[str], value: Any) -> None:
 
 
 def import_class(class_path: Any, key: str) -> type:
-    """The class of a class_path. Raises UsageError with its key."""
+    """The class of a class_path. Raises UsageError with its key, also for one whose module is not allowed."""
     module, _, name = str(class_path).rpartition(".")
     where = f"{key}.class_path is {class_path!r}"
     if not module:
         raise UsageError(f"{where}; expected module.Class, for example avsep.models.conv_tasnet.ConvTasNet")
+    check_module(str(class_path), f"{key}.class_path")
     try:
         found = getattr(importlib.import_module(module), name)
     except ImportError as error:
@@ -150,6 +157,7 @@ def import_class(class_path: Any, key: str) -> type:
         raise UsageError(f"{where}, but {module} has no {name}{_meant(name, others)}") from error
     if not callable(found):
         raise UsageError(f"{where}, which is no class")
+    check_origin(found, str(class_path), f"{key}.class_path")
     return found
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from avsep.errors import AvsepError
+from avsep.safe_text import safe_line
 
 
 def program_parser(name: str, description: str | None) -> argparse.ArgumentParser:
@@ -25,6 +26,6 @@ def run_program(
     try:
         run(parser.parse_args(arguments))
     except AvsepError as error:
-        print(f"{parser.prog.rpartition('.')[2]}: error: {error}", file=sys.stderr)
+        print(f"{parser.prog.rpartition('.')[2]}: error: {safe_line(str(error))}", file=sys.stderr)
         return error.exit_code
     return 0
