@@ -182,9 +182,9 @@ def test_members_of_a_shard_write_nothing(tmp_path: Path) -> None:
     pytest.importorskip("webdataset")
     (tmp_path / "shards").mkdir()
     write_shard(tmp_path / "shards" / "a.tar", "../../escaped")
-    before = {path for path in tmp_path.rglob("*")}
+    before = set(tmp_path.rglob("*"))
     assert next(utterances(str(tmp_path / "shards"))).seconds == 1.0
-    assert {path for path in tmp_path.rglob("*")} == before
+    assert set(tmp_path.rglob("*")) == before
     assert not (tmp_path.parent / "escaped.json").exists()
 
 
