@@ -24,7 +24,7 @@ from avsep.storage.files import write_lines
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip")
 _ENCRYPTED = 1
 """The flag of a zip's entry."""
-_OF_BROKEN_HEADERS = (EOFError, NotImplementedError, ValueError, OverflowError, UnicodeError, RuntimeError)
+_OF_BROKEN_HEADERS = (EOFError, NotImplementedError, ValueError, OverflowError, LookupError, RuntimeError)
 """What the libraries raise for headers that make no sense."""
 _PART = re.compile(r"(.+part)a([a-z])")
 

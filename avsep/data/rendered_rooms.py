@@ -21,6 +21,7 @@ import numpy as np
 from avsep.data.ranges import check
 from avsep.data.rooms import Bank, Responses
 from avsep.errors import InputError, UsageError
+from avsep.media.checks import MOST_RATE
 from avsep.storage.damaged import refused
 from avsep.storage.files import write_whole
 
@@ -119,7 +120,7 @@ def read_rooms(path: Path) -> tuple[list[Responses], int]:
             for start, end, (places, microphones, direct) in zip(starts, ends, positions, strict=True)
         ]
         rate = int(file["sample_rate"])
-        if rate < 1:
+        if not 1 <= rate <= MOST_RATE:
             raise ValueError(f"sample_rate is {rate}")
     if not rooms:
         raise InputError(f"{path}: holds no rooms. Render one or more")

@@ -58,8 +58,9 @@ class Watched:
         self._process: Any = None
         self._pipe: Any = None
 
-    def read(self, reader: str, data: bytes) -> str | None:
-        """What is wrong with how a reader takes a file of these bytes; None where nothing is."""
+    def read(self, reader: str, data: bytes, *, valid: bool = False) -> str | None:
+        """What is wrong with how a reader takes a file of these bytes; None where nothing is. valid: it may not refuse
+        the file."""
         if self._process is None:
             self._start()
         inside = self.folder / "inside"
@@ -67,7 +68,7 @@ class Watched:
         path = inside / KINDS[reader].file_name
         path.write_bytes(data)
         before = self._files()
-        self._pipe.send((reader, str(path)))
+        self._pipe.send((reader, str(path), valid))
         try:
             if not self._pipe.poll(SECONDS):
                 self.stop()
@@ -122,13 +123,13 @@ def serve(pipe: Connection, folder: str) -> None:
     sys.addaudithook(lambda event, arguments: _noted(deeds, event, arguments, folder))
     while True:
         try:
-            reader, path = pipe.recv()
+            reader, path, valid = pipe.recv()
         except EOFError:
             return
         before = _reset_peak()
         deeds.clear()
         signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)  # nobody handles its signal: it ends the process
-        wrong = _wrong(READERS[reader], Path(path))
+        wrong = _wrong(READERS[reader], Path(path), valid)
         signal.setitimer(signal.ITIMER_PROF, 0)
         taken = (_status("VmHWM") - before) >> 20
         if wrong is None and deeds:
@@ -138,12 +139,14 @@ def serve(pipe: Connection, folder: str) -> None:
         pipe.send(wrong)
 
 
-def _wrong(read: Any, path: Path) -> str | None:
+def _wrong(read: Any, path: Path, valid: bool) -> str | None:
     from avsep.errors import AvsepError
 
     try:
         read(path)
     except AvsepError as error:
+        if valid:
+            return f"refuses a valid file: {error}"
         return None if str(error).strip() else "raises an error that says nothing"
     except BaseException as error:
         frames = traceback.extract_tb(error.__traceback__)

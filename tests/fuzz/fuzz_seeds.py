@@ -102,7 +102,7 @@ def weights() -> tuple[bytes, ...]:
 
 @cache
 def checkpoints() -> tuple[bytes, ...]:
-    """Of torch.save: what `avsep fit` leaves, and a state dict alone."""
+    """What `avsep fit` leaves."""
     import torch
 
     from avsep.export.trained import HEADER
@@ -110,15 +110,24 @@ def checkpoints() -> tuple[bytes, ...]:
 
     state = build_model(MODEL["class_path"], MODEL["init_args"]).state_dict()
     ours = {"state_dict": {f"model.{k}": v for k, v in state.items()}, "global_step": 3, HEADER: MODEL}
-    return tuple(_made(".ckpt", lambda file, c=content: torch.save(c, file)) for content in (ours, dict(state)))
+    return (_made(".ckpt", lambda file: torch.save(ours, file)),)
+
+
+@cache
+def published() -> tuple[bytes, ...]:
+    """A small model as asteroid saves it."""
+    import torch
+
+    golden = torch.load(Path(__file__).parents[1] / "imported" / "asteroid_conv_tasnet.pt", weights_only=True)
+    return (_made(".pth", lambda file: torch.save(golden["serialized"], file)),)
 
 
 @cache
 def lips() -> tuple[bytes, ...]:
     out = io.BytesIO()
     np.savez(
-        out, lips=np.zeros((3, 96, 96), np.uint8), quality=np.ones(3, np.float32), first=np.array(0),
-        audio=np.zeros(1920, np.int16),
+        out, first=np.array(0), lips=np.zeros((3, 96, 96), np.uint8), quality=np.ones(3, np.float32),
+        audio=np.zeros(1920, np.int16), face=np.zeros((3, 512), np.float32),
     )  # fmt: skip
     return (out.getvalue(),)
 
@@ -179,7 +188,13 @@ def labels() -> tuple[bytes, ...]:
 
 
 def tables() -> tuple[bytes, ...]:
-    return (_rows("mixture_ID,mixture_path,source_1_path,source_2_path,length", "m,a.wav,a.wav,a.wav,6400"),)
+    """Paths are taken as from the folder above."""
+    return (
+        _rows(
+            "mixture_ID,mixture_path,source_1_path,source_2_path,length",
+            "m,inside/a.wav,inside/a.wav,inside/a.wav,6400",
+        ),
+    )
 
 
 def packed() -> tuple[bytes, ...]:
