@@ -6,6 +6,7 @@ The header's metadata holds one JSON text under "avsep": format, name, class_pat
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avsep.errors import OutputError, WeightsError
-from avsep.models.build import ALLOWED_MODULES, build_model, one_line, renamed
+from avsep.models.build import ALLOWED_MODULES, MOST_TENSORS, build_model, one_line, renamed
 from avsep.storage.files import written_whole
 
 if TYPE_CHECKING:
@@ -129,11 +130,11 @@ def find_weights(name_or_path: str | Path) -> Path:
     """A bundled name, or a path to a weights file, to the file. Raises WeightsError for neither."""
     path = Path(name_or_path)
     if path.suffix == ".safetensors" or len(path.parts) > 1:
-        if path.is_file():
+        if os.path.isfile(path):  # false for any name that none can have
             return path
         raise WeightsError(f"no weights file at {path}. Give a .safetensors file or one of: {', '.join(_names())}.")
     bundled = BUNDLED / f"{name_or_path}.safetensors"
-    if not bundled.is_file():
+    if not os.path.isfile(str(bundled)):
         raise WeightsError(
             f"unknown model {str(name_or_path)!r}. Bundled: {', '.join(_names())}; "
             "or give the path of a .safetensors file."
@@ -200,7 +201,8 @@ def load_model(name_or_path: str | Path, device: str = "cpu") -> tuple[Model, Ca
         weights = load_file(path)
         # Building makes each tensor, and fills some of them from another one.
         room = 3 * sum(tensor.numel() for tensor in weights.values()) + 10_000_000
-        model = build_model(card.class_path, card.init_args, room)
+        most = min(MOST_TENSORS, 4 * len(weights) + 1_000)
+        model = build_model(card.class_path, card.init_args, room, most)
         load_weights(model, renamed(weights, card.class_path), "the file")
         if card.level != "source":
             model.contract = replace(model.contract, level=card.level)  # type: ignore[type-var]

@@ -38,12 +38,14 @@ def cli(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_
     return run
 
 
-@pytest.fixture(autouse=True)
-def modules_of_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="session")
+def modules_of_the_tests() -> Iterator[None]:
     """Configurations of the tests name classes that lie beside them, as --allow-modules would let them."""
     from avsep.training import allowed
 
-    monkeypatch.setattr(allowed, "ALLOWED", (*allowed.ALLOWED, *TEST_MODULES))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(allowed, "ALLOWED", (*allowed.ALLOWED, *TEST_MODULES))
+        yield
 
 
 @pytest.fixture

@@ -321,7 +321,7 @@ def test_an_earlier_run_is_not_overwritten_unasked(finished, capsys):
         ("trainer__precision", "bf17", "trainer.precision is 'bf17'; expected 64 or 32 or 16"),
         ("trainr__x", 1, "unknown key trainr, did you mean trainer?; the keys there are seed_everything, trainer"),
         ("model__class_path", "avsep.training.separation.SeparationTsk", "did you mean SeparationTask?"),
-        ("model__class_path", "nowhere.Task", "module nowhere cannot be imported"),
+        ("model__class_path", "avsep.nowhere.Task", "module avsep.nowhere cannot be imported"),
         ("model__init_args__model__init_args__norm", "batch", "norm is 'batch'; it must be one of ['cLN', 'channel', "),
         ("data__init_args__batch_size", 20, "an epoch of 12 items holds no step of 20"),
         ("checkpoint_every", 0, "checkpoint_every is 0; it must be 1 or more"),

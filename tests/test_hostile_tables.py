@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,7 @@ from avsep.data import manifest as manifests
 from avsep.data.corpus import Corpus
 from avsep.data.lists import MixtureSpec, Part, read_list, write_list
 from avsep.data.manifest import read_manifest
-from avsep.errors import InputError
+from avsep.errors import InputError, OutputError
 from avsep.storage import listed_files
 
 
@@ -109,3 +112,31 @@ def test_many_rows_of_one_folder_are_found_as_few_are(
         manifest.write_text(f"{header}\n{rows}x\t{gone}\t\t\tada\ttrain\t1.0\n")
         with pytest.raises(InputError, match=f"line {len(names) + 2}: audio is .*{gone}, which is not there"):
             read_manifest(manifest)
+
+
+def test_a_name_that_is_no_utf_8_is_told_before_a_manifest_is_written(tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff.wav")
+    sf.write(os.fsencode(tmp_path / name), np.zeros(9), 16_000)
+    row = manifests.Utterance("a", tmp_path / name, None, None, "ada", "train", 1.0)
+    with pytest.raises(OutputError, match=r"line 2 would hold a name that is no UTF-8"):
+        manifests.write_manifest(tmp_path / "m.tsv", [row])
+    assert not (tmp_path / "m.tsv").exists()
+
+
+def test_names_of_other_languages_in_a_locale_of_ascii(tmp_path: Path) -> None:
+    """Written by a process whose locale knows ASCII only, read by one of UTF-8 and by one of ASCII."""
+    folder = tmp_path / "Übung"
+    folder.mkdir()
+    sf.write(folder / "ä.wav", np.zeros(9), 16_000)
+    script = (
+        "import os\nfrom pathlib import Path\n"
+        "from avsep.data.manifest import Utterance, read_manifest, write_manifest\n"
+        "file = next(p for p in Path('.').rglob('*.wav'))\n"
+        "write_manifest(file.parent / 'm.tsv', [Utterance('a', file, None, None, file.parent.name, 'train', 1.0)])\n"
+        "assert read_manifest(file.parent / 'm.tsv')[0].audio.samefile(file)\n"
+    )
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=os.environ | ascii_only, timeout=100)
+    assert done.returncode == 0
+    (row,) = read_manifest(folder / "m.tsv")
+    assert (row.audio, row.speaker) == (folder / "ä.wav", "Übung")

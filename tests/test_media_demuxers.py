@@ -145,13 +145,17 @@ def test_pipes_and_devices_are_refused_at_once(tmp_path: Path) -> None:
                 read(path)
 
 
-def test_a_rate_that_no_recording_has_asks_for_no_memory(tmp_path: Path) -> None:
-    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+def write_wav(path: Path) -> bytes:
+    with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(16_000)
-        file.writeframes(bytes(32_000))
-    data = bytearray((tmp_path / "a.wav").read_bytes())
+        file.writeframes(bytes(range(250)) * 128)
+    return path.read_bytes()
+
+
+def test_a_rate_that_no_recording_has_asks_for_no_memory(tmp_path: Path) -> None:
+    data = bytearray(write_wav(tmp_path / "a.wav"))
     data[24:28] = (2**31 - 1).to_bytes(4, "little")
     (tmp_path / "a.wav").write_bytes(data)
     for read in (probe, SoundReader):
@@ -169,3 +173,13 @@ def test_channels_times_rate_are_bounded(tmp_path: Path) -> None:
 def test_a_name_that_is_too_long(tmp_path: Path, length: int) -> None:
     with pytest.raises(InputError, match="too long"):
         probe(tmp_path / ("a" * length + ".mp4"))
+
+
+def test_a_response_of_a_room_with_a_rate_that_nothing_has(tmp_path: Path) -> None:
+    from avsep.data.rooms import RecordedRooms
+
+    data = bytearray(write_wav(tmp_path / "a.wav"))
+    data[24:28] = (2**31 - 1).to_bytes(4, "little")
+    (tmp_path / "a.wav").write_bytes(data)
+    with pytest.raises(InputError, match="2147483647 Hz"):
+        RecordedRooms(str(tmp_path)).prepare(1, 16_000)

@@ -12,8 +12,10 @@ import torch
 from media_factory import tone, write_media
 from safetensors.torch import save_file
 
+from avsep.cli import report
 from avsep.cli.listing import table
 from avsep.cli.terminal import Terminal
+from avsep.media.probe import probe
 from avsep.models.conv_tasnet import ConvTasNet
 from avsep.safe_text import safe_line, safe_text
 
@@ -88,20 +90,47 @@ def test_weights_that_say_hostile_things(cli, tmp_path: Path, arguments: list[st
     assert_harmless(err)
 
 
-def test_a_clip_with_a_hostile_name(cli, tmp_path: Path) -> None:
-    clip = tmp_path / f"{HOSTILE}\nx.wav"
-    write_media(tmp_path / "a.wav", sound=tone(1.0), sound_codec="pcm_s16le").rename(clip)
-    for arguments in (["separate", clip, "--dry-run"], ["faces", clip], ["separate", clip, "--start", "9"]):
-        code, out, err = cli(*arguments)
-        assert out + err
-        assert_harmless(out + err)
-        assert "\nx.wav" not in out + err
-    code, _, err = cli("separate", clip, f"--no{HOSTILE}\nx")
-    assert code == 2
+def hostile_clip(folder: Path) -> Path:
+    clip = folder / f"{HOSTILE}\nx.wav"
+    write_media(folder / "a.wav", sound=tone(1.0), sound_codec="pcm_s16le").rename(clip)
+    return clip
+
+
+def assert_one_harmless_line(result: tuple[int, str, str], code: int) -> None:
+    got, out, err = result
+    assert (got, out, err.count("\n")) == (code, "", 1)
     assert_harmless(err)
-    assert err.count("\n") == 1
 
 
+def test_messages_about_a_clip_with_a_hostile_name(cli, tmp_path: Path) -> None:
+    clip = hostile_clip(tmp_path)
+    assert_one_harmless_line(cli("separate", clip, "--start", "9"), 1)
+    assert_one_harmless_line(cli("separate", clip, f"--no{HOSTILE}\nx"), 2)
+    assert_one_harmless_line(cli("faces", tmp_path / f"gone{HOSTILE}\n.mp4"), 1)
+
+
+def test_reports_about_a_clip_with_a_hostile_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = f"{HOSTILE}\nx"
+    track = {"id": "speaker_00", "audio": name, "label": name, "warnings": [name]}
+    manifest = {"input": {"path": name, "duration_seconds": 1.0}, "mode": "audio-only", "tracks": [track]}
+    clip = probe(hostile_clip(tmp_path))
+    for text in (report.separated(manifest, Path(name)), report.plan(clip, Path(name), name)):
+        Terminal().result(text)
+        out = capsys.readouterr().out
+        assert_harmless(out)
+        assert "\nx" not in out
+        assert "\\nx" in out
+
+
+@pytest.mark.slow
+def test_a_clip_with_a_hostile_name_is_separated(cli, tmp_path: Path) -> None:
+    code, out, err = cli("separate", hostile_clip(tmp_path), "--dry-run")
+    assert code == 0
+    assert_harmless(out + err)
+    assert "\nx.wav" not in out + err
+
+
+@pytest.mark.slow
 def test_a_name_that_is_no_utf_8(cli, tmp_path: Path) -> None:
     name = os.fsdecode(b"\xffx.wav")
     write_media(tmp_path / "a.wav", sound=tone(1.0), sound_codec="pcm_s16le").rename(tmp_path / name)

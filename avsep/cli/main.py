@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import sys
 import threading
@@ -66,6 +67,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             terminal.error("terminated. Nothing half-written is left")
             return 128 + end.number
         except Exception as error:
+            if said := _of_the_machine(error):
+                terminal.error(said)
+                terminal.detail(traceback.format_exc())
+                return 1
             first_line = (str(error).strip() or "no message").splitlines()[0]
             hint = "" if terminal.verbose else ". Run again with -v for the traceback"
             terminal.error(f"internal fault: {type(error).__name__}: {first_line}{hint}")
@@ -73,6 +78,34 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 1
         finally:
             terminal.close()
+
+
+def _of_the_machine(error: Exception) -> str:
+    """What is said of an error that the machine makes, not a fault of ours: memory, disks, names. Else nothing."""
+    text = " ".join(str(error).split())
+    if "shared memory" in text:
+        return f"there is too little shared memory ({text}). Enlarge /dev/shm, or take fewer workers"
+    if isinstance(error, MemoryError) or any(sign in text for sign in _NO_MEMORY):
+        return (
+            "there is not enough memory for this. End other programs, raise the limit (ulimit -v), or use less at once"
+        )
+    if isinstance(error, ImportError) and any(sign in text for sign in _CANNOT_LOAD):
+        return (
+            f"a library cannot be loaded ({text}). There may be too little memory or address space (ulimit -v), or the"
+            " installation is damaged: pip install --force-reinstall avsep"
+        )
+    if isinstance(error, OSError) and error.strerror and isinstance(error.filename, str | bytes):
+        return f"{os.fsdecode(error.filename)}: {error.strerror}. Check the name, its folder, permissions and the disk"
+    return ""
+
+
+_NO_MEMORY = ("not enough memory", "can't allocate memory", "Cannot allocate memory", "Unable to allocate")
+_CANNOT_LOAD = (
+    "failed to map segment",
+    "cannot open shared object",
+    "cannot allocate memory",
+    "cannot enable executable",
+)
 
 
 class _Terminated(BaseException):

@@ -24,7 +24,7 @@ from avsep.data.sound_file import sound_seconds
 from avsep.dsp.alignment import MARGIN, later
 from avsep.errors import InputError
 from avsep.signals import FRAME_RATE, SAMPLE_RATE, pictures_in
-from avsep.storage.files import path_from, write_lines
+from avsep.storage.files import name_in_text, path_from, write_lines
 from avsep.storage.tables import number_in, open_table
 
 COLUMNS = ("mixture", "seconds", "role", "speaker", "audio", "lips", "start_seconds", "gain")
@@ -135,7 +135,7 @@ def _part(path: Path, where: str, row: dict[str, str]) -> tuple[float, Part]:
     if not row["audio"]:
         raise InputError(f"{where}: audio is empty; every part needs a sound file")
     names = ("audio", "lips", "enrolment")
-    files = {name: path.parent / row[name] if row.get(name) else None for name in names}
+    files = {name: path.parent / name_in_text(row[name]) if row.get(name) else None for name in names}
     for name, file in files.items():
         if file is not None and not os.path.isfile(file):
             raise InputError(f"{where}: {name} is {file}, which is not there. Make the corpus again, or remove the row")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import lightning
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from avsep.data.order import DrawnMicrophones, training_loader, validation_loader
+from avsep.data.order import DrawnMicrophones, check_shared_memory, training_loader, validation_loader
 from avsep.data.shards import StreamedMixtures
 from avsep.errors import UsageError
 
@@ -50,6 +50,8 @@ class SeparationData(lightning.LightningDataModule):
                 done = self.trainer.global_step * self.trainer.accumulate_grad_batches
                 whole = self.train_set.epoch_batches(self.batch_size, self.workers, self.trainer.world_size)
                 self.train_set.go_on(*divmod(done, max(1, whole)), self.batch_size)
+            if self.workers:
+                check_shared_memory()
             return DataLoader(
                 self.train_set,
                 self.batch_size,

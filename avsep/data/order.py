@@ -8,11 +8,13 @@ with batches of 4 see at every step the items that one process with batches of 8
 
 from __future__ import annotations
 
+import multiprocessing
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from avsep.data.item import Item
@@ -145,5 +147,20 @@ def validation_loader(
 
 
 def _loading(workers: int, trainer: Any) -> dict[str, Any]:
+    if workers:
+        check_shared_memory()
     on_gpu = trainer is not None and trainer.strategy.root_device.type == "cuda"
     return {"num_workers": workers, "persistent_workers": workers > 0, "pin_memory": on_gpu}
+
+
+def check_shared_memory() -> None:
+    """Raise UsageError where processes cannot share memory, through which workers hand over what they made."""
+    try:
+        multiprocessing.Lock()
+        torch.zeros(1).share_memory_()
+    except (OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(
+            f"workers need shared memory, and there is none ({reason}). Mount /dev/shm (docker run --shm-size), or take"
+            " --data.init_args.workers 0"
+        ) from error

@@ -19,6 +19,7 @@ from scipy.signal import resample_poly
 from avsep.data.filters import Filter
 from avsep.data.manifest import read_manifest
 from avsep.data.ranges import Range, check
+from avsep.data.sound_file import SoundReader
 from avsep.errors import InputError
 from avsep.signals import SAMPLE_RATE
 
@@ -167,8 +168,9 @@ class RecordedRooms(Bank):
     def _read(self, file: Path, sample_rate: int) -> np.ndarray:
         """(microphones, taps)."""
         try:
-            samples, rate = sf.read(file, dtype="float32", always_2d=True)
-        except (sf.LibsndfileError, OSError) as error:
+            with SoundReader(file) as sound:
+                samples, rate = sound.read(), sound.sample_rate
+        except InputError as error:
             raise InputError(f"{file}: cannot be read as sound: {error}") from error
         if samples.shape[1] < self.microphones:
             raise InputError(f"{file}: {samples.shape[1]} channels, but microphones is {self.microphones}")

@@ -34,6 +34,7 @@ from avsep.data.item import NO_LABEL, Item
 from avsep.data.recipe import Recipe
 from avsep.embeddings.face import DIMENSIONS
 from avsep.errors import InputError, UsageError
+from avsep.media.checks import check_sound
 from avsep.signals import FRAME_RATE, LIP_SIZE
 from avsep.storage.damaged import refused
 from avsep.storage.documents import read_text
@@ -253,6 +254,7 @@ def decode(sample: dict[str, Any], url: str, sample_rate: int) -> Streamed:
     with refused(f"{url}, {sample.get('__key__')}: no utterance", "An utterance is a flac, a json and perhaps an npz"):
         about = json.loads(sample["json"])
         samples, rate = sf.read(io.BytesIO(sample["flac"]), dtype="int16")
+        check_sound(Path(f"{url}, {sample.get('__key__')}"), rate, 1)
         if samples.ndim > 1 or not len(samples):
             raise ValueError(f"sound of shape {samples.shape}")
         if rate != sample_rate:

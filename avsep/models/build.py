@@ -51,18 +51,20 @@ def today(class_path: str) -> Moved:
     return MOVED.get(class_path, Moved(str(class_path)))
 
 
-def build_model(class_path: str, init_args: Mapping[str, Any], most_numbers: int = MOST_NUMBERS) -> Model:
+def build_model(
+    class_path: str, init_args: Mapping[str, Any], most_numbers: int = MOST_NUMBERS, most_tensors: int = MOST_TENSORS
+) -> Model:
     """A model of avsep.models from its class path and arguments, with fresh weights.
 
     Arguments may hold parts as {"class_path": ..., "init_args": ...}. Nothing but a subclass of `Part` under
     avsep.models is ever called, the model itself being a `Model`. Raises WeightsError for everything else, for
     arguments that the class does not take, for descriptions that are too large or nested too deeply, and before tensors
-    of more than `most_numbers` numbers in all are made.
+    of more than `most_numbers` numbers in all are made, or more than `most_tensors` tensors or modules.
     """
     from avsep.models.base import Model
     from avsep.models.limits import Limited
 
-    with Limited(most_numbers, MOST_TENSORS):
+    with Limited(most_numbers, most_tensors):
         model = _Builder().build(class_path, init_args, 0)
     if not isinstance(model, Model):
         raise WeightsError(f"class {class_path!r} is a part of models of avsep, not a model.")

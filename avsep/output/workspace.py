@@ -17,6 +17,8 @@ FolderId = tuple[int, int]
 """Device and number of a folder: the same by whatever path it is reached."""
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_REMOVED = {errno.ENOENT, errno.ESTALE, errno.ENOTDIR}
+_TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT}
 _NOT_WRITABLE = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EIO, errno.ENAMETOOLONG, errno.EBUSY, errno.EXDEV,
 }  # fmt: skip
@@ -53,11 +55,12 @@ def workspace(
                 say(f"{target}: keeps what avsep did not write: {_shortened(kept)}")
             partial, lock = hidden_folder(target)
         try:
-            with _as_output_error(target):
+            with _as_output_error(target, partial=partial):
                 yield partial
+            with _as_output_error(target, partial=partial, publishing=True):
                 partial.chmod(0o777 & ~_umask())
                 check_target(target, overwrite, folders, kind)  # it may have appeared or changed since
-                if target.exists():
+                if overwrite and target.exists():
                     foreign = foreign_files(target, kind)
                     _refuse_clash(target, [name for name in foreign if os.path.lexists(partial / name)])
                     exchange(partial, target, foreign, kind)
@@ -108,6 +111,11 @@ def check_target(
 ) -> None:
     """Raise OutputError when a folder of results cannot be put at `target`; writes nothing. inputs: see folders_of."""
     target = Path(target).absolute()
+    with _as_output_error(target, everything=True):
+        _check_place(target, overwrite, inputs or {}, kind)
+
+
+def _check_place(target: Path, overwrite: bool, inputs: Mapping[FolderId, Path], kind: Kind) -> None:
     if target.is_symlink() or target.exists():
         if target.is_symlink() or not target.is_dir():
             raise OutputError(f"{target}: exists and is not a folder. Choose another output folder with -o")
@@ -115,13 +123,11 @@ def check_target(
             raise OutputError(
                 f"{target}: exists already. Replace it with --overwrite, or choose another folder with -o"
             )
-        with _as_output_error(target, everything=True):
-            _check_replaceable(target, kind)
-            if inputs and (clip := inputs.get(_id(target))):
-                raise OutputError(
-                    f"{target}: would be replaced, but the input {clip} lies in it."
-                    " Choose another output folder with -o"
-                )
+        _check_replaceable(target, kind)
+        if clip := inputs.get(_id(target)):
+            raise OutputError(
+                f"{target}: would be replaced, but the input {clip} lies in it. Choose another output folder with -o"
+            )
     parent = next(folder for folder in target.parents if folder.exists())
     if not parent.is_dir():
         raise OutputError(f"{target}: cannot be made, {parent} is not a folder. Choose another output folder with -o")
@@ -160,8 +166,14 @@ def _id(folder: Path) -> FolderId:
 
 
 @contextmanager
-def _as_output_error(target: Path, *, everything: bool = False) -> Iterator[None]:
-    """Turn the system's complaints about writing into an OutputError; all of them, or those about this place."""
+def _as_output_error(
+    target: Path, *, everything: bool = False, partial: Path | None = None, publishing: bool = False
+) -> Iterator[None]:
+    """Turn the system's complaints about writing into an OutputError; all of them, or those about this place.
+
+    partial: the folder that is written to meanwhile, which somebody may remove. publishing: while it takes its name,
+    which another run may take at the same moment.
+    """
     try:
         yield
     except OSError as error:
@@ -169,6 +181,16 @@ def _as_output_error(target: Path, *, everything: bool = False) -> Iterator[None
             raise OutputError(
                 f"{target}: the disk is full ({error.strerror}). Nothing was kept; free some space or choose a folder"
                 " on another disk with -o"
+            ) from error
+        if partial is not None and not partial.exists() and error.errno in _REMOVED:
+            raise OutputError(
+                f"{target}: the folder {target.parent} or what was begun in it was removed while results were written."
+                " Run it again"
+            ) from error
+        if publishing and error.errno in _TAKEN:
+            raise OutputError(
+                f"{target}: was written by another run while this one was at work. That one's results are kept; choose"
+                " another output folder with -o, or run it again with --overwrite"
             ) from error
         concerns_us = str(error.filename or target.parent).startswith(str(target.parent))
         if everything or (concerns_us and error.errno in _NOT_WRITABLE):

@@ -7,21 +7,25 @@ import stat
 from pathlib import Path
 from typing import Any
 
-MOST_BYTES = 64 * 2**20
-MOST_VALUES, MOST_LEVELS = 1_000_000, 100
+MOST_BYTES, MOST_YAML_BYTES = 64 * 2**20, 2**20
+MOST_VALUES, MOST_LEVELS = 100_000, 100
 """Of a YAML, with what its references (*name) stand for counted each time."""
 
 
-def read_text(path: Path, encoding: str = "utf-8") -> str:
-    """The text of a file. Raises OSError, and ValueError for a pipe or device, a file of more than 64 MiB and text that
-    is not of this encoding."""
+class TooLarge(ValueError):
+    """A document is nested too deeply, or holds more than anybody means."""
+
+
+def read_text(path: Path, encoding: str = "utf-8", most: int = MOST_BYTES) -> str:
+    """The text of a file. Raises OSError, and ValueError for a pipe or device, for a file of more than `most` bytes and
+    for text that is not of this encoding."""
     found = path.stat()
     if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
         raise ValueError("it is a pipe or device, not a file")
     with path.open("rb") as file:
-        data = file.read(MOST_BYTES + 1)
-    if len(data) > MOST_BYTES:
-        raise ValueError(f"it is larger than {MOST_BYTES // 2**20} MiB")
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise ValueError(f"it is larger than {most // 2**20} MiB")
     return data.decode(encoding)
 
 
@@ -35,17 +39,20 @@ def read_json(path: Path) -> Any:
 
 def read_yaml(path: Path) -> Any:
     """What a YAML file holds. Raises OSError and ValueError as `read_json`, also for one of too many values."""
-    return parse_yaml(read_text(path, "utf-8-sig"))
+    return parse_yaml(read_text(path, "utf-8-sig", MOST_YAML_BYTES))
 
 
 def parse_yaml(text: str) -> Any:
     """What a YAML text holds. Raises ValueError as `read_yaml`."""
     import yaml
 
+    # The reader's time grows with the square of the levels.
+    if text.count("[") + text.count("{") > MOST_LEVELS and _levels(text) > MOST_LEVELS:
+        raise TooLarge(f"it is nested more than {MOST_LEVELS} levels deep")
     try:
         document = yaml.safe_load(text)
     except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+        raise TooLarge("it is nested too deeply") from error
     except (yaml.YAMLError, AttributeError, TypeError) as error:  # the latter for odd tags and keys
         raise ValueError(str(error)) from error
     waiting, values = [(document, 0)], 0
@@ -53,7 +60,16 @@ def parse_yaml(text: str) -> Any:
         value, level = waiting.pop()
         values += 1
         if values > MOST_VALUES or level > MOST_LEVELS:
-            raise ValueError(f"it has more than {MOST_VALUES:,} values, or more than {MOST_LEVELS} levels")
+            raise TooLarge(f"it has more than {MOST_VALUES:,} values, or more than {MOST_LEVELS} levels")
         inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | set | tuple) else ()
         waiting += [(item, level + 1) for item in inner]
     return document
+
+
+def _levels(text: str) -> int:
+    """Brackets that are open at once, at most, those in quotes among them."""
+    level = deepest = 0
+    for character in text:
+        level += (character in "[{") - (character in "]}")
+        deepest = max(deepest, level)
+    return deepest

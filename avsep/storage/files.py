@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from avsep.errors import OutputError
+
 
 @contextmanager
 def written_whole(file: Path) -> Iterator[Path]:
@@ -28,8 +30,23 @@ def write_whole(file: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_lines(file: Path, lines: Sequence[str]) -> None:
-    """A text file, all or nothing."""
-    write_whole(file, lambda partial: partial.write_text("\n".join(lines) + "\n", encoding="utf-8"))
+    """A text file in UTF-8, all or nothing. Raises OutputError for the name of a file that is no UTF-8."""
+    # Names of files keep their bytes, whatever the locale makes of them.
+    data = ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape")
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start)
+        raise OutputError(
+            f"{file}: cannot be written, as line {line + 1} would hold a name that is no UTF-8: {lines[line]!a:.200}."
+            " Rename that file"
+        ) from error
+    write_whole(file, lambda partial: partial.write_bytes(data))
+
+
+def name_in_text(name: str) -> str:
+    """The name of a file, as a text in UTF-8 has it, for this process, whose locale may be another."""
+    return name if name.isascii() else os.fsdecode(name.encode("utf-8"))
 
 
 def path_from(folder: Path, file: Path) -> str:

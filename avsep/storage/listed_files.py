@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from avsep.storage.files import name_in_text
+
 ASKED_BEFORE_LISTING = 256
 """Files of a folder that are looked for one by one, before the folder is listed: it may hold many that no row names."""
 
@@ -20,6 +22,7 @@ class ListedFiles:
 
     def find(self, name: str) -> Path | None:
         """The path of a file, None where there is none of this name."""
+        name = name_in_text(name)
         place, _, base = name.rpartition("/")
         if base in self._names.get(place, ()):
             return self._folders[place] / base

@@ -35,7 +35,7 @@ class Table:
     @property
     def line(self) -> int:
         """Number of the line that the last row ends in."""
-        return self._reader.line_num  # type: ignore[attr-defined, no-any-return]
+        return self._reader.line_num  # type: ignore[attr-defined]
 
     @property
     def where(self) -> str:
@@ -50,9 +50,11 @@ def open_table(path: Path, delimiter: str = "\t") -> Iterator[Table]:
     Raises InputError that names the line for text of another encoding and for a field that no row has room for, also
     while the rows are read.
     """
-    quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
     with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file, delimiter=delimiter, quoting=quoting)
+        if delimiter == "\t":
+            reader = csv.reader(file, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+        else:
+            reader = csv.reader(file, delimiter=delimiter)
         try:
             yield Table(path, reader)
         except UnicodeDecodeError as error:

@@ -16,6 +16,9 @@ from avsep.errors import UsageError
 ALLOWED = ("avsep",)
 """Modules, each with what is below it."""
 
+BASES = ("torch.nn.Module", "torch.nn.modules.module.Module")
+"""Types of arguments, which jsonargparse looks up like values."""
+
 MODULES, PIPE = "--allow-modules", "--allow-pipe"
 
 _further: ContextVar[tuple[str, ...]] = ContextVar("modules allowed on the command line", default=())
@@ -29,7 +32,7 @@ def allowed(modules: Sequence[str], pipe: bool) -> Iterator[None]:
     token = _further.set(tuple(modules))
     try:
         # jsonargparse imports what the checks here do not see: defaults of arguments, and types it works out.
-        set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*ALLOWED, *modules])
+        set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*ALLOWED, *BASES, *modules])
         with commands_allowed(pipe):
             yield
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,7 +16,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
-from avsep.errors import AvsepError, UsageError
+from avsep.errors import AvsepError, OutputError, UsageError
 from avsep.training.allowed import allowed, own_options, refusal
 from avsep.training.configuration import check_configuration
 from avsep.training.resume import ResumeCheckpoint, StepSeed, check_checkpoint, find_checkpoint
@@ -124,6 +125,8 @@ class FitCLI(LightningCLI):
 
     def train(self, say: Callable[[str], None]) -> None:
         """Fit, from the checkpoint that the configuration names."""
+        if self.is_first and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self._check_folder()
         name, resume = self.config["ckpt_path"], None
         if name is not None:
             resume = find_checkpoint(name, self.checkpoints)
@@ -150,6 +153,18 @@ class FitCLI(LightningCLI):
         return next(
             (c.best_model_path for c in self.trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint)), ""
         )
+
+    def _check_folder(self) -> None:
+        """Raise OutputError where the run's folder cannot be written, before anything else takes its time."""
+        root = self.checkpoints.parent
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=root):
+                pass
+        except OSError as error:
+            raise OutputError(
+                f"{root}: cannot be written ({error.strerror}). Choose another folder with --trainer.default_root_dir"
+            ) from error
 
     def _clear(self, resume: Path | None) -> None:
         """Keep an earlier run: its checkpoints are replaced only when that is asked for."""
@@ -188,6 +203,8 @@ def first_cause(error: BaseException) -> str:
     """
     while error.__cause__ is not None and not isinstance(error, AvsepError):
         error = error.__cause__
+    if isinstance(error, UnicodeDecodeError):
+        return f"the locale reads files as {error.encoding}, and the configuration is UTF-8: set PYTHONUTF8=1"
     if denied := re.search(r"Importing '(\S+)' is not allowed", str(error)):
         return refusal(denied[1])
     return " ".join(str(error).split()).rstrip(".") or type(error).__name__

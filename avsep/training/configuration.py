@@ -23,7 +23,7 @@ from typing import Any
 import yaml
 
 from avsep.errors import UsageError
-from avsep.storage.documents import parse_yaml, read_yaml
+from avsep.storage.documents import TooLarge, parse_yaml, read_yaml
 from avsep.training.allowed import check_module, check_origin
 
 TOP: dict[str, Any] = {
@@ -121,7 +121,10 @@ def _given(options: Sequence[str]) -> list[tuple[str, Any]]:
         value = value if equals else following
         if is_ours and (equals or not value.startswith("--")):
             with contextlib.suppress(ValueError):
-                read = parse_yaml(value)
+                try:
+                    read = parse_yaml(value)
+                except TooLarge as error:
+                    raise UsageError(f"--{key}: {error}") from error
                 found.append((key, read if read is None or isinstance(read, list | dict) else Text(value)))
     return found
 
