@@ -162,7 +162,8 @@ def _noted(deeds: list[str], event: str, arguments: tuple, folder: str) -> None:
             return
         outside = [path]
     elif event in _CHANGES:
-        outside = [path for path in arguments[:2] if isinstance(path, str | bytes | os.PathLike)]
+        named = arguments[event == "os.symlink" : 2]  # what a link says is no path that is written to
+        outside = [path for path in named if isinstance(path, str | bytes | os.PathLike)]
     elif event in _NEVER:
         deeds.append(f"{event} {arguments!r:.200}")
         return

@@ -172,7 +172,9 @@ def _shard(path: Path) -> None:
 
 
 def _archive(path: Path) -> None:
-    unpack([path], _out(path))
+    out = _out(path)
+    unpack([path], out)
+    assert all(file.resolve().is_relative_to(out.resolve()) for file in out.rglob("*"))
 
 
 def _out(path: Path) -> Path:
