@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import lzma
@@ -97,7 +98,7 @@ def _extract(file: io.BufferedReader, name: str, folder: Path) -> None:
     except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
         raise _clash(name, Path(error.filename).relative_to(folder)) from error
     except OSError as error:
-        if error.errno is not None and not isinstance(error, gzip.BadGzipFile):
+        if error.errno not in (None, errno.ENAMETOOLONG) and not isinstance(error, gzip.BadGzipFile):
             raise  # of the disk, not of the archive
         raise _damaged(name, error) from error
     except (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, *_OF_BROKEN_HEADERS) as error:
