@@ -1,6 +1,8 @@
 # make demo     set up, separate the bundled clip, say what it gained
 # make check    set up, check the style and types, run the fast tests: two minutes on two cores
 # make test     the same with all tests: ten minutes
+# make fuzz     read many more damaged files than the tests do
+# make release  wheel, source archive and list of packages in dist/
 # make install  set up alone: .venv with the locked packages and the `avsep` command
 #
 # Needs Python 3.11 to 3.13 with pip, nothing else. PYTHON=... chooses the interpreter.
@@ -18,7 +20,7 @@ ifdef PIP_CERT
 export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 
-.PHONY: install demo check test lint format lock bench clean
+.PHONY: install demo check test fuzz lint format lock bench licences audit sbom release clean
 
 install: $(STAMP)
 
@@ -33,6 +35,11 @@ check: lint
 
 test: lint
 	$(PYTEST)
+
+# FUZZ times as many damaged files as `make test` tries, others every time.
+fuzz: export FUZZ ?= 20
+fuzz: install
+	$(PYTEST) --timeout 0 tests/fuzz
 
 lint: install
 	$(BIN)/ruff format --check .
@@ -74,6 +81,36 @@ lock: | $(UV)
 	    --extra train --extra array --extra evaluate --extra export --extra dev --constraints constraints.txt \
 	    --custom-compile-command "make lock" $(UPGRADE) pyproject.toml -o requirements.lock
 
+# Tools for the packages of the lock, not for avsep itself: uv fetches each into an environment of its own.
+TOOL = $(UV) tool run --quiet --python $(BIN)/python
+LOCKED = $(sort $(shell sed -n 's/^\([A-Za-z0-9._-]*\)==.*/\1/p' requirements.lock))
+
+# Name, version and licence of every locked package; UNKNOWN where a package does not say.
+licences: install
+	@$(TOOL) pip-licenses@5.5.5 --python $(BIN)/python --from mixed --order name --with-system --packages $(LOCKED)
+	@$(BIN)/python -c "import re, sys, importlib.metadata as m; have = {re.sub('[-_.]+', '-', d.name).lower() for d in m.distributions()}; \
+	    print('not installed on this system:', *(n for n in sys.argv[1:] if n not in have))" $(LOCKED)
+
+# Known holes in the locked packages, by the database of OSV; needs a network. What cannot be asked about is a failure.
+audit: install
+	$(TOOL) pip-audit@2.10.1 --strict --disable-pip --require-hashes --vulnerability-service osv -r requirements.lock
+
+# What is in the lock, as CycloneDX JSON, which the tool validates.
+sbom: install
+	mkdir -p dist
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) PYTHONWARNINGS=ignore $(TOOL) --from cyclonedx-bom==7.5.0 \
+	    cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --mc-type library \
+	    --output-reproducible -o dist/avsep.cdx.json
+
+# Wheel and source archive of the last commit, built twice: nothing is released that another build would not give.
+release: sbom
+	rm -rf build/first build/second
+	.ci/build $(BIN)/python build/first
+	.ci/build $(BIN)/python build/second
+	diff -r build/first build/second
+	mv build/first/* dist/
+	cd dist && { sha256sum avsep* 2>/dev/null || shasum -a 256 avsep*; } > SHA256SUMS && cat SHA256SUMS
+
 clean:
-	rm -rf .venv .uv .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info
+	rm -rf .venv .uv .hypothesis .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +

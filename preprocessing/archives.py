@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import lzma
@@ -24,7 +25,7 @@ from avsep.storage.files import write_lines
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip")
 _ENCRYPTED = 1
 """The flag of a zip's entry."""
-_OF_BROKEN_HEADERS = (EOFError, NotImplementedError, ValueError, OverflowError, UnicodeError, RuntimeError)
+_OF_BROKEN_HEADERS = (EOFError, NotImplementedError, ValueError, OverflowError, LookupError, RuntimeError)
 """What the libraries raise for headers that make no sense."""
 _PART = re.compile(r"(.+part)a([a-z])")
 
@@ -97,7 +98,7 @@ def _extract(file: io.BufferedReader, name: str, folder: Path) -> None:
     except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
         raise _clash(name, Path(error.filename).relative_to(folder)) from error
     except OSError as error:
-        if error.errno is not None and not isinstance(error, gzip.BadGzipFile):
+        if error.errno not in (None, errno.ENAMETOOLONG) and not isinstance(error, gzip.BadGzipFile):
             raise  # of the disk, not of the archive
         raise _damaged(name, error) from error
     except (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, *_OF_BROKEN_HEADERS) as error:
@@ -164,7 +165,7 @@ class _Joined(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._ends[-1]}[whence]
         if start + offset < 0:
-            raise OSError(22, "seek before the beginning")
+            raise OSError("seek before the beginning")  # without a number, which errors of the disk have
         self._at = start + offset
         return self._at
 

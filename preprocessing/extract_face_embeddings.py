@@ -24,6 +24,7 @@ from avsep.errors import InputError
 from avsep.jobs.engine import IN_PROCESS, Engine
 from avsep.jobs.options import add_engine, engine_of
 from avsep.jobs.run import run_jobs
+from avsep.storage.damaged import refused
 from avsep.storage.files import write_whole
 from preprocessing.command import command
 from preprocessing.faces_corpus import face_net
@@ -37,7 +38,8 @@ def embed_clip(row: Utterance, *, overwrite: bool = False, device: str = "cpu", 
         raise InputError(f"{row.id}: has no lips in the manifest, so no portraits either")
     file = row.lips.with_suffix(".npy")
     if overwrite or not file.is_file():
-        with np.load(row.lips) as arrays:
+        advice = "Make the clip again with --overwrite"
+        with refused(f"{row.lips}: no portraits can be read", advice), np.load(row.lips) as arrays:
             portraits = arrays["portraits"] if "portraits" in arrays else np.empty(0)
         if not len(portraits):
             raise InputError(f"{row.lips}: holds no portraits. Make the clip again with --overwrite")

@@ -33,6 +33,7 @@ from avsep.jobs.engine import IN_PROCESS, Engine
 from avsep.jobs.options import add_engine, engine_of
 from avsep.jobs.run import run_jobs
 from avsep.signals import SAMPLE_RATE
+from avsep.storage.damaged import refused
 from avsep.storage.files import write_whole
 from preprocessing.archives import unpack_all
 from preprocessing.command import add_count, command
@@ -114,7 +115,7 @@ def is_made(out: Path, name: str, embeddings: bool = False) -> bool:
         return False
     if not embeddings:
         return True
-    with np.load(lips) as arrays:
+    with refused(f"{lips}: no arrays can be read", "Remove it, so that it is made again"), np.load(lips) as arrays:
         return "face" in arrays
 
 

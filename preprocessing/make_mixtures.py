@@ -33,6 +33,7 @@ from avsep.jobs.engine import IN_PROCESS, Engine
 from avsep.jobs.options import engine_of
 from avsep.jobs.run import run_jobs
 from avsep.signals import FRAME_RATE, HOP, SAMPLE_RATE
+from avsep.storage.damaged import refused
 from avsep.storage.files import write_lines
 from preprocessing.command import add_seed, command
 from preprocessing.corpus import add_folders
@@ -159,7 +160,8 @@ def _stretch(row: Utterance, seconds: float, rng: np.random.Generator, seen: boo
 def _seen(row: Utterance, pictures: int) -> np.ndarray:
     """For each number of the grid from the start of the sound on, whether the mouth is usable there."""
     assert row.lips is not None
-    with np.load(row.lips) as arrays:
+    advice = "preprocessing.extract_lips makes such files"
+    with refused(f"{row.lips}: no lips can be read", advice), np.load(row.lips) as arrays:
         quality, first = arrays["quality"], int(arrays["first"])
     length = int(row.seconds * FRAME_RATE) + pictures + 1
     usable = np.zeros(length, bool)

@@ -29,6 +29,7 @@ from avsep.errors import AvsepError, InputError
 from avsep.jobs.options import add_engine, engine_of, positive
 from avsep.jobs.run import run_jobs
 from avsep.signals import FRAME_RATE, LIP_SIZE, SAMPLE_RATE
+from avsep.storage.damaged import refused
 from avsep.storage.files import write_lines, write_whole
 from preprocessing.command import add_count, command
 
@@ -93,11 +94,11 @@ def pack(row: Utterance) -> dict[str, bytes]:
     files = {"flac": flac.getvalue(), "json": json.dumps(about).encode()}
     if row.lips is not None:
         lips = io.BytesIO()
-        try:
-            with np.load(row.lips) as data:
-                np.savez(lips, **{name: data[name] for name in ("lips", "first", "face") if name in data})
-        except (KeyError, ValueError, OSError) as error:
-            raise InputError(f"{row.lips}: no lips can be read: {error}") from error
+        with (
+            refused(f"{row.lips}: no lips can be read", "preprocessing.extract_lips makes such files"),
+            np.load(row.lips) as data,
+        ):
+            np.savez(lips, **{name: data[name] for name in ("lips", "first", "face") if name in data})
         files["npz"] = lips.getvalue()
     return files
 

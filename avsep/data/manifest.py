@@ -103,7 +103,7 @@ def _utterance(
         length = float(seconds)
     except ValueError:
         length = math.nan
-    if not -MOST_SECONDS <= length <= MOST_SECONDS:
+    if not 0 <= length <= MOST_SECONDS:
         length = number_in(seconds, table.where, "seconds", 0, MOST_SECONDS)
     if not audio:
         raise InputError(f"{table.where}: audio is empty; every row needs a sound file")

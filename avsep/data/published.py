@@ -8,6 +8,7 @@ preprocessing/ (wsj0_mix, librimix, wham) make a fixed list of them; see `FixedM
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os.path import isfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -104,7 +105,7 @@ def read_table(table: Path) -> list[Files]:
     with open_table(table, ",") as listed:
         columns = listed.columns
         sources = [c for c in columns if c.startswith("source_") and c.endswith("_path")]
-        if "mixture_path" not in columns or not sources:
+        if not {"mixture_ID", "mixture_path"} <= set(columns) or not sources:
             raise InputError(
                 f"{table}: columns are {', '.join(columns)}; expected mixture_ID, mixture_path, source_1_path ... . "
                 f"A table of utterances and gains becomes a list with: python -m preprocessing.librimix"
@@ -122,12 +123,12 @@ def read_table(table: Path) -> list[Files]:
 
 def _moved(path: Path, table: Path) -> Path:
     here = table.parent.parent.joinpath(*path.parts[-3:])
-    return here if not path.is_file() and here.is_file() else path
+    return here if not isfile(path) and isfile(here) else path
 
 
 def _check_there(row: Files) -> None:
     for file in (row.mixture, *row.sources):
-        if not file.is_file():
+        if not isfile(file):  # of a name that cannot be, too, where Path.is_file raises
             raise InputError(f"{row.where}: {file} is not there")
 
 

@@ -15,13 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from avsep.data.ranges import check
 from avsep.data.rooms import Bank, Responses
 from avsep.errors import InputError, UsageError
+from avsep.media.checks import MOST_RATE
+from avsep.storage.damaged import refused
 from avsep.storage.files import write_whole
 
 
@@ -105,21 +106,37 @@ def write_rooms(path: Path, rooms: Sequence[Responses], sample_rate: int) -> Non
 
 def read_rooms(path: Path) -> tuple[list[Responses], int]:
     """The rooms of a file and their sample rate in Hz. Raises InputError for one that holds none."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            taps, ends = file["taps"], file["ends"]
-            positions = zip(file["places"], file["microphones"], file["direct"], strict=True)
-            starts = [0, *ends[:-1]]
-            rooms = [
-                Responses(taps[..., start:end], places, microphones, direct)
-                for start, end, (places, microphones, direct) in zip(starts, ends, positions, strict=True)
-            ]
-            rate = int(file["sample_rate"])
-    except (OSError, EOFError, TypeError, ValueError, KeyError, BadZipFile) as error:
-        raise InputError(
-            f"{path}: holds no rooms that can be read ({error}). Make such a file with "
-            "python -m preprocessing.render_rooms"
-        ) from error
+    with (
+        refused(
+            f"{path}: holds no rooms that can be read", "Make such a file with python -m preprocessing.render_rooms"
+        ),
+        np.load(path) as file,
+    ):
+        taps, ends = file["taps"], file["ends"]
+        positions = zip(file["places"], file["microphones"], file["direct"], strict=True)
+        starts = [0, *ends[:-1]]
+        rooms = [
+            _checked(Responses(taps[..., start:end], places, microphones, direct))
+            for start, end, (places, microphones, direct) in zip(starts, ends, positions, strict=True)
+        ]
+        rate = int(file["sample_rate"])
+        if not 1 <= rate <= MOST_RATE:
+            raise ValueError(f"sample_rate is {rate}")
     if not rooms:
         raise InputError(f"{path}: holds no rooms. Render one or more")
     return rooms, rate
+
+
+def _checked(room: Responses) -> Responses:
+    """The room. Raises ValueError where its arrays do not fit each other or are no responses."""
+    places, microphones, taps = room.taps.shape
+    wanted = {"places": (places, 3), "microphones": (microphones, 3), "direct": (places, microphones)}
+    for name, shape in wanted.items():
+        found = np.shape(getattr(room, name))
+        if found != shape:
+            raise ValueError(f"{name} of a room is {found}, not {shape}")
+    if 0 in (places, microphones, taps) or room.taps.dtype.kind != "f" or not np.isfinite(room.taps).all():
+        raise ValueError(f"taps of a room are {room.taps.shape} {room.taps.dtype}, or not finite")
+    if not (np.asarray(room.direct) == np.clip(np.asarray(room.direct), 0, taps - 1)).all():
+        raise ValueError(f"direct is beyond the {taps} taps of a room")
+    return room

@@ -19,8 +19,11 @@ import soundfile as sf
 from scipy.signal import resample_poly
 
 from avsep.data.addresses import check_addresses, is_command
+from avsep.embeddings.face import DIMENSIONS
 from avsep.errors import InputError, UsageError
 from avsep.media.checks import check_sound
+from avsep.signals import LIP_SIZE
+from avsep.storage.damaged import refused
 
 MAKE = "Make some with: python -m preprocessing.make_shards"
 
@@ -110,7 +113,7 @@ def read_shard(url: str, sample_rate: int) -> Iterator[Streamed]:
 
 def decode(sample: dict[str, Any], url: str, sample_rate: int) -> Streamed:
     """An utterance from the bytes of its files in a shard. Raises InputError that names shard and key."""
-    try:
+    with refused(f"{url}, {sample.get('__key__')}: no utterance", "An utterance is a flac, a json and perhaps an npz"):
         about = json.loads(sample["json"])
         samples, rate = sf.read(io.BytesIO(sample["flac"]), dtype="int16")
         check_sound(Path(f"{url}, {sample.get('__key__')}"), rate, 1)
@@ -123,10 +126,15 @@ def decode(sample: dict[str, Any], url: str, sample_rate: int) -> Streamed:
         pictures, face, first = None, None, 0
         if "npz" in sample:
             with np.load(io.BytesIO(sample["npz"])) as data:
-                pictures, first = data["lips"], int(data["first"])
-                face = data.get("face")
+                pictures, first = _rows(data["lips"], (LIP_SIZE, LIP_SIZE), np.uint8), int(data["first"])
+                face = _rows(data["face"], (DIMENSIONS,), np.float32) if "face" in data else None
         return Streamed(str(about["speaker"]), samples, len(samples) / sample_rate, pictures, first, face)
-    except (KeyError, ValueError, OSError, sf.LibsndfileError) as error:
-        raise InputError(
-            f"{url}, {sample.get('__key__')}: no utterance (flac, json and perhaps npz): {error}"
-        ) from error
+
+
+def _rows(array: np.ndarray, shape: tuple[int, ...], kind: type) -> np.ndarray:
+    """The array, one row for each picture. Raises ValueError for one of another shape or kind."""
+    if array.shape[1:] != shape or array.dtype != kind:
+        raise ValueError(
+            f"an array is {array.shape} {array.dtype}, not (n, {', '.join(map(str, shape))}) {np.dtype(kind)}"
+        )
+    return array

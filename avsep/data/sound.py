@@ -13,6 +13,7 @@ from avsep.data.sound_file import TOLERANCE_SECONDS, SoundReader, sound_seconds
 from avsep.embeddings.face import DIMENSIONS
 from avsep.errors import InputError
 from avsep.signals import FRAME_RATE, HOP, LIP_SIZE, SAMPLE_RATE
+from avsep.storage.damaged import refused
 
 MARGIN_SECONDS = 0.02
 """Read before and after a stretch that is resampled, so that the filter's ends fall outside."""
@@ -96,32 +97,31 @@ def read_face(path: Path, start_seconds: float, pictures: int) -> np.ndarray:
 def _read_pictures(path: Path, name: str, out: np.ndarray, start_seconds: float) -> np.ndarray:
     """The rows of an array of a file, one a picture, written over those of `out` that they are of."""
     pictures, row = len(out), out[0].nbytes if len(out) else 0
-    try:
-        with zipfile.ZipFile(path) as archive:
-            with archive.open("first.npy") as member:
-                begin = round(start_seconds * FRAME_RATE) - int(np.lib.format.read_array(member))
-            with archive.open(f"{name}.npy") as member:
-                np.lib.format.read_magic(member)
-                shape, _, dtype = np.lib.format.read_array_header_1_0(member)
-                if shape[1:] != out.shape[1:] or dtype != out.dtype:
-                    sizes = ", ".join(map(str, out.shape[1:]))
-                    raise InputError(f"{path}: {name} is {shape} {dtype}, not (n, {sizes}) {out.dtype}")
-                first, last = min(max(0, begin), shape[0]), min(max(0, begin + pictures), shape[0])
-                # The file keeps pictures uncompressed: only those that are wanted are read.
-                member.seek(first * row, 1)
-                rows = np.frombuffer(member.read((last - first) * row), out.dtype)
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        how = "" if name == "lips" else " with --face-embeddings"
-        raise InputError(
-            f"{path}: no {name} can be read: {error}. preprocessing.extract_lips{how} makes such files"
-        ) from error
-    out[first - begin : last - begin] = rows.reshape(-1, *out.shape[1:])
+    how = "" if name == "lips" else " with --face-embeddings"
+    with (
+        refused(f"{path}: no {name} can be read", f"preprocessing.extract_lips{how} makes such files"),
+        zipfile.ZipFile(path) as archive,
+    ):
+        with archive.open("first.npy") as member:
+            begin = round(start_seconds * FRAME_RATE) - int(np.lib.format.read_array(member))
+        with archive.open(f"{name}.npy") as member:
+            np.lib.format.read_magic(member)
+            shape, _, dtype = np.lib.format.read_array_header_1_0(member)
+            if shape[1:] != out.shape[1:] or dtype != out.dtype:
+                sizes = ", ".join(map(str, out.shape[1:]))
+                raise InputError(f"{path}: {name} is {shape} {dtype}, not (n, {sizes}) {out.dtype}")
+            first, last = min(max(0, begin), shape[0]), min(max(0, begin + pictures), shape[0])
+            # The file keeps pictures uncompressed: only those that are wanted are read.
+            member.seek(first * row, 1)
+            rows = np.frombuffer(member.read((last - first) * row), out.dtype).reshape(last - first, *out.shape[1:])
+    out[first - begin : last - begin] = rows
     return out
 
 
 def read_talking(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Lips (pictures, 96, 96) uint8 and sound (time,) float32 of a whole file of preprocessing/extract_lips.py, both
-    from the first moment that has either on."""
-    with np.load(path) as data:
+    from the first moment that has either on. Raises InputError for a file that has none."""
+    advice = "preprocessing.extract_lips makes such files"
+    with refused(f"{path}: no lips and sound can be read", advice), np.load(path) as data:
         first = int(data["first"])
         return data["lips"][max(0, -first) :], data["audio"][max(0, first) * HOP :].astype(np.float32) / 32768

@@ -104,6 +104,11 @@ class SoundReader:
         start, end = begin / self.sample_rate, None if last is None else (last + margin) / self.sample_rate
         blocks = list(decoded(self.path, start=start or None, end=end))
         samples = np.concatenate([block.samples for block in blocks], axis=1)
+        if len(samples) != self.channels:
+            raise InputError(
+                f"{self.path}: its header tells of {self.channels} channel(s), its sound is of {len(samples)}: the file"
+                " is damaged. Copy or download it again"
+            )
         samples = resample(samples, blocks[0].sample_rate, self.sample_rate)
         return samples[:, first - begin : None if last is None else last - begin].T
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -140,7 +141,7 @@ def is_audio(path: Path) -> bool:
 
 def _header(path: Path) -> tuple[int, int]:
     """Samples and rate in Hz by the header."""
-    if not path.is_file():
+    if not os.path.isfile(path):  # of a name that cannot be, too, where Path.is_file raises
         raise InputError(f"{path}: no such file. Correct its name, or make it")
     with SoundReader(path) as file:
         if not file.frames:

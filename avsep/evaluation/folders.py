@@ -162,7 +162,7 @@ def _separated(folder: Path) -> Entry:
             for track in listed
             if video and track.get("box")
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise InputError(
             f"{path}: is not a manifest of 'avsep separate' ({type(error).__name__}: {error}). Separate the clip "
             "again, or remove the file to take all audio files of the folder"

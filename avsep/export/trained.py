@@ -142,7 +142,7 @@ def _load(checkpoint: Path) -> dict[str, Any]:
             f"{checkpoint} is no checkpoint of tensors and plain values, so it was not loaded: what else it holds could"
             " run code. Give a .ckpt file that avsep fit wrote."
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
+    except Exception as error:  # a damaged file makes torch fail in every way
         raise WeightsError(
             f"{checkpoint} cannot be read as a checkpoint ({_first_line(error)}). It is damaged, or was not"
             " written to its end; take another one."
