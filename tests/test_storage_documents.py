@@ -30,7 +30,7 @@ def test_a_document_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert len(read_text(tmp_path / "a")) == 2**20 + 2
 
 
-@pytest.mark.parametrize("levels", [101, 5_000, 200_000])
+@pytest.mark.parametrize("levels", [101, 20_000])
 def test_a_document_that_is_nested(tmp_path: Path, levels: int) -> None:
     for text in ("[" * levels, "[" * levels + "]" * levels, "a: " + "{a: " * levels):
         with pytest.raises(ValueError, match="levels"):
@@ -40,14 +40,10 @@ def test_a_document_that_is_nested(tmp_path: Path, levels: int) -> None:
         read_json(tmp_path / "a.json")
 
 
-@pytest.mark.parametrize(
-    "text", ["- " * 3000 + "x", "a: !!python/object:os.system x", "? {a: b}\n: c", "\x00", "&a [*a]"]
-)
-def test_odd_documents_are_values_or_one_error(text: str) -> None:
-    try:
+@pytest.mark.parametrize("text", ["a: !!python/object:os.system x", "? {a: b}\n: c", "\x00", "&a [*a]"])
+def test_odd_documents_are_one_error(text: str) -> None:
+    with pytest.raises(ValueError, match="."):
         parse_yaml(text)
-    except ValueError as error:
-        assert str(error)
 
 
 def test_a_mark_of_the_byte_order(tmp_path: Path) -> None:

@@ -128,12 +128,9 @@ def sound_channels(path: Path) -> int:
 
 
 def whole_seconds(path: Path) -> float | None:
-    """Length of a file that libsndfile reads to its end; None when it does not, and `decoded` is to be asked.
-
-    Raises InputError for what is no file.
-    """
-    check_plain_file(path)
+    """Length of a file that libsndfile reads to its end; None when it does not, and `decoded` is to be asked."""
     try:
+        check_plain_file(path)
         with sf.SoundFile(os.fsencode(path)) as file:
             # Only Ogg and MP3 end inside of themselves; others keep what their header says, if the last of it is there.
             if file.format not in ("OGG", "MP3"):
@@ -143,7 +140,7 @@ def whole_seconds(path: Path) -> float | None:
                 frames += len(block)
             whole = frames >= file.frames - TOLERANCE_SECONDS * file.samplerate
             return frames / file.samplerate if whole else None
-    except (sf.LibsndfileError, OSError):
+    except (InputError, sf.LibsndfileError, OSError):
         return None
 
 
