@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from avsep.errors import InputError
 from avsep.jobs.engine import IN_PROCESS, Engine
-from avsep.jobs.ledger import Ledger
+from avsep.jobs.ledger import Key, Ledger, read_finished
 from avsep.jobs.outcome import Outcome, attempt
 from avsep.jobs.plain import Plain, from_plain, name_of, paths_in, result_type, to_plain
 from avsep.storage.files import remove_partials, write_lines
@@ -103,15 +103,10 @@ def outcomes(
     with Ledger(out) as ledger:
         if ledger.interrupted:
             remove_partials(out)
-        todo = {}
-        asked: dict[str, str] = {}
-        for name, job in jobs.items():
-            asked[name] = _asked(work, job)
-            earlier = None if again else _finished(ledger.finished.get((key, name)), asked[name], work)
-            if earlier is None:
-                todo[name] = job
-            else:
-                yield earlier
+        asked = {name: _asked(work, job) for name, job in jobs.items()}
+        earlier = {} if again else _earlier(asked, work, ledger.finished)
+        yield from earlier.values()
+        todo = {name: job for name, job in jobs.items() if name not in earlier}
         try:
             for outcome in _new(todo, work, out, engine):
                 ledger.add(key, asked[outcome.id], outcome.row(to_plain(outcome.result)))
@@ -119,6 +114,18 @@ def outcomes(
         finally:
             if not engine.in_process and todo:
                 remove_partials(out)  # of processes that were killed
+
+
+def finished(jobs: Mapping[str, Job], work: Callable[[Job], Any], out: Path) -> Mapping[str, Outcome]:
+    """Those of the jobs that an earlier run finished, in the sense of `outcomes`; writes nothing."""
+    _stamp.cache_clear()
+    return _earlier({name: _asked(work, job) for name, job in jobs.items()}, work, read_finished(out))
+
+
+def _earlier(asked: Mapping[str, str], work: Callable, rows: Mapping[Key, dict[str, Plain]]) -> dict[str, Outcome]:
+    key = _key(work)
+    found = {name: _finished(rows.get((key, name)), digest, work) for name, digest in asked.items()}
+    return {name: outcome for name, outcome in found.items() if outcome is not None}
 
 
 def _new(jobs: Mapping[str, Job], work: Callable[[Job], Any], out: Path, engine: Engine) -> Iterator[Outcome]:
