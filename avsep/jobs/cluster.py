@@ -29,8 +29,8 @@ BLOCKS = 2000
 
 
 def outcomes(rows: Iterable[Row], work: Work, engine: Engine) -> Iterator[Outcome]:
-    """The outcome of each row as it comes; results as JSON has them. Raises UsageError without Ray, AvsepError when the
-    cluster goes away."""
+    """The outcome of each row as it comes; results as JSON has them. Raises UsageError where no cluster is,
+    AvsepError when it goes away."""
     ray = _ray()
     settings = json.dumps({"work": asdict(work), "time_limit": engine.time_limit})
     with _connected(ray, engine):
@@ -83,11 +83,9 @@ def _new_pool(settings: str) -> Pool:
 def _ray() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
     os.environ.setdefault("RAY_task_oom_retries", "1")
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise UsageError("--cluster ray needs Ray: pip install 'avsep[cluster]'") from error
+    import ray
+    import ray.data
+
     return ray
 
 
