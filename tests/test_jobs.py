@@ -16,7 +16,7 @@ import job_factory
 import pytest
 from job_factory import Clip, clips, make, name_of
 
-from avsep.errors import AvsepError, InputError, OutputError
+from avsep.errors import AvsepError, OutputError
 from avsep.jobs.engine import IN_PROCESS, Engine
 from avsep.jobs.ledger import Ledger
 from avsep.jobs.outcome import Outcome
@@ -61,9 +61,11 @@ def test_results_keep_their_order_and_those_without_are_listed(
     ]
 
 
-def test_two_jobs_of_one_name_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"1 names are given twice, the first is a"):
-        run_jobs(clips(["a", "b", "a"], tmp_path), functools.partial(make, out=tmp_path), tmp_path, name=name_of)
+def test_jobs_of_one_name_are_numbered(tmp_path: Path) -> None:
+    jobs = clips(["a", "b", "a", "a (2)", "a"], tmp_path)
+    found = run_jobs(jobs, functools.partial(make, out=tmp_path), tmp_path, name=name_of)
+    assert list(found) == ["a", "b", "a (2)", "a (2) (2)", "a (3)"]
+    assert [path.stem for path in found.values()] == [job.name for job in jobs]
 
 
 def counted(clip: Clip, out: Path, loud: bool = False, overwrite: bool = False) -> Path:

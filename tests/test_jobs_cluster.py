@@ -79,8 +79,8 @@ def test_a_cluster_that_is_not_there_is_one_message(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", nobody)
     monkeypatch.setenv("RAY_ADDRESS", "192.0.2.1:1")
+    work = functools.partial(make, out=tmp_path)
     with pytest.raises(UsageError, match=r"RAY_ADDRESS=192.0.2.1:1: no cluster lets us in"):
-        work = functools.partial(make, out=tmp_path)
         run_jobs(clips(["a"], tmp_path), work, tmp_path, name=name_of, engine=Engine(1, "ray"))
 
 

@@ -41,7 +41,7 @@ def test_arrays_hold_the_sounds_end_to_end(tmp_path: Path) -> None:
     table = (out / "train.tsv").read_text().splitlines()
     assert table == ["speaker\tstart\tlength\tid", "anna\t0\t8000\ta.wav", "bert\t8000\t4000\tb.wav"]
     assert "d.wav: " in skipped(out)["d.wav"]
-    names = ["dev.npy", "dev.tsv", "skipped.tsv", "train.npy", "train.tsv"]
+    names = ["dev.npy", "dev.tsv", "jobs.jsonl", "skipped.tsv", "train.npy", "train.tsv"]
     assert sorted(path.name for path in out.iterdir()) == names
     assert Corpus(out, "train").names == ["anna", "bert"]
 

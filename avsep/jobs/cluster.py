@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -51,7 +52,9 @@ def outcomes(rows: Iterable[Row], work: Work, engine: Engine) -> Iterator[Outcom
 def _deal(ray: Any, rows: tuple[Row, ...], settings: str, engine: Engine) -> Iterator[Outcome]:
     data = ray.data.from_items([{"row": json.dumps(asdict(row))} for row in rows], override_num_blocks=len(rows))
     at_a_time = {} if engine.workers is None else {"concurrency": engine.workers}
-    done = data.map(run_row, fn_kwargs={"settings": settings}, num_cpus=1, max_retries=1, **at_a_time)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # max_retries is going to have another place
+        done = data.map(run_row, fn_kwargs={"settings": settings}, num_cpus=1, max_retries=1, **at_a_time)
     for row in done.iter_rows():
         yield Outcome(**json.loads(row["outcome"]))
 

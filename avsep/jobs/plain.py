@@ -94,9 +94,10 @@ def _collection(origin: Any, inner: tuple[Any, ...], data: Plain) -> Any:
     return made if origin is list else tuple(made)
 
 
-def _single(kind: Any, data: Plain) -> Any:
+def _single(kind: type[Any], data: Plain) -> Any:
     if issubclass(kind, PurePath):
         return kind(data)
+    types_of: dict[str, Any]
     if is_dataclass(kind):
         types_of = hints(kind)
         return kind(**{name: from_plain(types_of[name], each) for name, each in data.items()})

@@ -7,12 +7,12 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from avsep.errors import InputError
 from avsep.jobs.engine import IN_PROCESS, Engine
 from avsep.jobs.ledger import Key, Ledger, read_finished
 from avsep.jobs.outcome import Outcome, attempt
@@ -39,7 +39,8 @@ def run_jobs(
     skipped: Path | None = None,
     again: bool = False,
 ) -> dict[str, Result]:
-    """`work` on every job; results by the names of the jobs, in their order, without those that gave nothing.
+    """`work` on every job; results by the names of the jobs (see `unique`), in their order, without those that gave
+    nothing.
 
     What gives nothing is listed in `skipped` (name, reason; by default out/skipped.tsv), and the others go on: with the
     bare message of an AvsepError or OSError, and the kind of error before it for any other, which is a surprise.
@@ -66,13 +67,16 @@ def run_jobs(
     return {key: found[key].result for key in named if found[key].state == "done"}
 
 
-def unique(jobs: Sequence[Job], name: Callable[[Job], str]) -> dict[str, Job]:
-    """Jobs by their names. Raises InputError where two have one name."""
-    named = {name(job): job for job in jobs}
-    if len(named) < len(jobs):
-        seen: set[str] = set()
-        twice = next(key for key in map(name, jobs) if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise InputError(f"{len(jobs) - len(named)} names are given twice, the first is {twice}. Rename one of each")
+def unique(jobs: Iterable[Job], name: Callable[[Job], str]) -> dict[str, Job]:
+    """Jobs by their names; those of a name that was there get a number: "a", "a (2)"."""
+    named: dict[str, Job] = {}
+    seen: Counter[str] = Counter()
+    for job in jobs:
+        given = name(job)
+        seen[given] += 1
+        while (own := given if seen[given] == 1 else f"{given} ({seen[given]})") in named:
+            seen[given] += 1
+        named[own] = job
     return named
 
 
