@@ -124,4 +124,4 @@ def test_messages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     soundfile.write(bad / "nan.wav", np.full(100, np.nan, np.float32), 16000, subtype="FLOAT")
     assert main([str(bad), str(out), *ONE]) == 1
     assert "NaN" in skipped(out)["nan.wav"]
-    assert [path.name for path in out.iterdir()] == ["skipped.tsv"]
+    assert sorted(path.name for path in out.iterdir()) == ["jobs.jsonl", "skipped.tsv"]

@@ -25,6 +25,9 @@ from avsep.jobs.worker import Row, Work
 OBJECT_STORE = 100 * 2**20
 """Bytes: what travels are paths."""
 
+BLOCK = 2**20
+"""Bytes: more than any row."""
+
 BLOCKS = 2000
 """Jobs in flight: Ray keeps something of each."""
 
@@ -86,6 +89,7 @@ def _new_pool(settings: str) -> Pool:
 def _ray() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
     os.environ.setdefault("RAY_task_oom_retries", "1")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # as with --workers
     import ray
     import ray.data
 
@@ -117,6 +121,8 @@ def _connected(ray: Any, engine: Engine) -> Iterator[None]:
     context = ray.data.DataContext.get_current()
     context.max_errored_blocks = -1
     context.enable_progress_bars = False
+    # Ray Data starts no more tasks than blocks of this size fit into its memory.
+    context.target_max_block_size = BLOCK
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     try:
         yield
