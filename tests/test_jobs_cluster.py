@@ -15,23 +15,21 @@ from job_factory import clips, make, name_of
 from test_jobs import command_of, drive, finished, poisoned, some_done, texts, until, whole
 
 from avsep.errors import UsageError
+from avsep.jobs.cluster import OBJECT_STORE, _ray, _start
 from avsep.jobs.engine import Engine
 from avsep.jobs.run import run_jobs
 
 pytestmark = pytest.mark.slow
 
-OBJECT_STORE = 100 * 2**20
-
 
 @pytest.fixture(scope="module")
 def ray() -> Iterator[Any]:
-    ray = pytest.importorskip("ray", reason="Ray is not installed (the extra cluster)")
+    pytest.importorskip("ray", reason="Ray is not installed (the extra cluster)")
     here = Path(__file__).parent
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = f"{here.parent}:{here}"
-    ray.init(
-        address="local", num_cpus=2, object_store_memory=OBJECT_STORE, include_dashboard=False, log_to_driver=False
-    )
+    ray = _ray()
+    _start(ray, num_cpus=2, object_store_memory=OBJECT_STORE, include_dashboard=False, log_to_driver=False)
     yield ray
     ray.shutdown()
     if before is None:

@@ -25,6 +25,8 @@ from avsep.jobs.worker import Row, Work
 OBJECT_STORE = 100 * 2**20
 """Bytes: what travels are paths."""
 
+STARTS = 3
+
 BLOCK = 2**20
 """Bytes: more than any row."""
 
@@ -96,6 +98,21 @@ def _ray() -> Any:
     return ray
 
 
+def _start(ray: Any, **options: Any) -> None:
+    """A cluster of this machine. Ray gives its own processes few seconds to start, too few on a busy machine."""
+    for left in reversed(range(STARTS)):
+        try:
+            ray.init(address="local", **options)
+            return
+        except Exception as error:  # of no kind of its own
+            ray.shutdown()
+            if not left:
+                first = (str(error).strip() or type(error).__name__).splitlines()[0]
+                raise AvsepError(
+                    f"Ray does not start here ({first}). Where the machine is busy, try again later or take --workers"
+                ) from error
+
+
 @contextmanager
 def _connected(ray: Any, engine: Engine) -> Iterator[None]:
     """A cluster: that of RAY_ADDRESS, the one that this process is connected to, or one of this machine alone."""
@@ -111,13 +128,7 @@ def _connected(ray: Any, engine: Engine) -> Iterator[None]:
                     "--head', and set RAY_AUTH_TOKEN where it wants a token"
                 ) from error
         else:
-            ray.init(
-                address="local",
-                num_cpus=engine.count,
-                object_store_memory=OBJECT_STORE,
-                include_dashboard=False,
-                **quiet,
-            )
+            _start(ray, num_cpus=engine.count, object_store_memory=OBJECT_STORE, include_dashboard=False, **quiet)
     context = ray.data.DataContext.get_current()
     context.max_errored_blocks = -1
     context.enable_progress_bars = False
