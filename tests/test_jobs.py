@@ -173,7 +173,7 @@ def test_storage_without_locks_is_told_of(
 def test_half_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:
     deep = tmp_path / "deep"
     deep.mkdir()
-    half, other = deep / ".123.partial.a.npz", deep / ".partial.mine"
+    half, other = deep / ".99999999.partial.a.npz", deep / f".{os.getpid()}.partial.mine"
     half.touch()
     other.touch()
     jobs, work = clips(["a"], tmp_path / "x"), functools.partial(make, out=tmp_path)

@@ -98,7 +98,7 @@ class Many:
         """Separate these of the clips and show what came of each as it comes; returns the exit code."""
         orders = {str(clip): self._orders[str(clip)] for clip in clips}
         exit_code, left = 0, set(clips)
-        found = outcomes(orders, self._work, self._output, self._engine, again=self._again)
+        found = outcomes(orders, self._work, self._output, self._engine, again=self._again, tidy=False)
         try:
             with closing(found):  # type: ignore[type-var]
                 for number, outcome in enumerate(found, 1):

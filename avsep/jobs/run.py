@@ -92,20 +92,27 @@ def tell_failed(left: Sequence[Outcome]) -> None:
 
 
 def outcomes(
-    jobs: Mapping[str, Job], work: Callable[[Job], Any], out: Path, engine: Engine = IN_PROCESS, *, again: bool = False
+    jobs: Mapping[str, Job],
+    work: Callable[[Job], Any],
+    out: Path,
+    engine: Engine = IN_PROCESS,
+    *,
+    again: bool = False,
+    tidy: bool = True,
 ) -> Iterator[Outcome]:
     """The outcome of every job by its name: what an earlier run finished first, then the others as they come.
 
     Finished is what out/jobs.jsonl says is done, with the same options on the same files (size and time of change), and
     whose files are still there; with `again` nothing is. What gave nothing is tried again. `work` writes its own files
     under temporary names (`write_whole`) and returns paths and numbers. Where the engine has processes it is a function
-    of a module, or a partial of one with keywords, and jobs and options are what avsep.jobs.plain knows. Raises
-    OutputError where another run works in the folder, AvsepError when processes or the cluster cannot start.
+    of a module, or a partial of one with keywords, and jobs and options are what avsep.jobs.plain knows. tidy: remove
+    what killed processes left half-written below `out`. Raises OutputError where another run works in the folder,
+    AvsepError when processes or the cluster cannot start.
     """
     key = _key(work)
     _stamp.cache_clear()
     with Ledger(out) as ledger:
-        if ledger.interrupted:
+        if ledger.interrupted and tidy:
             remove_partials(out)
         asked = {name: _asked(work, job) for name, job in jobs.items()}
         earlier = {} if again else _earlier(asked, work, ledger.finished)
@@ -116,7 +123,7 @@ def outcomes(
                 ledger.add(key, asked[outcome.id], outcome.row(to_plain(outcome.result)))
                 yield outcome
         finally:
-            if not engine.in_process and todo:
+            if not engine.in_process and todo and tidy:
                 remove_partials(out)  # of processes that were killed
 
 
