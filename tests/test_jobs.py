@@ -321,7 +321,9 @@ def until(true: Any, seconds: float = 240) -> None:
         time.sleep(0.05)
 
 
-def some_done(out: Path, least: int = 3) -> bool:
+def some_done(out: Path, driver: subprocess.Popen[str], least: int = 3) -> bool:
+    if driver.poll() is not None:
+        pytest.fail(f"the driver ended too early: {driver.communicate()[1]}")
     return (out / "jobs.jsonl").exists() and (out / "jobs.jsonl").read_text().count('"done"') >= least
 
 
@@ -349,7 +351,7 @@ def whole(count: int = 24) -> dict[str, str]:
 @pytest.mark.parametrize("victim", ["driver", "worker"])
 def test_a_killed_run_that_is_started_again_gives_the_same(tmp_path: Path, victim: str) -> None:
     first = drive(tmp_path, "local", 0.2)
-    until(lambda: some_done(tmp_path))
+    until(lambda: some_done(tmp_path, first))
     workers = [child for child in children(first.pid) if "spawn_main" in command_of(child)]
     assert len(workers) == 2
     os.kill(first.pid if victim == "driver" else workers[0], 9)
@@ -369,7 +371,7 @@ def test_a_killed_run_that_is_started_again_gives_the_same(tmp_path: Path, victi
 @pytest.mark.slow
 def test_of_two_drivers_one_works(tmp_path: Path) -> None:
     first = drive(tmp_path, "local", 0.5, 10)
-    until(lambda: some_done(tmp_path, 1))
+    until(lambda: some_done(tmp_path, first, 1))
     second = drive(tmp_path, "local", 0.5, 10)
     _, told = second.communicate(timeout=120)
     assert second.returncode == 1

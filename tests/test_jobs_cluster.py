@@ -109,7 +109,7 @@ def test_a_killed_run_that_is_started_again_gives_the_same(tmp_path: Path, victi
     """Killed with Ray, started again without: the list tells what is finished whichever engine ran."""
     pytest.importorskip("ray", reason="Ray is not installed (the extra cluster)")
     first = drive(tmp_path, "ray", 0.2)
-    until(lambda: some_done(tmp_path))
+    until(lambda: some_done(tmp_path, first))
     who = {"driver": lambda: [first.pid], "worker": lambda: owned(first.pid, "spawn_main"),
            "raylet": lambda: owned(first.pid, "raylet/raylet")}[victim]()  # fmt: skip
     assert who, "nobody to kill"
