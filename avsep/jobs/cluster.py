@@ -50,6 +50,8 @@ def outcomes(rows: Iterable[Row], work: Work, engine: Engine) -> Iterator[Outcom
             except (ray.exceptions.RayError, ConnectionError) as error:
                 first = (str(error).strip() or type(error).__name__).splitlines()[0]
                 raise AvsepError(f"the cluster went away ({first}). Start it again to go on") from error
+            if missing and not any(node["Alive"] for node in ray.nodes()):
+                raise AvsepError("the cluster went away (no machine is left). Start it again to go on")
             for name in sorted(missing):
                 yield failed(name, "the cluster lost it: the worker died twice, or cannot import avsep there")
 
