@@ -243,19 +243,20 @@ def test_one_worker_without_limits_is_this_process() -> None:
     assert not any(engine.in_process for engine in others)
 
 
-POISON = {"die": "died 2 times (SIGKILL)", "hang": "takes more than 8 s", "memory": "more than 1.5 GiB"}
+POISON = {"die": "died 2 times (SIGKILL)", "hang": "takes more than 10 s", "memory": "more than 1.5 GiB"}
 """Name of the clip: what is said of it."""
 
 
 def poisoned(folder: Path, cluster: Literal["ray"] | None, capsys: pytest.CaptureFixture[str]) -> None:
     """60 clips, 3 of them poison: all 57 come out, each of the three is named once with its reason.
 
-    The third asks for 8 GiB in pieces, and is stopped at --memory-limit 1.5, so that the machine does not suffer.
+    The third asks for 8 GiB in pieces without writing to them, and is stopped at --memory-limit 1.5, so that the
+    machine does not suffer.
     """
     names = [f"{number:02d}" for number in range(57)]
     mixed = [*names[:1], "die", *names[1:20], "memory", *names[20:30], "hang", *names[30:]]
     out = folder / "out"
-    engine = Engine(2, cluster, time_limit=8.0, memory_limit=1.5)
+    engine = Engine(2, cluster, time_limit=10.0, memory_limit=1.5)
     found = run_jobs(clips(mixed, folder), functools.partial(make, out=out), out, name=name_of, engine=engine)
     assert list(found) == names
     assert texts(out) == {f"{name}.txt": name * 3 for name in names}, "half a file was left"
