@@ -18,7 +18,7 @@ from avsep.data.manifest import SPLITS
 from avsep.data.sound_file import SoundReader, sound_seconds
 from avsep.errors import InputError
 from avsep.jobs.engine import IN_PROCESS, Engine
-from avsep.jobs.run import run_jobs
+from avsep.jobs.run import run_jobs, unique
 from preprocessing.corpus import SUFFIXES, folder_split, wrong_layout
 
 SUM_TOLERANCE = 1e-3
@@ -58,9 +58,10 @@ def make_lists(
     mixes: Sequence[Job], out: Path, engine: Engine = IN_PROCESS, work: Callable[[Job], MixtureSpec] = measure
 ) -> int:
     """Write out/SPLIT.tsv of every split that has mixtures, and out/skipped.tsv; returns how many mixtures."""
+    named = unique(mixes, _name)
     specs = run_jobs(mixes, work, out, name=_name, engine=engine)
     for split in SPLITS:
-        chosen = [specs[_name(mix)] for mix in mixes if mix.split == split and _name(mix) in specs]
+        chosen = [specs[name] for name, mix in named.items() if mix.split == split and name in specs]
         if chosen:
             write_list(out / f"{split}.tsv", chosen)
     print(f"{out}: {len(specs)} mixtures, {len(mixes) - len(specs)} skipped")

@@ -78,6 +78,16 @@ def portrait() -> Portrait:
     return Portrait("drawn", draw_face(), LANDMARKS)
 
 
+DRAWN = Path("drawn.png")
+
+
+@pytest.fixture
+def drawn(portrait: Portrait, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that is read as the portrait."""
+    monkeypatch.setattr(animate_portraits, "_loaded", {DRAWN: portrait}.__getitem__)
+    return DRAWN
+
+
 @pytest.mark.parametrize("smile", [False, True])
 def test_lips_are_found_where_they_are_drawn(smile: bool) -> None:
     lips = find_lips(draw_face(smile), LANDMARKS)
@@ -182,10 +192,10 @@ def write_recordings(folder: Path) -> list[Sound]:
 
 
 @pytest.mark.slow
-def test_clips_have_the_sound_s_length_and_resume(tmp_path: Path, portrait: Portrait) -> None:
+def test_clips_have_the_sound_s_length_and_resume(tmp_path: Path, drawn: Path) -> None:
     recordings = write_recordings(tmp_path / "speech")
     out = tmp_path / "out"
-    written, skipped = animate_all([portrait], recordings, out, count=4, seed=5, lips=False)
+    written, skipped = animate_all([drawn], recordings, out, count=4, seed=5, lips=False)
     assert (written, skipped) == (2, 2)
     clips = sorted(out.glob("*.mp4"))
     assert [clip.name for clip in clips] == ["000000_drawn_a.mp4", "000003_drawn_a.mp4"]
@@ -203,13 +213,13 @@ def test_clips_have_the_sound_s_length_and_resume(tmp_path: Path, portrait: Port
     stamp = clips[0].stat().st_mtime_ns
     kept = clips[1].read_bytes()
     clips[1].unlink()
-    animate_all([portrait], recordings, out, count=4, seed=5, lips=False)
+    animate_all([drawn], recordings, out, count=4, seed=5, lips=False)
     assert clips[0].stat().st_mtime_ns == stamp
     assert clips[1].read_bytes() == kept
 
 
 @pytest.mark.slow
-def test_clips_end_in_a_manifest(tmp_path: Path, portrait: Portrait, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clips_end_in_a_manifest(tmp_path: Path, drawn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recordings = write_recordings(tmp_path / "speech")[:1]
     read: list[Path] = []
 
@@ -221,7 +231,7 @@ def test_clips_end_in_a_manifest(tmp_path: Path, portrait: Portrait, monkeypatch
     monkeypatch.setattr("preprocessing.faces_corpus.MtcnnDetector", lambda device: None)
     out = tmp_path / "out"
     for _ in range(2):
-        assert animate_all([portrait], recordings, out, count=1) == (1, 0)
+        assert animate_all([drawn], recordings, out, count=1) == (1, 0)
     assert read == [out / "000000_drawn_a.mp4"]
     (row,) = read_manifest(out / "manifest.tsv")
     assert (row.id, row.speaker, row.seconds) == ("000000_drawn_a", "speech", 1.3)
@@ -237,12 +247,12 @@ def test_recordings_of_a_manifest_keep_speaker_and_split(tmp_path: Path) -> None
         assert (sound.speaker, sound.split, sound.file.name) == ("anna", "dev", "a.wav")
 
 
-def test_few_clips_have_many_speakers(portrait: Portrait) -> None:
+def test_few_clips_have_many_speakers() -> None:
     recordings = [Sound(f"{who}{n}", Path(f"{who}{n}.flac"), who, "train") for who in "ab" for n in range(3)]
-    assert [film.recording.id for film in choose([portrait], recordings, 4)] == ["a0", "b0", "a1", "b1"]
+    assert [film.recording.id for film in choose([DRAWN], recordings, 4)] == ["a0", "b0", "a1", "b1"]
 
 
-def test_a_failure_leaves_no_partial_file(tmp_path: Path, portrait: Portrait, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_leaves_no_partial_file(tmp_path: Path, drawn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recordings = write_recordings(tmp_path / "speech")[:1]
 
     def interrupted(*args: object) -> None:
@@ -250,8 +260,8 @@ def test_a_failure_leaves_no_partial_file(tmp_path: Path, portrait: Portrait, mo
 
     monkeypatch.setattr(Puppet, "pose", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        animate_all([portrait], recordings, tmp_path / "out")
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["skipped.tsv"]
+        animate_all([drawn], recordings, tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["jobs.jsonl"]
 
 
 @pytest.mark.slow

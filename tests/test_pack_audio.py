@@ -41,7 +41,7 @@ def test_arrays_hold_the_sounds_end_to_end(tmp_path: Path) -> None:
     table = (out / "train.tsv").read_text().splitlines()
     assert table == ["speaker\tstart\tlength\tid", "anna\t0\t8000\ta.wav", "bert\t8000\t4000\tb.wav"]
     assert "d.wav: " in skipped(out)["d.wav"]
-    names = ["dev.npy", "dev.tsv", "skipped.tsv", "train.npy", "train.tsv"]
+    names = ["dev.npy", "dev.tsv", "jobs.jsonl", "skipped.tsv", "train.npy", "train.tsv"]
     assert sorted(path.name for path in out.iterdir()) == names
     assert Corpus(out, "train").names == ["anna", "bert"]
 
@@ -124,4 +124,4 @@ def test_messages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     soundfile.write(bad / "nan.wav", np.full(100, np.nan, np.float32), 16000, subtype="FLOAT")
     assert main([str(bad), str(out), *ONE]) == 1
     assert "NaN" in skipped(out)["nan.wav"]
-    assert [path.name for path in out.iterdir()] == ["skipped.tsv"]
+    assert sorted(path.name for path in out.iterdir()) == ["jobs.jsonl", "skipped.tsv"]

@@ -50,7 +50,7 @@ def test_sms_wsj_becomes_lists_of_early_images(tmp_path: Path, capsys: pytest.Ca
     source, out = tmp_path / "sms_wsj", tmp_path / "out"
     signals = make_sms_wsj(source)
     assert sms_wsj.main([str(source), str(out), "--workers", "1"]) == 0
-    assert sorted(file.name for file in out.iterdir()) == ["dev.tsv", "skipped.tsv", "train.tsv"]
+    assert sorted(file.name for file in out.iterdir()) == ["dev.tsv", "jobs.jsonl", "skipped.tsv", "train.tsv"]
     spec = specs_by_id(out / "dev.tsv")[NAME]
     assert [part.speaker for part in spec.voices] == ["4ax", "01k"]
     mixture, sources = render(spec, RATE, 6)

@@ -51,7 +51,7 @@ def test_librispeech_by_its_folders(tmp_path: Path) -> None:
     assert row.audio.resolve() == source / "dev-clean/84/1240/84-1240-0001.flac"
     assert {row.split: row.speaker for row in rows.values()} == {"train": "103", "dev": "84", "test": "61"}
     assert skipped(out) == {}
-    assert sorted(path.name for path in out.iterdir()) == ["manifest.tsv", "skipped.tsv"]
+    assert sorted(path.name for path in out.iterdir()) == ["jobs.jsonl", "manifest.tsv", "skipped.tsv"]
 
 
 def test_files_that_cannot_be_used_are_listed_and_others_decoded(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from talking_videos import PICTURES, FaceAt, write_sound, write_video
 
 from avsep.data.manifest import Utterance, read_manifest
 from avsep.errors import AvsepError
+from avsep.jobs.engine import Engine
 from avsep.signals import LIP_SIZE
 from preprocessing import faces_corpus
 from preprocessing.faces_corpus import Clip, make_clip, make_corpus
@@ -272,6 +273,10 @@ def test_a_tree_without_clips_is_the_wrong_layout_too(tmp_path: Path, run: Run) 
     assert "found 00001.mp4" in message
 
 
+def make_with_a_face(clip: Clip, out: Path) -> Utterance:
+    return make_clip(clip, out, detector=FaceAt())
+
+
 @pytest.mark.slow
 def test_workers_give_the_same_as_one_process(tmp_path: Path) -> None:
     clips = [
@@ -279,8 +284,8 @@ def test_workers_give_the_same_as_one_process(tmp_path: Path) -> None:
     ]
     clips.append(Clip("s1/gone", tmp_path / "gone.mp4", "s1", "train"))
     for workers in (1, 2):
-        work = functools.partial(make_clip, out=tmp_path / str(workers), detector=FaceAt())
-        assert make_corpus(clips, tmp_path / str(workers), work, workers) == 3
+        work = functools.partial(make_with_a_face, out=tmp_path / str(workers))
+        assert make_corpus(clips, tmp_path / str(workers), work, Engine(workers)) == 3
     for name in ("manifest.tsv", "skipped.tsv", "s1/0.flac", "s1/2.flac"):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
     assert "no such file" in skipped(tmp_path / "2")["s1/gone"]
@@ -312,7 +317,7 @@ def test_a_clip_half_written_is_not_there(tmp_path: Path, monkeypatch: pytest.Mo
     clip = Clip("a", video, "a", "train")
     assert make_corpus([clip], out, functools.partial(make_clip, out=out, detector=FaceAt())) == 0
     assert "No space left" in skipped(out)["a"]
-    assert sorted(f.name for f in out.iterdir()) == ["a.flac", "manifest.tsv", "skipped.tsv"]
+    assert sorted(f.name for f in out.iterdir()) == ["a.flac", "jobs.jsonl", "manifest.tsv", "skipped.tsv"]
 
 
 def test_the_detector_of_the_separation_finds_a_face_of_a_real_picture(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -11,9 +12,11 @@ from avsep.cli import checks, options, report
 from avsep.cli.terminal import Terminal
 from avsep.errors import AvsepError
 from avsep.inference.quality import Quality
+from avsep.jobs.options import add_engine, engine_of
 from avsep.media.array import Channels
 
 if TYPE_CHECKING:
+    from avsep.cli.separate_many import Many
     from avsep.media.decode import ClipInfo
     from avsep.pipeline import Options
 
@@ -66,6 +69,7 @@ def register(commands) -> None:
     _add_targets(parser)
     options.add_span(parser)
     options.add_machine(parser)
+    add_engine(parser, workers=1)
     options.add_messages(parser)
     parser.set_defaults(run=run)
 
@@ -157,19 +161,38 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     checks.check_stems(args.clips)
     args.enroll, args.target = checks.by_name("--enroll", args.enroll), checks.by_name("--target", args.target)
     results: Results = {}
-    jobs, exit_code = _check_clips(args, terminal, results)
+    many = _many(args)
+    jobs, exit_code = _check_clips(args, terminal, results, many.finished() if many else set())
     try:
         if exit_code == 0 or (args.keep_going and jobs):
             with checks.no_empty_folders(args.output):
-                exit_code = max(exit_code, _each(args, jobs, terminal, results))
+                if many:
+                    clips, as_json = [job.clip for job in jobs], args.json
+                    code = many.run(clips, terminal, results, as_json=as_json, keep_going=args.keep_going)
+                else:
+                    code = _each(args, jobs, terminal, results)
+                exit_code = max(exit_code, code)
     finally:
         if args.json:
             terminal.result_json([results[clip] for clip in args.clips if clip in results])
     return exit_code
 
 
-def _check_clips(args: argparse.Namespace, terminal: Terminal, results: Results) -> tuple[list[Job], int]:
-    """Probe every clip and look at its output folder, before any decoding."""
+def _many(args: argparse.Namespace) -> Many | None:
+    """None where the clips are separated here, one after the other."""
+    engine = engine_of(args)
+    if engine.in_process or args.dry_run:
+        return None
+    from avsep.cli.separate_many import Many
+
+    machine = {"model": args.model, "device": args.device, "threads": args.threads}
+    return Many(args.clips, args.output, _options(args), engine, **machine)
+
+
+def _check_clips(
+    args: argparse.Namespace, terminal: Terminal, results: Results, finished: Set[Path]
+) -> tuple[list[Job], int]:
+    """Probe every clip and look at its output folder, before any decoding; that of a `finished` one may be there."""
     from avsep.media.decode import probe
     from avsep.output.workspace import folders_of, result_folder
 
@@ -181,7 +204,8 @@ def _check_clips(args: argparse.Namespace, terminal: Terminal, results: Results)
         try:
             info = probe(clip, audio_stream=args.audio_stream, start=args.start, end=args.end)
             target = result_folder(args.output, clip)
-            checks.check_target(target, inputs, overwrite=args.overwrite)
+            if clip not in finished:
+                checks.check_target(target, inputs, overwrite=args.overwrite)
         except AvsepError as error:
             exit_code = max(exit_code, _failed(clip, error, terminal, results))
         else:

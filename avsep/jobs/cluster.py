@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -24,13 +25,18 @@ from avsep.jobs.worker import Row, Work
 OBJECT_STORE = 100 * 2**20
 """Bytes: what travels are paths."""
 
+STARTS = 3
+
+BLOCK = 2**20
+"""Bytes: more than any row."""
+
 BLOCKS = 2000
 """Jobs in flight: Ray keeps something of each."""
 
 
 def outcomes(rows: Iterable[Row], work: Work, engine: Engine) -> Iterator[Outcome]:
-    """The outcome of each row as it comes; results as JSON has them. Raises UsageError without Ray, AvsepError when the
-    cluster goes away."""
+    """The outcome of each row as it comes; results as JSON has them. Raises UsageError where no cluster is,
+    AvsepError when it goes away."""
     ray = _ray()
     settings = json.dumps({"work": asdict(work), "time_limit": engine.time_limit})
     with _connected(ray, engine):
@@ -44,6 +50,8 @@ def outcomes(rows: Iterable[Row], work: Work, engine: Engine) -> Iterator[Outcom
             except (ray.exceptions.RayError, ConnectionError) as error:
                 first = (str(error).strip() or type(error).__name__).splitlines()[0]
                 raise AvsepError(f"the cluster went away ({first}). Start it again to go on") from error
+            if missing and not any(node["Alive"] for node in ray.nodes()):
+                raise AvsepError("the cluster went away (no machine is left). Start it again to go on")
             for name in sorted(missing):
                 yield failed(name, "the cluster lost it: the worker died twice, or cannot import avsep there")
 
@@ -51,7 +59,9 @@ def outcomes(rows: Iterable[Row], work: Work, engine: Engine) -> Iterator[Outcom
 def _deal(ray: Any, rows: tuple[Row, ...], settings: str, engine: Engine) -> Iterator[Outcome]:
     data = ray.data.from_items([{"row": json.dumps(asdict(row))} for row in rows], override_num_blocks=len(rows))
     at_a_time = {} if engine.workers is None else {"concurrency": engine.workers}
-    done = data.map(run_row, fn_kwargs={"settings": settings}, num_cpus=1, max_retries=1, **at_a_time)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # max_retries is going to have another place
+        done = data.map(run_row, fn_kwargs={"settings": settings}, num_cpus=1, max_retries=1, **at_a_time)
     for row in done.iter_rows():
         yield Outcome(**json.loads(row["outcome"]))
 
@@ -83,12 +93,26 @@ def _new_pool(settings: str) -> Pool:
 def _ray() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
     os.environ.setdefault("RAY_task_oom_retries", "1")
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise UsageError("--cluster ray needs Ray: pip install 'avsep[cluster]'") from error
+    os.environ.setdefault("RAY_worker_niceness", "0")  # as with --workers
+    import ray
+    import ray.data
+
     return ray
+
+
+def _start(ray: Any, **options: Any) -> None:
+    """A cluster of this machine. Ray gives its own processes few seconds to start, too few on a busy machine."""
+    for left in reversed(range(STARTS)):
+        try:
+            ray.init(address="local", **options)
+            return
+        except Exception as error:  # of no kind of its own
+            ray.shutdown()
+            if not left:
+                first = (str(error).strip() or type(error).__name__).splitlines()[0]
+                raise AvsepError(
+                    f"Ray does not start here ({first}). Where the machine is busy, try again later or take --workers"
+                ) from error
 
 
 @contextmanager
@@ -106,16 +130,12 @@ def _connected(ray: Any, engine: Engine) -> Iterator[None]:
                     "--head', and set RAY_AUTH_TOKEN where it wants a token"
                 ) from error
         else:
-            ray.init(
-                address="local",
-                num_cpus=engine.count,
-                object_store_memory=OBJECT_STORE,
-                include_dashboard=False,
-                **quiet,
-            )
+            _start(ray, num_cpus=engine.count, object_store_memory=OBJECT_STORE, include_dashboard=False, **quiet)
     context = ray.data.DataContext.get_current()
     context.max_errored_blocks = -1
     context.enable_progress_bars = False
+    # Ray Data starts no more tasks than blocks of this size fit into its memory.
+    context.target_max_block_size = BLOCK
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     try:
         yield

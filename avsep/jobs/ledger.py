@@ -42,8 +42,13 @@ class Ledger:
         self._synced = 0.0
 
     def __enter__(self) -> Ledger:
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        stream = self.file.open("a+b")
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            stream = self.file.open("a+b")
+        except OSError as error:
+            raise OutputError(
+                f"{self.file}: cannot be written ({error.strerror}). Choose another output folder"
+            ) from error
         try:
             self._lock(stream)
             self._read(stream)
@@ -104,8 +109,21 @@ class Ledger:
             row = _parsed(line)
             if "run" in row or "end" in row:
                 self.interrupted = "run" in row
-            elif {"id", "work", "asked", "state", "result"} <= row.keys():
-                self.finished[row["work"], row["id"]] = row
+            _note(row, self.finished)
+
+
+def read_finished(folder: Path) -> dict[Key, dict[str, Plain]]:
+    """The last line of each job in the list of a folder, which may be in use or not be there."""
+    found: dict[Key, dict[str, Plain]] = {}
+    with suppress(FileNotFoundError, NotADirectoryError), (folder / NAME).open("rb") as stream:
+        for line in stream:
+            _note(_parsed(line), found)
+    return found
+
+
+def _note(row: dict[str, Plain], found: dict[Key, dict[str, Plain]]) -> None:
+    if {"id", "work", "asked", "state", "result"} <= row.keys():
+        found[row["work"], row["id"]] = row
 
 
 def _parsed(line: bytes) -> dict[str, Plain]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import math
 import sys
 
@@ -35,9 +36,11 @@ def add_engine(parser: argparse.ArgumentParser, workers: int | None = None) -> N
 
 
 def engine_of(options: argparse.Namespace) -> Engine:
-    """What `add_engine` was told. Raises UsageError where this machine cannot hold to it."""
+    """What `add_engine` was told. Raises UsageError where it cannot be had here."""
     if options.memory_limit is not None and sys.platform != "linux":
         raise UsageError("--memory-limit works on Linux only. Leave it out")
+    if options.cluster == "ray" and importlib.util.find_spec("ray") is None:
+        raise UsageError("--cluster ray needs Ray: pip install 'avsep[cluster]'")
     workers = options.workers
     if workers is None and options.cluster is None:
         workers = options.workers_of_this_machine or cores()

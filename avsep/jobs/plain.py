@@ -94,12 +94,11 @@ def _collection(origin: Any, inner: tuple[Any, ...], data: Plain) -> Any:
     return made if origin is list else tuple(made)
 
 
-def _single(kind: Any, data: Plain) -> Any:
+def _single(kind: type[Any], data: Plain) -> Any:
     if issubclass(kind, PurePath):
         return kind(data)
     if is_dataclass(kind):
-        types_of = hints(kind)
-        return kind(**{name: from_plain(types_of[name], each) for name, each in data.items()})
+        return _dataclass(kind, data)
     if issubclass(kind, tuple) and hasattr(kind, "_fields"):
         types_of = hints(kind)
         values = zip(kind._fields, data, strict=True)
@@ -109,6 +108,11 @@ def _single(kind: Any, data: Plain) -> Any:
     if not isinstance(data, kind):
         raise TypeError(f"{data!r} is no {kind.__name__}")
     return tuple(data) if kind is tuple else data
+
+
+def _dataclass(kind: Any, data: Plain) -> Any:
+    types_of = hints(kind)
+    return kind(**{name: from_plain(types_of[name], each) for name, each in data.items()})
 
 
 @functools.cache

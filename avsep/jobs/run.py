@@ -7,14 +7,14 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from avsep.errors import InputError
 from avsep.jobs.engine import IN_PROCESS, Engine
-from avsep.jobs.ledger import Ledger
+from avsep.jobs.ledger import Key, Ledger, read_finished
 from avsep.jobs.outcome import Outcome, attempt
 from avsep.jobs.plain import Plain, from_plain, name_of, paths_in, result_type, to_plain
 from avsep.safe_text import safe_line
@@ -40,7 +40,8 @@ def run_jobs(
     skipped: Path | None = None,
     again: bool = False,
 ) -> dict[str, Result]:
-    """`work` on every job; results by the names of the jobs, in their order, without those that gave nothing.
+    """`work` on every job; results by the names of the jobs (see `unique`), in their order, without those that gave
+    nothing.
 
     What gives nothing is listed in `skipped` (name, reason; by default out/skipped.tsv), and the others go on: with the
     bare message of an AvsepError or OSError, and the kind of error before it for any other, which is a surprise.
@@ -67,13 +68,16 @@ def run_jobs(
     return {key: found[key].result for key in named if found[key].state == "done"}
 
 
-def unique(jobs: Sequence[Job], name: Callable[[Job], str]) -> dict[str, Job]:
-    """Jobs by their names. Raises InputError where two have one name."""
-    named = {name(job): job for job in jobs}
-    if len(named) < len(jobs):
-        seen: set[str] = set()
-        twice = next(key for key in map(name, jobs) if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise InputError(f"{len(jobs) - len(named)} names are given twice, the first is {twice}. Rename one of each")
+def unique(jobs: Iterable[Job], name: Callable[[Job], str]) -> dict[str, Job]:
+    """Jobs by their names; those of a name that was there get a number: "a", "a (2)"."""
+    named: dict[str, Job] = {}
+    seen: Counter[str] = Counter()
+    for job in jobs:
+        given = name(job)
+        seen[given] += 1
+        while (own := given if seen[given] == 1 else f"{given} ({seen[given]})") in named:
+            seen[given] += 1
+        named[own] = job
     return named
 
 
@@ -89,37 +93,51 @@ def tell_failed(left: Sequence[Outcome]) -> None:
 
 
 def outcomes(
-    jobs: Mapping[str, Job], work: Callable[[Job], Any], out: Path, engine: Engine = IN_PROCESS, *, again: bool = False
+    jobs: Mapping[str, Job],
+    work: Callable[[Job], Any],
+    out: Path,
+    engine: Engine = IN_PROCESS,
+    *,
+    again: bool = False,
+    tidy: bool = True,
 ) -> Iterator[Outcome]:
     """The outcome of every job by its name: what an earlier run finished first, then the others as they come.
 
     Finished is what out/jobs.jsonl says is done, with the same options on the same files (size and time of change), and
     whose files are still there; with `again` nothing is. What gave nothing is tried again. `work` writes its own files
     under temporary names (`write_whole`) and returns paths and numbers. Where the engine has processes it is a function
-    of a module, or a partial of one with keywords, and jobs and options are what avsep.jobs.plain knows. Raises
-    OutputError where another run works in the folder, AvsepError when processes or the cluster cannot start.
+    of a module, or a partial of one with keywords, and jobs and options are what avsep.jobs.plain knows. tidy: remove
+    what killed processes left half-written below `out`. Raises OutputError where another run works in the folder,
+    AvsepError when processes or the cluster cannot start.
     """
     key = _key(work)
     _stamp.cache_clear()
     with Ledger(out) as ledger:
-        if ledger.interrupted:
+        if ledger.interrupted and tidy:
             remove_partials(out)
-        todo = {}
-        asked: dict[str, str] = {}
-        for name, job in jobs.items():
-            asked[name] = _asked(work, job)
-            earlier = None if again else _finished(ledger.finished.get((key, name)), asked[name], work)
-            if earlier is None:
-                todo[name] = job
-            else:
-                yield earlier
+        asked = {name: _asked(work, job) for name, job in jobs.items()}
+        earlier = {} if again else _earlier(asked, work, ledger.finished)
+        yield from earlier.values()
+        todo = {name: job for name, job in jobs.items() if name not in earlier}
         try:
             for outcome in _new(todo, work, out, engine):
                 ledger.add(key, asked[outcome.id], outcome.row(to_plain(outcome.result)))
                 yield outcome
         finally:
-            if not engine.in_process and todo:
+            if not engine.in_process and todo and tidy:
                 remove_partials(out)  # of processes that were killed
+
+
+def finished(jobs: Mapping[str, Job], work: Callable[[Job], Any], out: Path) -> Mapping[str, Outcome]:
+    """Those of the jobs that an earlier run finished, in the sense of `outcomes`; writes nothing."""
+    _stamp.cache_clear()
+    return _earlier({name: _asked(work, job) for name, job in jobs.items()}, work, read_finished(out))
+
+
+def _earlier(asked: Mapping[str, str], work: Callable, rows: Mapping[Key, dict[str, Plain]]) -> dict[str, Outcome]:
+    key = _key(work)
+    found = {name: _finished(rows.get((key, name)), digest, work) for name, digest in asked.items()}
+    return {name: outcome for name, outcome in found.items() if outcome is not None}
 
 
 def _new(jobs: Mapping[str, Job], work: Callable[[Job], Any], out: Path, engine: Engine) -> Iterator[Outcome]:

@@ -7,11 +7,13 @@ queue cannot: concurrent.futures fails all jobs then, pebble may wait for ever f
 from __future__ import annotations
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -115,10 +117,14 @@ def _serve(pipe: Connection, work: Work) -> None:
             row: Row = pipe.recv()
         except (EOFError, OSError):
             return
-        outcome = attempt(row.id, lambda row=row: function(from_plain(kind, row.job)), Path(work.out))
+        outcome = attempt(row.id, functools.partial(_do, function, kind, row.job), Path(work.out))
         pipe.send(_sendable(outcome))
         if outcome.exhausted:  # what is left of its memory would be the next job's misfortune
             return
+
+
+def _do(function: Callable, kind: Any, job: Plain) -> Any:
+    return function(from_plain(kind, job))
 
 
 def _sendable(outcome: Outcome) -> Outcome:

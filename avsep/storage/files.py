@@ -10,7 +10,7 @@ from pathlib import Path
 
 from avsep.errors import OutputError
 
-_PARTIAL = re.compile(r"\.\d+\.partial\..+")
+_PARTIAL = re.compile(r"\.(\d+)\.partial\..+")
 
 
 @contextmanager
@@ -33,11 +33,22 @@ def write_whole(file: Path, write: Callable[[Path], object]) -> None:
 
 
 def remove_partials(folder: Path) -> None:
-    """Remove what killed processes left half-written in a folder and below; only where nobody writes."""
+    """Remove what killed processes left half-written in a folder and below: files of processes that are not there."""
     for place, _, names in os.walk(folder):
         for name in names:
-            if _PARTIAL.fullmatch(name):
+            found = _PARTIAL.fullmatch(name)
+            if found and not _runs(int(found[1])):
                 Path(place, name).unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def write_lines(file: Path, lines: Sequence[str]) -> None:

@@ -1,0 +1,127 @@
+"""avsep.jobs on Ray: the same outcomes as on one machine, whoever is killed. Ray starts once for the tests in this
+process; the runs that are killed bring their own."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from job_factory import clips, make, name_of
+from test_jobs import command_of, drive, finished, poisoned, some_done, texts, until, whole
+
+from avsep.errors import UsageError
+from avsep.jobs.cluster import OBJECT_STORE, _ray, _start
+from avsep.jobs.engine import Engine
+from avsep.jobs.run import run_jobs
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[Any]:
+    pytest.importorskip("ray", reason="Ray is not installed (the extra cluster)")
+    here = Path(__file__).parent
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = f"{here.parent}:{here}"
+    ray = _ray()
+    _start(ray, num_cpus=2, object_store_memory=OBJECT_STORE, include_dashboard=False, log_to_driver=False)
+    yield ray
+    ray.shutdown()
+    if before is None:
+        del os.environ["PYTHONPATH"]
+    else:
+        os.environ["PYTHONPATH"] = before
+
+
+def test_poison_harms_nobody_else(ray: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    poisoned(tmp_path, "ray", capsys)
+
+
+def test_either_engine_goes_on_where_the_other_was(
+    ray: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    work = functools.partial(make, out=tmp_path)
+    source = Path(__file__)
+
+    def run(names: list[str], engine: Engine) -> str:
+        assert list(run_jobs(clips(names, source), work, tmp_path, name=name_of, engine=engine)) == names
+        return capsys.readouterr().err
+
+    run(["a"], Engine())
+    assert "1 of 3 were done by an earlier run" in run(["a", "b", "c"], Engine(2, "ray"))
+    assert "3 of 4 were done by an earlier run" in run(["a", "b", "c", "d"], Engine(1, time_limit=100.0))
+    assert sorted(finished(tmp_path)) == ["a", "b", "c", "d"]
+
+
+def test_relative_paths_are_seen_from_where_the_driver_is(
+    ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    out = Path("out")
+    work = functools.partial(make, out=out)
+    run_jobs(clips(["a"], tmp_path), work, out, name=name_of, engine=Engine(1, "ray"))
+    assert (tmp_path / "out" / "a.txt").read_text() == "aaa"
+
+
+def test_a_cluster_that_is_not_there_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray", reason="Ray is not installed (the extra cluster)")
+
+    def nobody(**options: object) -> None:
+        raise ConnectionError("nobody there")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", nobody)
+    monkeypatch.setenv("RAY_ADDRESS", "192.0.2.1:1")
+    work = functools.partial(make, out=tmp_path)
+    with pytest.raises(UsageError, match=r"RAY_ADDRESS=192.0.2.1:1: no cluster lets us in"):
+        run_jobs(clips(["a"], tmp_path), work, tmp_path, name=name_of, engine=Engine(1, "ray"))
+
+
+def owned(process: int, word: str) -> list[int]:
+    """Processes whose command holds a word, of the session that a driver began."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and word in command_of(int(entry.name)):
+            try:
+                if os.getsid(int(entry.name)) == process or below(int(entry.name), process):
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
+
+
+def below(process: int, ancestor: int) -> bool:
+    while process > 1:
+        if process == ancestor:
+            return True
+        status = Path(f"/proc/{process}/status").read_text()
+        process = int(status.split("PPid:")[1].split()[0])
+    return False
+
+
+@pytest.mark.parametrize("victim", ["driver", "worker", "raylet"])
+def test_a_killed_run_that_is_started_again_gives_the_same(tmp_path: Path, victim: str) -> None:
+    """Killed with Ray, started again without: the list tells what is finished whichever engine ran."""
+    pytest.importorskip("ray", reason="Ray is not installed (the extra cluster)")
+    first = drive(tmp_path, "ray", 0.2)
+    until(lambda: some_done(tmp_path, first))
+    who = {"driver": lambda: [first.pid], "worker": lambda: owned(first.pid, "spawn_main"),
+           "raylet": lambda: owned(first.pid, "raylet/raylet")}[victim]()  # fmt: skip
+    assert who, "nobody to kill"
+    os.kill(who[0], signal.SIGKILL)
+    first.communicate(timeout=240)
+    assert (first.returncode == 0) == (victim == "worker")
+    until(lambda: not owned(first.pid, "spawn_main"))
+    before = finished(tmp_path)
+    assert (len(before) < 24) == (victim != "worker")
+    again = drive(tmp_path, "local", 0.2)
+    _, told = again.communicate(timeout=240)
+    assert again.returncode == 0
+    assert f"{len(before)} of 24 were done by an earlier run" in told
+    assert texts(tmp_path) == whole()
+    assert sorted(finished(tmp_path)) == sorted(name[:3] for name in whole())

@@ -1,0 +1,89 @@
+"""`avsep separate` over many clips with workers: the same results, what is finished is left alone, faults are named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+TWO = ("--workers", "2", "--model", "audio-2spk")
+
+
+def sound(path: Path, seed: int) -> Path:
+    rng = np.random.default_rng(seed)
+    soundfile.write(path, 0.05 * rng.standard_normal(16000).astype(np.float32), 16000)
+    return path
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    """Sounds by their names; the manifests tell times."""
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*.wav")}
+
+
+@pytest.mark.slow
+def test_many_clips_give_the_same_and_are_not_separated_twice(cli, tmp_path: Path) -> None:
+    clips = [sound(tmp_path / f"{name}.wav", seed) for seed, name in enumerate("abc")]
+    broken = tmp_path / "d.wav"
+    broken.write_bytes(clips[0].read_bytes()[:60])
+    assert cli("separate", *clips, "-o", "one", "--model", "audio-2spk", "--threads", 1)[0] == 0
+
+    code, out, err = cli("separate", *clips[:2], "-o", "two", *TWO, "--json")
+    assert code == 0, err
+    first: list[dict[str, Any]] = json.loads(out)
+    assert [found["input"]["path"] for found in first] == [str(clip) for clip in clips[:2]]
+    assert first[0]["folder"] == "two/a"
+    stamp = (tmp_path / "two" / "a" / "manifest.json").stat().st_mtime_ns
+
+    code, out, err = cli("separate", *clips, "-o", "two", *TWO)
+    assert code == 0, err
+    assert err.count(": was there") == 2
+    assert [line.split(" -> ")[1].split()[0] for line in out.splitlines() if " -> " in line] == [
+        "two/a",
+        "two/b",
+        "two/c",
+    ]
+    assert (tmp_path / "two" / "a" / "manifest.json").stat().st_mtime_ns == stamp
+    assert results(tmp_path / "two") == results(tmp_path / "one")
+
+    code, _, err = cli("separate", *clips, "-o", "two", *TWO, "--speakers", 3)
+    assert code == 2 or "exists already" in err, "other options are other results"
+
+    limits = ("--workers", "1", "--time-limit", "0.01", "--keep-going")
+    code, out, err = cli("separate", clips[0], broken, "-o", "late", *limits, "--json")
+    assert code == 1
+    late, wrong = json.loads(out)
+    assert late["error"] == f"{clips[0]}: takes more than 0.01 s (--time-limit)"
+    assert str(broken) in wrong["error"]
+    assert err.count("takes more than 0.01 s") == 1
+    assert [file.name for file in (tmp_path / "late").iterdir()] == ["jobs.jsonl"], "half a result was left"
+
+
+def test_one_clip_and_the_defaults_start_no_process(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fake_pipeline import fake_pipeline
+
+    monkeypatch.setitem(__import__("sys").modules, "avsep.pipeline", fake_pipeline())
+    monkeypatch.setattr("avsep.jobs.worker.Worker.__init__", lambda *_: pytest.fail("a process was started"))
+    clips = [sound(tmp_path / f"{name}.wav", 0) for name in "ab"]
+    assert cli("separate", clips[0], "-o", "one")[0] == 0
+    assert cli("separate", *clips, "-o", "two")[0] == 0
+    assert not list(tmp_path.rglob("jobs.jsonl"))
+
+
+def test_without_ray_the_extra_is_named(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    clips = [sound(tmp_path / f"{name}.wav", 0) for name in "ab"]
+    code, _, err = cli("separate", *clips, "--cluster", "ray")
+    assert code == 2
+    assert err == "avsep: error: --cluster ray needs Ray: pip install 'avsep[cluster]'\n"
+    assert not (tmp_path / "separated").exists()
+
+
+def test_an_unknown_model_is_told_before_any_process(cli, tmp_path: Path) -> None:
+    clip = sound(tmp_path / "a.wav", 0)
+    code, _, err = cli("separate", clip, "--workers", 2, "--model", "none")
+    assert code == 1
+    assert "unknown model 'none'" in err
