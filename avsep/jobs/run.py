@@ -62,7 +62,8 @@ def run_jobs(
         left = [found[key] for key in named if key in found and found[key].state != "done"]
         if found or not named:
             write_lines(
-                skipped or out / "skipped.tsv", ["name\treason", *(f"{each.id}\t{each.reason}" for each in left)]
+                skipped or out / "skipped.tsv",
+                ["name\treason", *(f"{safe_line(each.id)}\t{safe_line(each.reason)}" for each in left)],
             )
         tell_failed(left)
     return {key: found[key].result for key in named if found[key].state == "done"}
