@@ -11,7 +11,6 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # the helpers beside the tests
 
 ROOT = Path(__file__).parents[1]
-TEST_MODULES = ("tiny_training", "tiny_models", "stub_models", "test_data_module")
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +40,8 @@ def cli(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_
 @pytest.fixture(autouse=True, scope="session")
 def modules_of_the_tests() -> Iterator[None]:
     """Configurations of the tests name classes that lie beside them, as --allow-modules would let them."""
+    from allowed_modules import TEST_MODULES
+
     from avsep.training import allowed
 
     with pytest.MonkeyPatch.context() as patch:

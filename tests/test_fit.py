@@ -20,7 +20,7 @@ from torch import nn
 pytest.importorskip("lightning")
 pytest.importorskip("jsonargparse")
 
-from conftest import TEST_MODULES
+from allowed_modules import TEST_MODULES
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_training import IMPORTS, TINY, TINY_LIP, write_config
 

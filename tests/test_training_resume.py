@@ -14,7 +14,7 @@ import torch
 pytest.importorskip("lightning")
 pytest.importorskip("jsonargparse")
 
-from conftest import TEST_MODULES
+from allowed_modules import TEST_MODULES
 from tiny_training import IMPORTS, TINY_LIP, Stopped, write_config
 
 from avsep.training.cli import FitCLI
