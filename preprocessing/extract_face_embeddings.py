@@ -14,7 +14,6 @@ import argparse
 import functools
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +76,7 @@ def embed_corpus(
     )
     made = set(done.values())
     files = [None if row.lips is None else row.lips.with_suffix(".npy") for row in rows]
-    write_manifest(manifest, (replace(r, face=f if f in made else None) for r, f in zip(rows, files, strict=True)))
+    write_manifest(manifest, (r._replace(face=f if f in made else None) for r, f in zip(rows, files, strict=True)))
     print(f"{manifest}: {len(made)} clips with a face, {len(rows) - len(made)} without (see skipped_faces.tsv)")
     return len(made)
 

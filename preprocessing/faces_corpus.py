@@ -19,7 +19,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -151,7 +151,7 @@ def make_corpus(
     found = run_jobs(clips, work, out, name=lambda clip: clip.id, engine=engine, again=again)
     # Embeddings of faces may have come since an earlier run finished a clip.
     rows = [
-        replace(row, face=face if (face := clip_files(out, row.id)[2]).is_file() else None) for row in found.values()
+        row._replace(face=face if (face := clip_files(out, row.id)[2]).is_file() else None) for row in found.values()
     ]
     write_clips(out, rows, len(clips) - len(rows))
     return len(rows)

@@ -189,9 +189,9 @@ def test_classes_in_a_list_of_pairs(cli, folders, tmp_path: Path) -> None:
         ("mixture\tlabel\n", "labels.tsv: has no column 'source' in its first line. Expected mixture, source, label"),
         (
             "mixture\tsource\tlabel\n000\ts1.wav\train\n",
-            "labels.tsv, row 2: there is no source 's1.wav' of mixture '000'",
+            "labels.tsv, line 2: there is no source 's1.wav' of mixture '000'",
         ),
-        ("mixture\tsource\tlabel\n9\ts1\train\n", "labels.tsv, row 2: there is no source 's1' of mixture '9'"),
+        ("mixture\tsource\tlabel\n9\ts1\train\n", "labels.tsv, line 2: there is no source 's1' of mixture '9'"),
     ],
 )
 def test_a_list_of_classes_that_does_not_fit(cli, folders, text: str, message: str) -> None:

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from avsep.errors import WeightsError
-from avsep.models import build
 from avsep.models.attractor_network import AttractorNetwork
 from avsep.models.auxiva import AuxIVA
 from avsep.models.av_conv_tasnet import AVConvTasNet
@@ -115,8 +114,7 @@ def test_a_description_may_name_nothing_but_parts_of_models():
         build_model("avsep.models.parts.encoder.Encoder", {"filters": 2, "kernel": 2, "stride": 1})
 
 
-def test_a_description_that_is_too_deep_or_too_large_is_refused_before_it_is_built(monkeypatch):
-    monkeypatch.setattr(build, "MOST_TENSORS", 1000)
+def test_a_description_that_is_too_deep_or_too_large_is_refused_before_it_is_built():
     deep: dict = {}
     for _ in range(12):
         deep = node("avsep.models.masking.MaskingModel", encoder=deep)
@@ -125,7 +123,7 @@ def test_a_description_that_is_too_deep_or_too_large_is_refused_before_it_is_bui
     with pytest.raises(WeightsError, match=r"asks for 1,000,\d{3},\d{3},\d{3} numbers"):
         build_model("avsep.models.conv_tasnet.ConvTasNet", {"filters": 10**6, "bottleneck": 10**6})
     with pytest.raises(WeightsError, match="numbers in 1,001 tensors"):
-        build_model("avsep.models.conv_tasnet.ConvTasNet", SMALL | {"repeats": 10**9})
+        build_model("avsep.models.conv_tasnet.ConvTasNet", SMALL | {"repeats": 10**9}, most_tensors=1000)
 
 
 def test_separate_is_forward_unless_a_model_says_otherwise():
