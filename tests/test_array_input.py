@@ -100,6 +100,7 @@ def written(folder: Path, manifest: dict) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(sounds[:-1]), sounds[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("channels", "shown"), [("reference", [0]), ("all", [0, 1, 2, 3])])
 @pytest.mark.parametrize("model", ["auxiva", "audio-2spk"])
 def test_tracks_and_residual_sum_to_the_channels_that_are_written(tmp_path, meeting, model, channels, shown) -> None:
@@ -143,6 +144,7 @@ def test_nine_channels_without_positions_are_said_to_be_mixed_down(tmp_path: Pat
     assert off["warnings"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", ["reference", "all"])
 def test_of_the_residual_of_an_array_the_reference_microphone_is_split(tmp_path, meeting, channels) -> None:
     options = Options(speakers=2, residual="universal", channels=channels)

@@ -26,6 +26,7 @@ def avsep(request: pytest.FixtureRequest):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
     [
@@ -42,6 +43,7 @@ def test_nobody_reads_the_results(avsep, line: str) -> None:
     assert avsep(line) == (0, "", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["2>&-", "2</dev/null", pytest.param("2>/dev/full", marks=FULL)])
 def test_nobody_reads_the_messages(avsep, end: str) -> None:
     code, out, _ = avsep(f"$avsep models {end}")

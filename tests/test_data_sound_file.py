@@ -180,6 +180,7 @@ def corpus(jumpy: Path, tmp_path: Path) -> Path:
     return tmp_path / "manifest.tsv"
 
 
+@pytest.mark.slow
 def test_packing_shards_and_mixtures(corpus: Path, tmp_path: Path) -> None:
     for module, more in (
         (pack_audio, []),

@@ -125,6 +125,7 @@ def test_a_class_that_was_forgotten_is_named():
         smoke_node(Everything)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", LOSSES, ids=lambda kind: kind.__name__)
 def test_every_loss_takes_a_step(kind, tmp_path):
     objective = objective_node(kind)

@@ -24,6 +24,7 @@ def people(file: Path, end: float | None = None) -> list[Person]:
     return identify(found.tracks, load_face_embedder("cpu")[0], found.cuts)
 
 
+@pytest.mark.slow
 @needs_graph
 def test_two_talkers_are_two_persons_left_to_right(shared: Path) -> None:
     persons = people(shared / "clips" / "overlap" / "debate_woman_man.avi", end=2.0)

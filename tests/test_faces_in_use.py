@@ -47,6 +47,7 @@ def weights(model: SeparationModel, tmp_path: Path) -> Path:
     return tmp_path / "mine.safetensors"
 
 
+@pytest.mark.slow
 def test_a_saved_model_comes_back(model, weights):
     again, card = load_model(weights)
     assert (card.class_path, card.parameters) == (model.class_path, model.parameter_count)
@@ -55,6 +56,7 @@ def test_a_saved_model_comes_back(model, weights):
         assert torch.equal(again.state_dict()[name], tensor), name
 
 
+@pytest.mark.slow
 def test_a_list_is_evaluated(cli, model, weights, tmp_path):
     rng, parts = np.random.default_rng(0), []
     sources = in_a_room(voices(3.5, SECONDS), 3) if model.contract.channels[0] > 1 else voices(3.5, SECONDS)[:, None]

@@ -94,6 +94,7 @@ def test_every_mode_learns(tmp_path, mode):
     assert ("train_si_snri" in cli.trainer.callback_metrics) == (mode != "clustering")
 
 
+@pytest.mark.slow
 def test_a_second_channel_is_of_use_where_places_differ(tmp_path):
     """Two sources of one kind, from two places, or (delay 0) from one."""
     gains = []
@@ -138,6 +139,7 @@ def test_compiled_weights_keep_their_names(tmp_path, monkeypatch):
     assert not [name for name in saved["current_model_state"] if "_orig_mod" in name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
 def test_precisions(tmp_path, precision):
     cli = FitCLI(["--config", str(write_config(tmp_path, trainer__precision=precision, trainer__fast_dev_run=1))])
@@ -176,6 +178,7 @@ def test_checkpoint_says_what_model_it_holds(tmp_path):
     assert saved["avsep_model"]["level"] == "source"
 
 
+@pytest.mark.slow
 def test_a_loss_of_any_level_is_noted_to_the_weights_file(tmp_path, cli):
     loss = {"class_path": "avsep.losses.NegativeSiSnr"}
     config = write_config(tmp_path, trainer__max_epochs=1, model__init_args__objective=loss)
@@ -187,6 +190,7 @@ def test_a_loss_of_any_level_is_noted_to_the_weights_file(tmp_path, cli):
     assert (model.contract.level, card.level) == ("free", "free")
 
 
+@pytest.mark.slow
 def test_averaged_weights_are_validated_and_saved(tmp_path):
     cli = FitCLI(["--config", str(write_config(tmp_path, trainer__callbacks=[EMA], trainer__max_epochs=1))])
     seen = []
@@ -203,6 +207,7 @@ def test_averaged_weights_are_validated_and_saved(tmp_path):
     assert not torch.equal(saved["state_dict"][name], saved["current_model_state"][name])
 
 
+@pytest.mark.slow
 def test_rate_is_halved_and_training_stopped_without_gain(tmp_path):
     plateau = {"class_path": "avsep.training.schedules.Plateau", "init_args": {"halve_after": 3, "stop_after": 7}}
     changes = {"model__init_args__learning_rate": 0.0, "model__init_args__schedule": plateau, "trainer__max_epochs": 50}
@@ -291,12 +296,14 @@ def test_checkpoint_that_is_none(tmp_path, capsys):
     )
 
 
+@pytest.mark.slow
 def test_last_before_there_is_one_begins_at_the_start(tmp_path, capsys):
     code, _, err = fit(capsys, "--config", write_config(tmp_path, trainer__max_epochs=1), "--ckpt_path", "last")
     assert code == 0
     assert "yet: beginning at step 0" in err
 
 
+@pytest.mark.slow
 def test_an_earlier_run_is_not_overwritten_unasked(finished, capsys):
     config = finished.parents[2] / "tiny.yaml"
     before = finished.read_bytes()

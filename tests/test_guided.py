@@ -106,6 +106,7 @@ def test_turns_of_another_time_are_refused(rttm):
         check_turns(made, Guided())
 
 
+@pytest.mark.slow
 def test_a_track_for_each_name(rttm):
     made = scene(Store(), channels=4, turns=rttm)
     tracks = Guided()(made)
@@ -132,6 +133,7 @@ def test_lips_choose_among_the_voices_of_the_array_where_all_speak_all_the_time(
     np.testing.assert_array_equal(tracks.gains[:, :, 50], [[0, 1], [1, 0]])
 
 
+@pytest.mark.slow
 def test_faces_tell_when_each_speaks(speech, monkeypatch):  # noqa: F811
     speech(0.9, 0.9, 0.0)
     monkeypatch.setattr(guided, "MOST_OVERLAPPED", 1.0)

@@ -207,6 +207,7 @@ def test_tensors_that_claim_more_than_they_hold_are_refused(theirs, tmp_path):
         read_published(tmp_path / "wide.pt")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [lambda t: t[:0], lambda t: t[0], lambda t: t.to_sparse(), lambda t: t.to("meta")])
 def test_tensors_of_another_shape_or_kind_are_one_line(theirs, tmp_path, change):
     state = torch.load(theirs)

@@ -35,6 +35,7 @@ def check(path: Path, folder: Path, copied: bool, tolerance: float = 0.0011, **s
     assert len(plain) == len(marked)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.ts", "a.flv"])
 @pytest.mark.parametrize("b_frames", [0, 3])
 def test_h264_is_copied_from_any_container(tmp_path: Path, name: str, b_frames: int) -> None:
@@ -54,6 +55,7 @@ def test_pictures_that_begin_before_or_after_the_sound_are_copied(tmp_path: Path
     check(path, tmp_path, copied=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "codec", "pixel_format"),
     [
@@ -76,6 +78,7 @@ def test_what_browsers_do_not_play_is_encoded(tmp_path: Path, name: str, codec: 
     check(path, tmp_path, copied=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("span", "copied"),
     [

@@ -95,6 +95,7 @@ else:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["wav", "jpg", "mp4"])
 def test_a_full_disk_is_told(tmp_path: Path, what: str) -> None:
     """A limit on the size of files stands in for a full disk: the system refuses the write in the same way."""

@@ -165,6 +165,7 @@ def test_arguments_of_beams(around):
 DAMAGES = ["silence", "one sample", "short", "the same", "one is silent", "a gap"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("kind", ["beam", "deep", "masks", "masks in one window"])
 def test_any_sound_gives_finite_estimates_and_gradients(kind, damage):

@@ -170,6 +170,7 @@ def test_a_folder_is_evaluated(cli, model, weights, tmp_path):
     assert np.isfinite(summary["systems"]["estimate"]["si_sdr"]["mean"])
 
 
+@pytest.mark.slow
 def test_a_list_is_evaluated(cli, model, weights, tmp_path):
     parts = []
     for number, source in enumerate(voices(3.5, SECONDS)):
