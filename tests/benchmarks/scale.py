@@ -3,9 +3,10 @@
     python tests/benchmarks/scale.py VIDEOS OUT [--cluster]
 
 VIDEOS is a folder as preprocessing.extract_lips takes it. Every step is run as its own command with one worker; its
-seconds are those of the clips in jobs.jsonl, without the start of Python and the loading of models. Then extract_lips is
-run again with two workers, and with --cluster by Ray with one and two; the start of each engine is what one worker takes
-beyond its clips. A line of the table: seconds of one core and bytes for an hour of video. Reading is that of a training: mixtures of two talkers of 3 s with their lips, from the shards.
+seconds are those of the clips in jobs.jsonl, without the start of Python and the loading of models. Then extract_lips
+is run again with two workers, and with --cluster by Ray with one and two; the start of each engine is what one worker
+takes beyond its clips. A line of the table: seconds of one core and bytes for an hour of video. Reading is that of a
+training: mixtures of two talkers of 3 s with their lips, from the shards.
 """
 
 from __future__ import annotations
