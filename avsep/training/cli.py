@@ -125,17 +125,18 @@ class FitCLI(LightningCLI):
 
     def train(self, say: Callable[[str], None]) -> None:
         """Fit, from the checkpoint that the configuration names."""
-        if self.is_first and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
-            self._check_folder()
         name, resume = self.config["ckpt_path"], None
         if name is not None:
             resume = find_checkpoint(name, self.checkpoints)
             if resume is None:
                 say(f"nothing in {self.checkpoints} yet: beginning at step 0")
+            else:
+                check_checkpoint(resume, self.model)
+        if self.is_first and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self._check_folder()
         if self.is_first:
             self._clear(resume)
         if resume is not None:
-            check_checkpoint(resume, self.model)
             say(f"going on from {resume}")
         weights = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         say(f"{self.name}: {weights:,} weights, on {self.trainer.strategy.root_device}")
