@@ -17,6 +17,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from avsep.errors import AvsepError, OutputError, UsageError
+from avsep.safe_text import one_line
 from avsep.training.allowed import allowed, own_options, refusal
 from avsep.training.configuration import check_configuration
 from avsep.training.resume import ResumeCheckpoint, StepSeed, check_checkpoint, find_checkpoint
@@ -208,7 +209,7 @@ def first_cause(error: BaseException) -> str:
         return f"the locale reads files as {error.encoding}, and the configuration is UTF-8: set PYTHONUTF8=1"
     if denied := re.search(r"Importing '(\S+)' is not allowed", str(error)):
         return refusal(denied[1])
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return one_line(error)
 
 
 def quiet_lightning() -> None:
