@@ -104,8 +104,11 @@ sbom: install
 	    --output-reproducible -o dist/avsep.cdx.json
 
 # Wheel and source archive of the last commit, built twice: nothing is released that another build would not give.
-release: sbom
-	rm -rf build/first build/second
+release:
+	@test -z "$$(git status --porcelain --untracked-files=no)" \
+	    || { echo "make release: files differ from the last commit, of which releases are. Commit or stash them" >&2; exit 1; }
+	rm -rf build/first build/second dist/avsep* dist/SHA256SUMS
+	$(MAKE) sbom
 	.ci/build $(BIN)/python build/first
 	.ci/build $(BIN)/python build/second
 	diff -r build/first build/second

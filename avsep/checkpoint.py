@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avsep.errors import OutputError, WeightsError
-from avsep.models.build import ALLOWED_MODULES, MOST_TENSORS, build_model, one_line, renamed
+from avsep.models.build import ALLOWED_MODULES, MOST_TENSORS, build_model, renamed
+from avsep.safe_text import one_line
 from avsep.storage.files import written_whole
 
 if TYPE_CHECKING:

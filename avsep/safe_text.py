@@ -1,4 +1,5 @@
-"""Text of strangers made fit for a terminal: names of files, and what a weights file says of itself.
+"""Text of strangers made fit for a terminal: names of files, what a weights file says of itself, and errors of
+libraries.
 
 A terminal obeys the control characters that it is sent: they move the cursor, rename the window, or write the clipboard
 (OSC 52). Others turn the direction of writing, so that a name reads as another one.
@@ -31,6 +32,16 @@ def safe_line(text: str) -> str:
 def safe_lines(lines: list[str]) -> str:
     """Lines under each other, each made safe for itself."""
     return "\n".join(map(safe_line, lines))
+
+
+def one_line(error: object) -> str:
+    """All that an error says, in one line without its full stop; its kind where it says nothing."""
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+
+
+def first_line(error: object) -> str:
+    """The first line of what an error says; its kind where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -19,7 +19,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from avsep.errors import InputError
-from avsep.safe_text import safe_line
+from avsep.safe_text import one_line, safe_line
 from avsep.storage.files import write_lines
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip")
@@ -114,8 +114,7 @@ def _read_to_end(tar: tarfile.TarFile) -> None:
 
 def _damaged(name: str, error: Exception) -> InputError:
     return InputError(
-        f"{name}: is no tar or zip archive, or damaged ({' '.join(str(error).split())}). Check its size and download it"
-        " again"
+        f"{name}: is no tar or zip archive, or damaged ({one_line(error)}). Check its size and download it again"
     )
 
 

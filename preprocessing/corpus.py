@@ -26,6 +26,8 @@ from avsep.jobs.engine import IN_PROCESS, Engine
 from avsep.jobs.options import add_engine
 from avsep.jobs.run import run_jobs
 from avsep.signals import SAMPLE_RATE
+from avsep.storage.damaged import refused
+from avsep.storage.documents import read_text
 from avsep.storage.files import write_whole
 from avsep.storage.tables import open_table
 
@@ -140,6 +142,12 @@ def read_table(path: Path, columns: Iterable[str], delimiter: str = ",") -> Iter
             )
         for row in table.dicts():
             yield table.line, row
+
+
+def read_lines(path: Path) -> list[str]:
+    """Lines of a list in UTF-8, with or without the mark (BOM). Raises InputError for what is no such text."""
+    with refused(f"{path}: cannot be read", "Save the list as UTF-8"):
+        return read_text(path, "utf-8-sig").splitlines()
 
 
 def make_manifest(

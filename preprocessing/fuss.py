@@ -19,7 +19,7 @@ from avsep.data.lists import Part
 from avsep.errors import InputError
 from avsep.jobs.options import engine_of
 from preprocessing.command import command
-from preprocessing.corpus import add_folders, folder_split, wrong_layout
+from preprocessing.corpus import add_folders, folder_split, read_lines, wrong_layout
 from preprocessing.mixture_lists import Mix, make_lists
 
 END = "_example_list.txt"
@@ -32,7 +32,7 @@ def list_examples(folder: Path) -> list[Mix]:
         raise wrong_layout(folder, f"train{END}, validation{END} and eval{END}")
     mixes = []
     for table, split in tables.items():
-        for line, row in enumerate(table.read_text(encoding="utf-8").splitlines() if split else (), 1):
+        for line, row in enumerate(read_lines(table) if split else (), 1):
             if not row.strip():
                 continue
             mixture, *sources = row.rstrip().split("\t")

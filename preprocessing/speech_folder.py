@@ -25,6 +25,7 @@ from pathlib import Path
 from avsep.data.manifest import COLUMNS, SPLITS, read_manifest
 from avsep.errors import InputError, UsageError
 from avsep.jobs.options import engine_of
+from avsep.storage.tables import open_table
 from preprocessing.command import command
 from preprocessing.corpus import (
     SHARES,
@@ -70,8 +71,8 @@ def listed(table: Path) -> list[Sound]:
     """
     if not table.is_file():
         raise InputError(f"{table}: no such file. Give a manifest.tsv, or the folder of the recordings")
-    with table.open(encoding="utf-8") as file:
-        ours = file.readline().rstrip("\r\n").split("\t") == list(COLUMNS)
+    with open_table(table) as opened:
+        ours = opened.columns == list(COLUMNS)
     if ours:
         return [Sound(row.id, row.audio, row.speaker, row.split) for row in read_manifest(table)]
     sounds = []

@@ -31,7 +31,7 @@ from avsep.jobs.engine import Engine
 from avsep.jobs.options import engine_of
 from preprocessing.active_level import active_level
 from preprocessing.command import command
-from preprocessing.corpus import Sound, add_folders, find_sounds, make_manifest, wrong_layout
+from preprocessing.corpus import Sound, add_folders, find_sounds, make_manifest, read_lines, wrong_layout
 from preprocessing.mixture_lists import Mix, make_lists, mix_seconds, speakers_of, tree_mixes, tree_root
 
 LEVEL_RATE = 8000
@@ -66,7 +66,7 @@ def set_gains(mix: LevelledMix) -> MixtureSpec:
 
 def read_rows(path: Path, speakers: int) -> Iterator[tuple[str, list[str], list[str]]]:
     """Rows of a published list: name of the mixture, paths, levels as they are written."""
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_lines(path), 1):
         fields = line.split()
         if not fields:
             continue

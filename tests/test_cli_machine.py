@@ -39,11 +39,7 @@ def test_names_that_no_file_has(cli, tmp_path: Path, length: int) -> None:
     assert "too long" in failure(cli, "models", f"./{name}.safetensors")
     with pytest.raises(WeightsError, match="no weights file"):
         find_weights(f"./{name}.safetensors")
-    failure(cli, "evaluate", f"{name}.tsv", "x", code=failure_code(cli, "evaluate", "gone.tsv", "x"))
-
-
-def failure_code(cli, *arguments: object) -> int:
-    return cli(*arguments)[0]
+    failure(cli, "evaluate", f"{name}.tsv", "x")
 
 
 @pytest.mark.parametrize("number", ["99999999999999999999", "4097", "0", "9" * 5000])
@@ -98,13 +94,18 @@ def test_workers_without_shared_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_address_space_that_holds_no_library(tmp_path: Path) -> None:
     clip = write_media(tmp_path / "a.wav", sound=tone(1.0), sound_codec="pcm_s16le")
 
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))
+    def separate(mebibytes: int) -> subprocess.CompletedProcess[str]:
+        size = mebibytes * 2**20
+        return subprocess.run(
+            [sys.executable, "-m", "avsep", "separate", str(clip), "--dry-run"],
+            capture_output=True, text=True, cwd=tmp_path, timeout=300,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (size, size)),
+        )  # fmt: skip
 
-    done = subprocess.run(
-        [sys.executable, "-m", "avsep", "separate", str(clip), "--dry-run"],
-        capture_output=True, text=True, preexec_fn=limit, cwd=tmp_path, timeout=300,
-    )  # fmt: skip
+    # What torch takes differs from build to build.
+    done = next((done for size in (1024, 768, 512, 384) if (done := separate(size)).returncode), None)
+    if done is None:
+        pytest.skip("this build of torch fits into 384 MiB of address space")
     assert done.returncode == 1
     assert done.stderr.startswith("avsep: error: ")
     assert "internal fault" not in done.stderr

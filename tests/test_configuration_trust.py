@@ -114,6 +114,18 @@ def test_modules_that_were_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert "give names of modules" in refused("--config", config, "--allow-modules", bad)
 
 
+def test_others_in_the_process_keep_their_settings() -> None:
+    from jsonargparse._common import check_import_path, parsing_settings
+
+    before = dict(parsing_settings)
+    with allowed.allowed(["tiny_models"], pipe=False):
+        check_import_path("tiny_models.Model")
+        with pytest.raises(ValueError, match="not allowed"):
+            check_import_path("collections.Counter")
+    assert parsing_settings == before
+    check_import_path("collections.Counter")
+
+
 def test_the_names_of_modules_are_compared_whole() -> None:
     with pytest.raises(UsageError):
         allowed.check_module("avseparate.Model", "model")

@@ -1,5 +1,7 @@
 """Utterances in tar files, and the mixtures that a stream of them gives."""
 
+import gzip
+import io
 import shutil
 import sys
 import tarfile
@@ -11,13 +13,16 @@ import fsspec
 import numpy as np
 import pytest
 import torch
+from braceexpand import braceexpand
 from data_factory import TONES, loudest_hz, make_corpus, speech
 from torch.utils.data import DataLoader
 
+from avsep.data import shard_files
 from avsep.data.casts import Stems
 from avsep.data.cues import Enrolment, Face, Lips
 from avsep.data.manifest import Utterance, write_manifest
 from avsep.data.recipe import Recipe
+from avsep.data.shard_files import find_shards, read_shard
 from avsep.data.shards import StreamedMixtures
 from avsep.errors import InputError, UsageError
 from preprocessing.make_shards import list_shards, main
@@ -210,6 +215,97 @@ def test_addresses_that_are_not_read(address: str, said: str, tmp_path: Path, mo
     with pytest.raises((UsageError, InputError), match=said):
         StreamedMixtures(address, speech(None, 0.2))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a[1]", "a*b", "reference"])
+def test_a_folder_may_have_any_name(six: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    folder = six / name
+    folder.mkdir()
+    shutil.copy(six / "train-0.tar", folder)
+    (folder / ".train-1.tar").touch()
+    (folder / "notes.txt").touch()
+    assert [Path(file).name for file in find_shards(str(folder))] == ["train-0.tar"]
+    monkeypatch.chdir(six)
+    assert [Path(file).name for file in find_shards(name)] == ["train-0.tar"]
+
+
+@pytest.mark.parametrize("end", [".tar.gz", ".tgz"])
+def test_packed_shards(shards: Path, tmp_path: Path, end: str) -> None:
+    file = tmp_path / f"a{end}"
+    file.write_bytes(gzip.compress((shards / "train-000000.tar").read_bytes()))
+    assert find_shards(str(file)) == find_shards(str(tmp_path)) == [str(file)]
+    assert len(list(read_shard(str(file), 8000))) == 4
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "memory://a/b-{0..1}.tar?sig=a/b%3D",
+        "simplecache::memory://a/b-{0..1}.tgz?X-Amz-Signature=1",
+        "memory://a#b/{0..1}.tar",
+    ],
+)
+def test_signed_addresses_are_files(address: str) -> None:
+    assert find_shards(address) == list(braceexpand(address))
+
+
+class Broken(fsspec.AbstractFileSystem):
+    """Fails as soon as it is named, as file systems do that ask their server first."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        raise KeyError("refs")
+
+
+@pytest.mark.parametrize("address", ["broken://a", "broken://a/b.tar"])
+def test_a_file_system_that_fails_is_one_error(address: str) -> None:
+    fsspec.register_implementation("broken", Broken, clobber=True)
+    with pytest.raises(InputError, match="cannot be opened: 'refs'"):
+        find_shards(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "reference::memory://a.json",
+        "reference://a.tar",
+        "simplecache::reference::memory://a.tar",
+        "generic://reference://a.tar",
+    ],
+)
+def test_files_that_name_others_are_no_shards(address: str) -> None:
+    with pytest.raises(UsageError, match="name further files"):
+        find_shards(address)
+
+
+class Failing(io.BytesIO):
+    """A connection that ends after some bytes."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.tell() > self.getbuffer().nbytes // 2:
+            raise ConnectionError("reset by peer")
+        return super().read(size)
+
+
+def test_an_address_that_fails_for_a_moment(six: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = (six / "train-0.tar").read_bytes()
+    whole = [utterance.speaker for utterance in read_shard(str(six / "train-0.tar"), 8000)]
+    opened: list[str] = []
+
+    def open_once(url: str) -> io.BytesIO:
+        opened.append(url)
+        return Failing(content) if len(opened) == 1 or "gone" in url else io.BytesIO(content)
+
+    monkeypatch.setattr(shard_files, "_opened", open_once)
+    monkeypatch.setattr(shard_files, "AGAIN_SECONDS", 0.0)
+    assert [utterance.speaker for utterance in read_shard("memory://a.tar", 8000)] == whole
+    assert len(opened) == 2
+    data = StreamedMixtures("memory://gone-{0..1}.tar", speech(None, 0.2), items=30, pool=4)
+    with (
+        pytest.warns(UserWarning, match="reset by peer"),
+        pytest.raises(InputError, match="Check the network, or make them anew"),
+    ):
+        list(data)
+    assert len(opened) == 6
 
 
 def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

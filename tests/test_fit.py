@@ -294,6 +294,7 @@ def test_checkpoint_that_is_none(tmp_path, capsys):
     assert "bad.ckpt cannot be read as a training checkpoint" in wrong(
         capsys, "--config", config, "--ckpt_path", tmp_path / "bad.ckpt"
     )
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow

@@ -86,6 +86,18 @@ def test_files_that_cannot_be_used_are_listed_and_others_decoded(tmp_path: Path)
     assert not list(out.rglob(".*"))
 
 
+def test_manifests_as_editors_save_them(tmp_path: Path) -> None:
+    write_sound(tmp_path / "a.wav")
+    ours = "id\taudio\tlips\tface\tspeaker\tsplit\tseconds\na\ta.wav\t\t\tanna\ttrain\t1\n"
+    for text in (ours, "path\tspeaker\tsplit\na.wav\tanna\ttrain\n"):
+        (tmp_path / "manifest.tsv").write_text(text, encoding="utf-8-sig")
+        (sound,) = speech_folder.list_speech(tmp_path)
+        assert (sound.file, sound.speaker) == (tmp_path / "a.wav", "anna")
+        (tmp_path / "manifest.tsv").write_text(text.replace("anna", "Ren\u00e9"), encoding="latin-1")
+        with pytest.raises(InputError, match="is no UTF-8"):
+            speech_folder.list_speech(tmp_path)
+
+
 def test_a_hash_splits_speakers_and_keeps_them_together(tmp_path: Path) -> None:
     names = [f"speaker{n}" for n in range(2000)]
     splits = [hashed_split(name) for name in names]

@@ -239,6 +239,22 @@ def test_fuss(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "line 1: no source after" in fails(fuss.main, capsys, source, out)
 
 
+def test_lists_as_editors_save_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mix_2_spk_tr.txt").write_text("wsj0/a/b/c.wav 1 wsj0/a/b/d.wav -1\n", encoding="utf-8-sig")
+    assert [paths for _, paths, _ in wsj0_mix.read_rows(tmp_path / "mix_2_spk_tr.txt", 2)] == [
+        ["wsj0/a/b/c.wav", "wsj0/a/b/d.wav"]
+    ]
+    (tmp_path / "train_example_list.txt").write_text("train/a.wav\ttrain/b.wav\n", encoding="utf-8-sig")
+    (mix,) = fuss.list_examples(tmp_path)
+    assert mix.parts[0].audio == tmp_path / "train/b.wav"
+    for name in ("mix_2_spk_tr.txt", "train_example_list.txt"):
+        (tmp_path / name).write_text("train/\u00e9.wav\ttrain/b.wav\n", encoding="latin-1")
+    message = fails(wsj0_mix.main, capsys, tmp_path, tmp_path / "out", "--lists", tmp_path)
+    assert "mix_2_spk_tr.txt: cannot be read" in message
+    assert "Save the list as UTF-8" in message
+    assert "train_example_list.txt: cannot be read" in fails(fuss.main, capsys, tmp_path, tmp_path / "out")
+
+
 def test_active_level_leaves_pauses_out() -> None:
     rate = 8000
     time = np.arange(4 * rate) / rate

@@ -11,8 +11,7 @@ from avsep.errors import InputError, UsageError
 from avsep.export.weights import read_about
 from avsep.media.array import read_positions
 from avsep.speech.turns import read_turns
-from avsep.storage import documents
-from avsep.storage.documents import parse_yaml, read_json, read_text, read_yaml
+from avsep.storage.documents import MOST_BYTES, parse_yaml, read_json, read_text, read_yaml
 
 
 @pytest.mark.parametrize("read", [read_text, read_json, read_yaml])
@@ -23,11 +22,15 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path, read) -> None:
             read(path)
 
 
-def test_a_document_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_document_without_end(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("x" * 2**20 + "xx")
     with pytest.raises(ValueError, match="larger than 1 MiB"):
         read_yaml(tmp_path / "a")
     assert len(read_text(tmp_path / "a")) == 2**20 + 2
+    os.truncate(tmp_path / "a", MOST_BYTES + 1)  # a hole: nothing on the disk
+    for read in (read_text, read_json):
+        with pytest.raises(ValueError, match="larger than 64 MiB"):
+            read(tmp_path / "a")
 
 
 @pytest.mark.parametrize("levels", [101, 20_000])
@@ -63,4 +66,3 @@ def test_those_who_read_documents(tmp_path: Path) -> None:
     for name in ("pipe", "deep", "latin"):
         with pytest.raises(InputError):
             read_turns(tmp_path / name, "a")
-    assert documents.MOST_YAML_BYTES < documents.MOST_BYTES

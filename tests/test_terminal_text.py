@@ -17,7 +17,7 @@ from avsep.cli.listing import table
 from avsep.cli.terminal import Terminal
 from avsep.media.probe import probe
 from avsep.models.conv_tasnet import ConvTasNet
-from avsep.safe_text import safe_line, safe_text
+from avsep.safe_text import first_line, one_line, safe_line, safe_text
 
 CLIPBOARD = "\x1b]52;c;cm0gLXJm\x07"
 HOSTILE = f"a{CLIPBOARD}\x1b[2J\x9b31m\u202egpj\rb"
@@ -39,6 +39,20 @@ def test_every_control_character_is_shown_by_its_number() -> None:
 def test_text_of_all_languages_stays() -> None:
     text = "Änne, 王, مريم, 👩\u200d🦰, e\u0301\n\tnext line"
     assert safe_text(text) == text
+
+
+@pytest.mark.parametrize(
+    ("error", "line", "first"),
+    [
+        (ValueError("a\n\tb. \u2028c.\n"), "a b. c", "a"),
+        (OSError(2, "No such file"), "[Errno 2] No such file", "[Errno 2] No such file"),
+        (MemoryError(), "MemoryError", "MemoryError"),
+        (RuntimeError(" \n"), "RuntimeError", "RuntimeError"),
+    ],
+)
+def test_an_error_in_one_line(error: Exception, line: str, first: str) -> None:
+    assert one_line(error) == line
+    assert first_line(error) == first
 
 
 @pytest.mark.parametrize("say", [Terminal.error, Terminal.say])

@@ -22,6 +22,7 @@ from avsep.cli import demo, evaluate, export, faces, fit, importing, models, sep
 from avsep.cli.options import Parser
 from avsep.cli.terminal import Terminal, open_closed_streams
 from avsep.errors import AvsepError
+from avsep.safe_text import first_line, one_line
 from avsep.version import __version__
 
 INTERRUPTED = 130
@@ -71,9 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 terminal.error(said)
                 terminal.detail(traceback.format_exc())
                 return 1
-            first_line = (str(error).strip() or "no message").splitlines()[0]
             hint = "" if terminal.verbose else ". Run again with -v for the traceback"
-            terminal.error(f"internal fault: {type(error).__name__}: {first_line}{hint}")
+            terminal.error(f"internal fault: {type(error).__name__}: {first_line(error)}{hint}")
             terminal.detail(traceback.format_exc())
             return 1
         finally:
@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _of_the_machine(error: Exception) -> str:
     """What is said of an error that the machine makes, not a fault of ours: memory, disks, names. Else nothing."""
-    text = " ".join(str(error).split())
+    text = one_line(error)
     if "shared memory" in text:
         return f"there is too little shared memory ({text}). Enlarge /dev/shm, or take fewer workers"
     if isinstance(error, MemoryError) or any(sign in text for sign in _NO_MEMORY):

@@ -24,13 +24,24 @@ def commands_allowed(allow: bool) -> Iterator[None]:
 
 
 def check_addresses(urls: Sequence[str]) -> None:
-    """Raise UsageError for an address that is a shell command, unless these are allowed."""
-    for url in urls:
+    """Raise UsageError for an address that is a shell command, unless these are allowed, and for one of files that
+    name others (reference::), whose names are templates that old versions of fsspec run. Parts of a chain (::) are
+    looked at one by one."""
+    for url in (part for chain in urls for part in _parts(chain)):
+        if "reference://" in url.lower():
+            raise UsageError(
+                f"shards {url!r:.200} name further files, which is not followed. Name the shards themselves"
+            )
         if is_command(url) and not _commands.get():
             raise UsageError(
                 f"shards {url!r:.200} are what a shell command prints, and it could do anything. If you trust it: "
                 "avsep fit --allow-pipe"
             )
+
+
+def _parts(chain: str) -> list[str]:
+    parts = chain.split("::")
+    return [part if len(parts) == 1 or "://" in part else f"{part}://" if part.isalpha() else part for part in parts]
 
 
 def is_command(url: str) -> bool:

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from avsep.data.item import Item
 from avsep.errors import UsageError
+from avsep.safe_text import one_line
 
 
 class StepOrder(Sampler[list[int]]):
@@ -159,8 +160,7 @@ def check_shared_memory() -> None:
         multiprocessing.Lock()
         torch.zeros(1).share_memory_()
     except (OSError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
         raise UsageError(
-            f"workers need shared memory, and there is none ({reason}). Mount /dev/shm (docker run --shm-size), or take"
-            " --data.init_args.workers 0"
+            f"workers need shared memory; there is none ({one_line(error)}). Mount /dev/shm (docker run --shm-size), or"
+            " take --data.init_args.workers 0"
         ) from error

@@ -8,11 +8,14 @@ may be a command (pipe:).
 from __future__ import annotations
 
 import io
+import itertools
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import soundfile as sf
@@ -22,10 +25,16 @@ from avsep.data.addresses import check_addresses, is_command
 from avsep.embeddings.face import DIMENSIONS
 from avsep.errors import InputError, UsageError
 from avsep.media.checks import check_sound
+from avsep.safe_text import one_line
 from avsep.signals import LIP_SIZE
 from avsep.storage.damaged import refused
 
 MAKE = "Make some with: python -m preprocessing.make_shards"
+ENDS = (".tar", ".tar.gz", ".tgz")
+"""Of the names of shards."""
+
+AGAIN_SECONDS = 1.0
+"""Until an address that failed is opened again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +60,8 @@ def find_shards(shards: str) -> list[str]:
     from braceexpand import braceexpand
 
     urls = [shards] if Path(shards).is_dir() else list(braceexpand(shards))
-    check_addresses([part for url in urls for part in url.split("::")])
-    if not shards.endswith(".tar") and not is_command(shards):
-        urls = [file for folder in urls for file in _files_in(folder)]
+    check_addresses(urls)
+    urls = [found for url in urls for found in ([url] if is_command(url) or _is_shard(url) else _files_in(url))]
     missing = [url for url in urls if "://" not in url and not is_command(url) and not Path(url).is_file()]
     if missing:
         raise InputError(f"{missing[0]}: no such shard. {MAKE}")
@@ -64,27 +72,45 @@ def find_shards(shards: str) -> list[str]:
     return urls
 
 
+def _is_shard(url: str) -> bool:
+    """Whether an address is that of a file rather than a folder; signed ones go on behind its name (a.tar?token=...).
+    Of a chain (simplecache::https://...) the first part that names a file tells."""
+    parts = url.split("::")
+    name = next((part for part in parts if "://" in part), parts[-1])
+    try:
+        path = urlsplit(name).path if "://" in name else name
+    except ValueError:  # brackets that are no address of a machine
+        path = name
+    return path.endswith(ENDS) or name.endswith(ENDS)
+
+
 def _files_in(folder: str) -> list[str]:
     files, place = _file_system(folder)
     try:
-        found = sorted(files.glob(f"{place.rstrip('/')}/*.tar"))
+        # Not by a pattern: the folder's own name may hold its characters.
+        found = sorted(files.ls(place, detail=False))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
     except Exception as error:  # every file system has errors of its own
-        raise InputError(f"{folder}: cannot be listed: {error}") from error
-    visible = [file for file in found if not file.rpartition("/")[2].startswith(".")]
-    return [files.unstrip_protocol(file) if "://" in folder else file for file in visible]
+        raise InputError(f"{folder}: cannot be listed: {one_line(error)}") from error
+    found = [files.unstrip_protocol(file) if "://" in folder else file for file in found]
+    return [file for file in found if _is_shard(file) and not file.rpartition("/")[2].startswith(".")]
 
 
 def _file_system(url: str) -> tuple[Any, str]:
-    """fsspec's, and what it calls the address. Raises UsageError that names the package that is missing."""
+    """fsspec's, and what it calls the address. Raises UsageError that names the package that is missing, and InputError
+    where it cannot be reached."""
     import fsspec
 
     try:
         return fsspec.core.url_to_fs(url)
     except ImportError as error:
-        raise UsageError(f"{url}: {error}") from error
+        raise UsageError(f"{url}: {one_line(error)}") from error
     except ValueError as error:
         known = ", ".join(sorted(fsspec.available_protocols()))
-        raise UsageError(f"{url}: {error}. Known: {known}") from error
+        raise UsageError(f"{url}: {one_line(error)}. Known: {known}") from error
+    except Exception as error:  # some file systems ask their server right away
+        raise InputError(f"{url}: cannot be opened: {one_line(error)}. Check the address and the network") from error
 
 
 def _opened(url: str) -> IO[bytes]:
@@ -98,17 +124,29 @@ def _opened(url: str) -> IO[bytes]:
 
 def read_shard(url: str, sample_rate: int) -> Iterator[Streamed]:
     """The utterances of a shard, from its start to its end. Raises InputError that names it where it is damaged, or
-    gone; those before are given."""
+    gone; those before are given. A network may fail for a moment: an address is opened a second time, and goes on
+    behind what was given."""
+    given = 0
+    for last in (False, True) if "://" in url and not is_command(url) else (True,):
+        try:
+            for sample in itertools.islice(_samples(url), given, None):
+                given += 1
+                yield decode(sample, url, sample_rate)
+            return
+        except InputError:
+            raise
+        except Exception as error:
+            if last:
+                raise InputError(f"{url}: cannot be read: {one_line(error)}") from error
+        time.sleep(AGAIN_SECONDS)
+
+
+def _samples(url: str) -> Iterator[dict[str, Any]]:
+    """The files of each utterance by the ends of their names."""
     from webdataset.tariterators import group_by_keys, tar_file_iterator
 
-    try:
-        with _opened(url) as file:
-            for sample in group_by_keys({**part, "__url__": url} for part in tar_file_iterator(file)):
-                yield decode(sample, url, sample_rate)
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(f"{url}: cannot be read: {error or type(error).__name__}") from error
+    with _opened(url) as file:
+        yield from group_by_keys({**part, "__url__": url} for part in tar_file_iterator(file))
 
 
 def decode(sample: dict[str, Any], url: str, sample_rate: int) -> Streamed:

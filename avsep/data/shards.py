@@ -195,9 +195,11 @@ class StreamedMixtures(IterableDataset):
         """Name the shard that was damaged last. InputError where too many are."""
         errors = [str(error) for error in bad.values()]
         if len(bad) == count or len(bad) > max(1, self.damaged * count):
+            remote = any("://" in url for url in bad)
             raise InputError(
                 f"{len(bad)} of {count} shards cannot be read, more than damaged={self.damaged:g} allows: "
-                f"{'; '.join(errors)}. Make them anew (preprocessing.make_shards)"
+                f"{'; '.join(errors)}. {'Check the network, or make' if remote else 'Make'} them anew "
+                "(preprocessing.make_shards)"
             )
         warnings.warn(f"left out from here on: {errors[-1]}", stacklevel=2)
 

@@ -15,6 +15,7 @@ from avsep.checkpoint import load_weights
 from avsep.errors import WeightsError
 from avsep.models.base import Model, SeparationModel
 from avsep.models.build import build_model, renamed
+from avsep.safe_text import first_line, one_line
 from avsep.storage import documents
 
 CONFIG = "config.yaml"
@@ -144,16 +145,12 @@ def _load(checkpoint: Path) -> dict[str, Any]:
         ) from error
     except Exception as error:  # a damaged file makes torch fail in every way
         raise WeightsError(
-            f"{checkpoint} cannot be read as a checkpoint ({_first_line(error)}). It is damaged, or was not"
+            f"{checkpoint} cannot be read as a checkpoint ({first_line(error)}). It is damaged, or was not"
             " written to its end; take another one."
         ) from error
     if not isinstance(saved, dict) or not isinstance(saved.get("state_dict"), Mapping):
         raise WeightsError(f"{checkpoint} holds no state_dict. Give a .ckpt file that avsep fit wrote.")
     return saved
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _state(saved: dict[str, Any], checkpoint: Path, average: bool) -> tuple[dict[str, Tensor], bool]:
@@ -179,7 +176,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise WeightsError(f"the configuration {path} cannot be read: {error.strerror}.") from error
     except ValueError as error:
-        raise WeightsError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
+        raise WeightsError(f"{path} is not YAML: {one_line(error)}.") from error
     return document if isinstance(document, dict) else {}
 
 

@@ -21,6 +21,7 @@ from avsep.importing import (
 from avsep.importing.read import Parts, numbers_in, read_parts
 from avsep.models.base import SeparationModel
 from avsep.models.limits import Limited
+from avsep.safe_text import first_line
 
 
 class Origin(Protocol):
@@ -98,7 +99,7 @@ def _converted(origin: Any, parts: Parts, source: Path, settings: Mapping[str, A
     except WeightsError as error:
         raise WeightsError(f"{source}: {error}") from error
     except (ArithmeticError, LookupError, TypeError, ValueError, RuntimeError) as error:
-        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        reason = f"{type(error).__name__}: {first_line(error)}"
         if settings:
             given = ", ".join(f"{name}={value}" for name, value in settings.items())
             raise UsageError(f"{source}: no model of {origin.NAME} with --set {given} ({reason:.300})") from error

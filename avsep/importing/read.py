@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.torch_version import TorchVersion
 
 from avsep.errors import WeightsError
+from avsep.safe_text import first_line
 
 Parts = dict[str, Any]
 """What the files of a source hold, by their names without what follows the last dot."""
@@ -71,7 +72,7 @@ def read_torch(path: Path) -> Any:
             "the file as it was published, or its state dict alone."
         ) from error
     except Exception as error:  # a damaged file makes readers fail in every way
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise WeightsError(f"{path} is damaged ({reason:.200}). Give the file as it was published.") from error
 
 

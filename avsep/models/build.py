@@ -10,6 +10,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
 from avsep.errors import WeightsError
+from avsep.safe_text import one_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -172,8 +173,3 @@ def renamed(weights: Mapping[str, Tensor], class_path: str) -> dict[str, Tensor]
         return moved[old] + key.removeprefix(old) if old else key
 
     return {name(key): tensor for key, tensor in weights.items()}
-
-
-def one_line(error: Exception) -> str:
-    """What an error says, in one line and without its full stop."""
-    return " ".join(str(error).split()).rstrip(".")

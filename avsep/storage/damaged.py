@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from avsep.errors import AvsepError, InputError
+from avsep.safe_text import one_line
 
 LONGEST = 200
 """Characters of what a library says."""
@@ -23,5 +24,4 @@ def refused(what: str, advice: str, kind: type[AvsepError] = InputError) -> Iter
     except AvsepError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        raise kind(f"{what}: {reason:.{LONGEST}}. {advice}") from error
+        raise kind(f"{what}: {one_line(error):.{LONGEST}}. {advice}") from error

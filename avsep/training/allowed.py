@@ -27,15 +27,18 @@ _further: ContextVar[tuple[str, ...]] = ContextVar("modules allowed on the comma
 @contextmanager
 def allowed(modules: Sequence[str], pipe: bool) -> Iterator[None]:
     """Let configurations name classes of these modules too, and, with `pipe`, shards that a shell command prints."""
-    from jsonargparse import set_parsing_settings
+    from jsonargparse import _common, set_parsing_settings
 
     token = _further.set(tuple(modules))
+    # Settings of the whole process: other users of jsonargparse in it get theirs back. It has no public way to do so.
+    before = {key: _common.parsing_settings[key] for key in ("import_path_verdicts", "import_paths_enforced")}
     try:
         # jsonargparse imports what the checks here do not see: defaults of arguments, and types it works out.
         set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*ALLOWED, *BASES, *modules])
         with commands_allowed(pipe):
             yield
     finally:
+        _common.parsing_settings.update(before)
         _further.reset(token)
 
 

@@ -17,6 +17,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from avsep.errors import AvsepError, OutputError, UsageError
+from avsep.safe_text import one_line
 from avsep.training.allowed import allowed, own_options, refusal
 from avsep.training.configuration import check_configuration
 from avsep.training.resume import ResumeCheckpoint, StepSeed, check_checkpoint, find_checkpoint
@@ -125,17 +126,18 @@ class FitCLI(LightningCLI):
 
     def train(self, say: Callable[[str], None]) -> None:
         """Fit, from the checkpoint that the configuration names."""
-        if self.is_first and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
-            self._check_folder()
         name, resume = self.config["ckpt_path"], None
         if name is not None:
             resume = find_checkpoint(name, self.checkpoints)
             if resume is None:
                 say(f"nothing in {self.checkpoints} yet: beginning at step 0")
+            else:
+                check_checkpoint(resume, self.model)
+        if self.is_first and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self._check_folder()
         if self.is_first:
             self._clear(resume)
         if resume is not None:
-            check_checkpoint(resume, self.model)
             say(f"going on from {resume}")
         weights = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
         say(f"{self.name}: {weights:,} weights, on {self.trainer.strategy.root_device}")
@@ -207,7 +209,7 @@ def first_cause(error: BaseException) -> str:
         return f"the locale reads files as {error.encoding}, and the configuration is UTF-8: set PYTHONUTF8=1"
     if denied := re.search(r"Importing '(\S+)' is not allowed", str(error)):
         return refusal(denied[1])
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return one_line(error)
 
 
 def quiet_lightning() -> None:

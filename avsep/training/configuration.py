@@ -23,6 +23,7 @@ from typing import Any
 import yaml
 
 from avsep.errors import UsageError
+from avsep.safe_text import one_line
 from avsep.storage.documents import TooLarge, parse_yaml, read_yaml
 from avsep.training.allowed import check_module, check_origin
 
@@ -85,7 +86,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         document = read_yaml(path)
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+        raise UsageError(f"{path} is not YAML: {one_line(error)}") from error
     if not isinstance(document, dict):
         raise UsageError(f"{path} holds no keys; expected {', '.join(list(TOP)[:4])}")
     return document

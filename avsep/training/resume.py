@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import Callback, Checkpoint
 
 from avsep.errors import UsageError
 from avsep.export.trained import HEADER
+from avsep.safe_text import first_line
 
 LAST = "last.ckpt"
 
@@ -83,9 +84,9 @@ def check_checkpoint(path: Path, task: lightning.LightningModule) -> None:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         saved = checkpoint["state_dict"]
     except Exception as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UsageError(
-            f"{path} cannot be read as a training checkpoint ({first}). Give a .ckpt file that avsep fit wrote"
+            f"{path} cannot be read as a training checkpoint ({first_line(error)}). Give a .ckpt file that avsep fit"
+            " wrote"
         ) from error
     expected = task.state_dict()
     names = [*expected, *(name for name in saved if name not in expected)]

@@ -116,9 +116,7 @@ def serve(pipe: Connection, folder: str) -> None:
     for number in (0, 1, 2):
         os.dup2(null, number)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    space = _status("VmSize") + HEADROOM
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_AS, (space, space))
+    bound_memory()
     deeds: list[str] = []
     sys.addaudithook(lambda event, arguments: _noted(deeds, event, arguments, folder))
     while True:
@@ -137,6 +135,13 @@ def serve(pipe: Connection, folder: str) -> None:
         if wrong is None and taken > MEBIBYTES:
             wrong = f"takes {taken} MiB"
         pipe.send(wrong)
+
+
+def bound_memory() -> None:
+    """Let this process take so much more than it has now, as far as the system allows to say so."""
+    if size := _status("VmSize"):
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_AS, (size + HEADROOM, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 
 def _wrong(read: Any, path: Path, valid: bool) -> str | None:
