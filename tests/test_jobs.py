@@ -103,6 +103,39 @@ def test_what_is_finished_is_not_done_again(tmp_path: Path) -> None:
     assert run() == "a b bad", "another source"
 
 
+def test_a_result_that_was_replaced_is_made_again(tmp_path: Path) -> None:
+    jobs, work = clips(["a", "b"], tmp_path / "x"), functools.partial(counted, out=tmp_path)
+
+    def run() -> str:
+        run_jobs(jobs, work, tmp_path, name=name_of)
+        return calls(tmp_path)
+
+    assert run() == "a b"
+    (tmp_path / "a.txt").write_text("what somebody else made")
+    assert run() == "a"
+    assert (tmp_path / "a.txt").read_text() == "aaa"
+    found = (tmp_path / "b.txt").stat()
+    os.utime(tmp_path / "b.txt", ns=(found.st_atime_ns, found.st_mtime_ns + 1))
+    assert run() == "b", "of one size"
+    assert run() == ""
+
+
+def in_folder(clip: Clip, out: Path) -> tuple[Path, Path]:
+    """A folder of its own and the file in it, beside which others come and go."""
+    folder = out / clip.name
+    folder.mkdir(exist_ok=True)
+    return folder, make(clip, folder)
+
+
+def test_of_a_folder_it_counts_that_it_is_there(tmp_path: Path) -> None:
+    jobs, work = clips(["a"], tmp_path / "x"), functools.partial(in_folder, out=tmp_path)
+    run_jobs(jobs, work, tmp_path, name=name_of)
+    assert [line["bytes"] for line in lines(tmp_path) if "id" in line] == [3], "the file counts once"
+    (tmp_path / "a" / "other").touch()
+    run_jobs(jobs, work, tmp_path, name=name_of)
+    assert finished(tmp_path) == ["a"]
+
+
 def test_a_run_says_what_was_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
         run_jobs(clips(["a", "b"], tmp_path / "x"), functools.partial(make, out=tmp_path), tmp_path, name=name_of)
@@ -121,10 +154,12 @@ def with_function(clip: Clip, out: Path, function: Any) -> Path:
 
 
 def test_tools_in_one_folder_have_lists_of_their_own(tmp_path: Path) -> None:
-    jobs = clips(["a"], tmp_path / "x")
-    for work in (make, counted, make, counted):
-        run_jobs(jobs, functools.partial(work, out=tmp_path), tmp_path, name=name_of)
-    assert calls(tmp_path) == "a"
+    jobs, other = clips(["a"], tmp_path / "x"), tmp_path / "other"
+    other.mkdir()
+    for work, out in ((make, tmp_path), (counted, other), (make, tmp_path), (counted, other)):
+        run_jobs(jobs, functools.partial(work, out=out), tmp_path, name=name_of)
+    assert calls(other) == "a"
+    assert finished(tmp_path) == ["a", "a"]
 
 
 @pytest.mark.parametrize("end", ['{"id": "b", "st', "\x00\x00", '{"id": "b"}'])

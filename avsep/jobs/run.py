@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from avsep.jobs.engine import IN_PROCESS, Engine
 from avsep.jobs.ledger import Key, Ledger, read_finished
-from avsep.jobs.outcome import Outcome, attempt
+from avsep.jobs.outcome import GONE, Outcome, attempt, stamps
 from avsep.jobs.plain import Plain, from_plain, name_of, paths_in, result_type, to_plain
 from avsep.safe_text import safe_line
 from avsep.storage.files import remove_partials, write_lines
@@ -105,7 +105,7 @@ def outcomes(
     """The outcome of every job by its name: what an earlier run finished first, then the others as they come.
 
     Finished is what out/jobs.jsonl says is done, with the same options on the same files (size and time of change), and
-    whose files are still there; with `again` nothing is. What gave nothing is tried again. `work` writes its own files
+    whose files are still there as it left them; with `again` nothing is. What gave nothing is tried again. `work` writes its own files
     under temporary names (`write_whole`) and returns paths and numbers. Where the engine has processes it is a function
     of a module, or a partial of one with keywords, and jobs and options are what avsep.jobs.plain knows. tidy: remove
     what killed processes left half-written below `out`. Raises OutputError where another run works in the folder,
@@ -177,7 +177,8 @@ def _finished(row: dict[str, Plain] | None, asked: str, work: Callable) -> Outco
         result = from_plain(result_type(work), row["result"])
     except (TypeError, ValueError, LookupError):  # of another version
         return None
-    if not all(path.exists() for path in paths_in(result)):
+    found = stamps(result)
+    if GONE in found or found != row.get("stamps"):
         return None
     return Outcome(row["id"], "done", result=result, earlier=True)
 
