@@ -136,6 +136,24 @@ def test_of_a_folder_it_counts_that_it_is_there(tmp_path: Path) -> None:
     assert finished(tmp_path) == ["a"]
 
 
+def returns_a_thing(clip: Clip) -> Any:
+    return object() if clip.name == "a" else clip.name
+
+
+def test_a_result_that_cannot_be_sent_is_the_jobs_fault(tmp_path: Path) -> None:
+    found = run_jobs(clips(["a", "b"], tmp_path), returns_a_thing, tmp_path, name=name_of)
+    assert found == {"b": "b"}
+    assert "a\tunexpected TypeError: object is nothing that" in (tmp_path / "skipped.tsv").read_text()
+
+
+@pytest.mark.slow
+def test_a_result_that_cannot_be_sent_kills_no_process(tmp_path: Path) -> None:
+    engine = Engine(1, time_limit=100.0)
+    found = run_jobs(clips(["a", "b"], tmp_path), returns_a_thing, tmp_path, name=name_of, engine=engine)
+    assert found == {"b": "b"}
+    assert "a\tunexpected TypeError: object is nothing that" in (tmp_path / "skipped.tsv").read_text()
+
+
 def test_a_run_says_what_was_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
         run_jobs(clips(["a", "b"], tmp_path / "x"), functools.partial(make, out=tmp_path), tmp_path, name=name_of)

@@ -120,7 +120,7 @@ class Many:
                         reason = outcome.reason if outcome.state == "skipped" else f"{clip}: {outcome.reason}"
                     terminal.error(reason)
                     results[clip] = {"input": str(clip), "error": reason}
-                    exit_code = 1
+                    exit_code = 1 if keep_going else outcome.exit_code
                     if not keep_going:
                         break
         finally:

@@ -105,11 +105,11 @@ def outcomes(
     """The outcome of every job by its name: what an earlier run finished first, then the others as they come.
 
     Finished is what out/jobs.jsonl says is done, with the same options on the same files (size and time of change), and
-    whose files are still there as it left them; with `again` nothing is. What gave nothing is tried again. `work` writes its own files
-    under temporary names (`write_whole`) and returns paths and numbers. Where the engine has processes it is a function
-    of a module, or a partial of one with keywords, and jobs and options are what avsep.jobs.plain knows. tidy: remove
-    what killed processes left half-written below `out`. Raises OutputError where another run works in the folder,
-    AvsepError when processes or the cluster cannot start.
+    whose files are still there as they were left; with `again` nothing is. What gave nothing is tried again. `work`
+    writes its own files under temporary names (`write_whole`) and returns paths and numbers. Where the engine has
+    processes it is a function of a module, or a partial of one with keywords, and jobs and options are what
+    avsep.jobs.plain knows. tidy: remove what killed processes left half-written below `out`. Raises OutputError where
+    another run works in the folder, AvsepError when processes or the cluster cannot start.
     """
     key = _key(work)
     _stamp.cache_clear()
