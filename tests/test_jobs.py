@@ -326,21 +326,52 @@ def test_poison_harms_nobody_else(tmp_path: Path, capsys: pytest.CaptureFixture[
     poisoned(tmp_path, None, capsys)
 
 
-def where_threads(clip: Clip) -> str:
-    return f"{os.environ['OMP_NUM_THREADS']} {os.getpid()}"
+def process_of(clip: Clip) -> int:
+    return os.getpid()
 
 
 @pytest.mark.slow
-def test_processes_keep_what_they_have_loaded_and_compute_with_one_thread(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+def test_processes_keep_what_they_have_loaded(tmp_path: Path) -> None:
     engine = Engine(1, time_limit=100.0)
-    found = run_jobs(clips(list("abcd"), tmp_path), where_threads, tmp_path, name=name_of, engine=engine)
+    found = run_jobs(clips(list("abcd"), tmp_path), process_of, tmp_path, name=name_of, engine=engine)
     (one,) = set(found.values())
-    threads, process = one.split()
-    assert threads == "1"
-    assert int(process) != os.getpid()
+    assert one != os.getpid()
+
+
+THREADS = """
+import os
+{load}
+threads = {threads}
+
+def of_main(job: str) -> str:
+    import __mp_main__
+    return str(__mp_main__.threads)
+
+if __name__ == "__main__":
+    from pathlib import Path
+    from avsep.jobs.engine import Engine
+    from avsep.jobs.run import run_jobs
+    found = run_jobs(["a"], of_main, Path("out"), engine=Engine(1, time_limit=300.0))
+    print(threads, found["a"], os.environ.get("OMP_NUM_THREADS"), os.environ.get("MKL_NUM_THREADS"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("load", "threads"),
+    [
+        ("", 'os.environ.get("OMP_NUM_THREADS")'),
+        pytest.param("import torch", "torch.get_num_threads()", marks=pytest.mark.slow),
+    ],
+    ids=["as libraries read it", "as torch has it"],
+)
+def test_processes_compute_with_one_thread_whatever_main_loads(tmp_path: Path, load: str, threads: str) -> None:
+    (tmp_path / "threads.py").write_text(THREADS.format(load=load, threads=threads))
+    environment = {**os.environ, "PYTHONPATH": f"{Path(__file__).parent.parent}:{tmp_path}", "OMP_NUM_THREADS": "7"}
+    environment.pop("MKL_NUM_THREADS", None)
+    done = subprocess.run(
+        [sys.executable, "-m", "threads"], capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=300
+    )
+    assert done.stdout.split()[1:] == ["1", "7", "None"], done.stderr
 
 
 @pytest.mark.parametrize(
