@@ -57,15 +57,10 @@ class Packed(NamedTuple):
     skipped: list[str]
 
 
-def write_shard(shard: Shard, overwrite: bool = False) -> Packed:
-    """Write one shard, unless it is there. Utterances that cannot be read are left out and noted beside it."""
-    note = shard.file.with_name(f".{shard.file.stem}.skipped")
-    if shard.file.is_file() and note.is_file() and not overwrite:
-        skipped = note.read_text(encoding="utf-8").splitlines()
-        return Packed(shard.file, len(shard.rows) - len(skipped), skipped)
-    skipped = []
+def write_shard(shard: Shard) -> Packed:
+    """Write one shard. Utterances that cannot be read are left out."""
+    skipped: list[str] = []
     write_whole(shard.file, functools.partial(_write, shard, skipped))
-    note.write_text("".join(f"{line}\n" for line in skipped), encoding="utf-8")
     return Packed(shard.file, len(shard.rows) - len(skipped), skipped)
 
 
@@ -123,6 +118,7 @@ def _counts(rows: list[Utterance], size: float, utterances: int | None) -> list[
     if utterances is not None:
         return [len(rows[first : first + utterances]) for first in range(0, len(rows), utterances)]
     sizes = np.array([row.seconds * (SOUND_BYTES + (row.lips is not None) * LIP_BYTES) for row in rows])
+    sizes = np.maximum(sizes, 1)
     shards = min(len(rows), max(FEWEST, round(sizes.sum() / (size * 2**30))))
     # Of shards of one size, the one in which an utterance has its middle. One that is left empty is none.
     places = ((sizes.cumsum() - sizes / 2) / sizes.sum() * shards).astype(int)
@@ -143,16 +139,17 @@ def _run(options: argparse.Namespace) -> int:
     shards = list_shards(options.manifest, options.out, options.split, options.size, options.utterances)
     speakers = sorted({row.speaker for shard in shards for row in shard.rows})
     write_lines(options.out / f"{options.split}-speakers.txt", speakers)
-    work = functools.partial(write_shard, overwrite=options.overwrite)
     found = run_jobs(
         shards,
-        work,
+        write_shard,
         options.out,
         name=lambda shard: shard.file.name,
         engine=engine_of(options),
         again=options.overwrite,
     )
     done = list(found.values())
+    for file in set(options.out.glob(f"{options.split}-{'[0-9]' * 6}.tar")) - {one.file for one in done}:
+        file.unlink()  # cut in another way, by an earlier run
     failed = len(shards) - len(done)
     if not failed:
         write_lines(options.out / "skipped.tsv", ["name\treason", *(line for one in done for line in one.skipped)])

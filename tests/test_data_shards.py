@@ -243,6 +243,27 @@ def test_shards_are_of_about_one_size(tmp_path: Path, seconds: float, lips: bool
     assert sorted(row.id for shard in found for row in shard.rows) == sorted(row.id for row in rows)
 
 
+def test_shards_cut_in_another_way_take_the_place_of_the_earlier_ones(
+    tmp_path: Path, corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in (2, 3, 5):
+        assert main([str(corpus), str(tmp_path), "--utterances", str(number), "--workers", "1"]) == 0
+        rows = list_shards(corpus, tmp_path, "train", utterances=number)
+        assert sorted(tmp_path.glob("*.tar")) == [shard.file for shard in rows]
+        for shard in rows:
+            with tarfile.open(shard.file) as tar:
+                assert sum(name.endswith(".flac") for name in tar.getnames()) == len(shard.rows)
+        assert f"8 utterances in {len(rows)} shards, 0 skipped" in capsys.readouterr().out
+
+
+def test_a_manifest_without_lengths_is_cut_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").touch()
+    rows = [Utterance(str(n), tmp_path / "a.wav", None, None, "s", "train", 0.0) for n in range(9)]
+    write_manifest(tmp_path / "manifest.tsv", rows)
+    shards = list_shards(tmp_path / "manifest.tsv", tmp_path, "train")
+    assert [len(shard.rows) for shard in shards] == [1, 1, 1, 1, 2, 1, 1, 1]
+
+
 @pytest.mark.slow
 def test_a_stopped_run_goes_on_and_bad_rows_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     manifest = make_corpus(tmp_path / "corpus", ("ada", "bob"), seconds=0.3)

@@ -269,6 +269,16 @@ def test_libricss_cuts_what_was_recorded(tmp_path: Path, capsys: pytest.CaptureF
     assert "found record/, transcription/" in message
 
 
+def test_libricss_cuts_anew_where_the_times_are_others(tmp_path: Path) -> None:
+    source, out = tmp_path / "for_release", tmp_path / "out"
+    table = libricss_session(source, 0) / "transcription" / "meeting_info.txt"
+    for end, frames in (("1.5", 16_000), ("1.25", 12_000)):
+        table.write_text(table.read_text().replace("0.5\t1.5", f"0.5\t{end}"))
+        assert libricss.main([str(source), str(out), "--workers", "1"]) == 0
+        first = next(iter(rows_by_id(out / "manifest.tsv").values()))
+        assert (soundfile.info(first.audio).frames, first.seconds) == (frames, frames / 16_000)
+
+
 def test_time_that_others_cover() -> None:
     assert libricss.covered(1, 3, []) == 0
     assert libricss.covered(1, 3, [(0, 2), (1.5, 2.5), (5, 6)]) == 0.75
