@@ -42,9 +42,10 @@ SOUND_BYTES, LIP_BYTES = 18_000, FRAME_RATE * LIP_SIZE**2
 
 
 class Shard(NamedTuple):
-    """One tar file to write; `first` is the number of its first utterance."""
+    """One tar file to write, by its name: a path of what is made would change what is asked. `first` is the number of its
+    first utterance."""
 
-    file: Path
+    name: str
     first: int
     rows: tuple[Utterance, ...]
 
@@ -57,11 +58,11 @@ class Packed(NamedTuple):
     skipped: list[str]
 
 
-def write_shard(shard: Shard) -> Packed:
-    """Write one shard. Utterances that cannot be read are left out."""
+def write_shard(shard: Shard, out: Path) -> Packed:
+    """Write one shard into a folder. Utterances that cannot be read are left out."""
     skipped: list[str] = []
-    write_whole(shard.file, functools.partial(_write, shard, skipped))
-    return Packed(shard.file, len(shard.rows) - len(skipped), skipped)
+    write_whole(out / shard.name, functools.partial(_write, shard, skipped))
+    return Packed(out / shard.name, len(shard.rows) - len(skipped), skipped)
 
 
 def _write(shard: Shard, skipped: list[str], path: Path) -> None:
@@ -98,7 +99,7 @@ def pack(row: Utterance) -> dict[str, bytes]:
     return files
 
 
-def list_shards(manifest: Path, out: Path, split: str, size: float = 1.0, utterances: int | None = None) -> list[Shard]:
+def list_shards(manifest: Path, split: str, size: float = 1.0, utterances: int | None = None) -> list[Shard]:
     """The shards of one split of a manifest, of about `size` GiB or of so many utterances. Raises InputError when it is
     empty."""
     rows = read_manifest(manifest, split)
@@ -108,7 +109,7 @@ def list_shards(manifest: Path, out: Path, split: str, size: float = 1.0, uttera
     shards = []
     first = 0
     for number, count in enumerate(_counts(chosen, size, utterances)):
-        shards.append(Shard(out / f"{split}-{number:06d}.tar", first, tuple(chosen[first : first + count])))
+        shards.append(Shard(f"{split}-{number:06d}.tar", first, tuple(chosen[first : first + count])))
         first += count
     return shards
 
@@ -136,14 +137,14 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    shards = list_shards(options.manifest, options.out, options.split, options.size, options.utterances)
+    shards = list_shards(options.manifest, options.split, options.size, options.utterances)
     speakers = sorted({row.speaker for shard in shards for row in shard.rows})
     write_lines(options.out / f"{options.split}-speakers.txt", speakers)
     found = run_jobs(
         shards,
-        write_shard,
+        functools.partial(write_shard, out=options.out),
         options.out,
-        name=lambda shard: shard.file.name,
+        name=lambda shard: shard.name,
         engine=engine_of(options),
         again=options.overwrite,
     )

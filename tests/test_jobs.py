@@ -24,6 +24,8 @@ from avsep.jobs.plain import called, from_plain, job_type, result_type, to_plain
 from avsep.jobs.processes import Pool
 from avsep.jobs.run import outcomes, run_jobs
 from avsep.jobs.worker import Row, Work
+from avsep.storage import files
+from avsep.storage.files import DAY, partial_name
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
@@ -226,9 +228,11 @@ def test_storage_without_locks_is_told_of(
 def test_half_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:
     deep = tmp_path / "deep"
     deep.mkdir()
-    half, other = deep / ".99999999.partial.a.npz", deep / f".{os.getpid()}.partial.mine"
-    half.touch()
-    other.touch()
+    half, other = partial_name(deep / "a.npz", 99999999), partial_name(deep / "mine", os.getpid())
+    elsewhere, old = deep / ".0123abcd-99999999.partial.b", deep / ".0123abcd-99999999.partial.c"
+    for file in (half, other, elsewhere, old):
+        file.touch()
+    os.utime(old, (time.time() - 2 * DAY,) * 2)
     jobs, work = clips(["a"], tmp_path / "x"), functools.partial(make, out=tmp_path)
     run_jobs(jobs, work, tmp_path, name=name_of)
     assert half.exists(), "no run was killed here"
@@ -237,6 +241,20 @@ def test_half_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:
     run_jobs(jobs, work, tmp_path, name=name_of)
     assert not half.exists()
     assert other.exists()
+    assert elsewhere.exists(), "another machine may be writing it, where the number means another process"
+    assert not old.exists()
+
+
+def test_two_machines_write_under_names_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = set()
+    for host in ("a", "b"):
+        monkeypatch.setattr("socket.gethostname", lambda host=host: host)
+        files._here.cache_clear()
+        with files.written_whole(tmp_path / "x.npz") as partial:
+            names.add(partial.name)
+            partial.touch()
+    files._here.cache_clear()
+    assert len(names) == 2
 
 
 @dataclass(frozen=True)
