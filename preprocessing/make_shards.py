@@ -42,8 +42,8 @@ SOUND_BYTES, LIP_BYTES = 18_000, FRAME_RATE * LIP_SIZE**2
 
 
 class Shard(NamedTuple):
-    """One tar file to write, by its name: a path of what is made would change what is asked. `first` is the number of its
-    first utterance."""
+    """One tar file to write, by its name: a path of what is made would change what is asked. `first` is the number of
+    its first utterance."""
 
     name: str
     first: int

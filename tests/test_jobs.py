@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import json
 import os
 import subprocess
@@ -18,7 +19,7 @@ from job_factory import Clip, clips, make, name_of
 
 from avsep.errors import AvsepError, OutputError
 from avsep.jobs.engine import IN_PROCESS, Engine
-from avsep.jobs.ledger import Ledger
+from avsep.jobs.ledger import NAME, Ledger, _last_run, read_finished
 from avsep.jobs.outcome import Outcome
 from avsep.jobs.plain import called, from_plain, job_type, result_type, to_plain
 from avsep.jobs.processes import Pool
@@ -197,9 +198,65 @@ def test_a_torn_last_line_is_cut_off(tmp_path: Path, end: str) -> None:
 
 def test_lines_that_are_none_are_passed_over(tmp_path: Path) -> None:
     good = {"id": "a", "work": "w", "asked": "", "state": "done", "result": None}
-    (tmp_path / "jobs.jsonl").write_text(f'no json\n[1]\n{{"id": "x"}}\n{json.dumps(good)}\n')
+    odd = [{"id": "x"}, {**good, "id": ["a"]}, {**good, "work": {}}, {"run": 3}, {"run": {}}]
+    text = "".join(f"{json.dumps(line)}\n" for line in (*odd, good))
+    (tmp_path / "jobs.jsonl").write_text(f"no json\n[1]\n{text}")
     with Ledger(tmp_path) as ledger:
         assert list(ledger.finished) == [("w", "a")]
+    assert list(read_finished(tmp_path)) == [("w", "a")]
+    assert str(os.getpid()) in _last_run(tmp_path / "jobs.jsonl")
+
+
+class FullDisk(io.BytesIO):
+    """As a file whose disk has room for so many writes."""
+
+    def __init__(self, room: int, descriptor: int) -> None:
+        self.room, self.descriptor = room, descriptor
+
+    def write(self, data: Any) -> int:
+        self.room -= 1
+        if self.room < 0:
+            raise OSError(28, "No space left on device")
+        return len(data)
+
+    def fileno(self) -> int:
+        return self.descriptor
+
+
+@pytest.mark.parametrize("room", [0, 1, 3])
+def test_a_full_disk_is_one_line_and_the_folder_is_free_again(
+    tmp_path: Path, room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs, work = {name: Clip(name, tmp_path) for name in "ab"}, functools.partial(make, out=tmp_path)
+    tmp_path.joinpath("jobs.jsonl").touch()
+    with (tmp_path / "jobs.jsonl").open("rb") as real:
+        full = FullDisk(room, real.fileno())
+        opened = Path.open
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                Path, "open", lambda file, *how, **more: (file.name == NAME and full) or opened(file, *how, **more)
+            )
+            with pytest.raises(OutputError, match=r"jobs.jsonl: .*No space left.*go on"):
+                list(outcomes(jobs, work, tmp_path))
+    assert full.closed
+    assert [outcome.id for outcome in outcomes(jobs, work, tmp_path)] == ["a", "b"]
+
+
+def test_a_full_disk_hides_no_other_error(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+
+    def work() -> None:
+        with ledger:
+            assert ledger._stream is not None
+            ledger._stream.close()
+            ledger._stream = full
+            raise ZeroDivisionError
+
+    with (tmp_path / "other").open("wb") as real:
+        full = FullDisk(0, real.fileno())
+        with pytest.raises(ZeroDivisionError):
+            work()
+    assert full.closed
 
 
 def test_a_second_driver_says_who_works_there(tmp_path: Path) -> None:
