@@ -9,8 +9,10 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal, NamedTuple
 
 import job_factory
@@ -399,6 +401,42 @@ def poisoned(folder: Path, cluster: Literal["ray"] | None, capsys: pytest.Captur
 @pytest.mark.slow
 def test_poison_harms_nobody_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     poisoned(tmp_path, None, capsys)
+
+
+class Idle:
+    """A pool that does nothing, and whose processes died so often."""
+
+    def __init__(self, deaths: int) -> None:
+        self.deaths = deaths
+
+    def __enter__(self) -> Idle:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def outcomes(self, rows: Iterable[Row]) -> Iterator[Outcome]:
+        return (Outcome(row.id, "failed") for row in rows)
+
+
+@pytest.mark.parametrize("deaths", [0, 1])
+def test_the_folder_is_searched_only_after_a_death(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deaths: int
+) -> None:
+    monkeypatch.setattr("avsep.jobs.processes.Pool", lambda *_: Idle(deaths))
+    half = partial_name(tmp_path / "a.npz", 99999999)
+    half.touch()
+    run_jobs(clips(["a"], tmp_path), functools.partial(make, out=tmp_path), tmp_path, name=name_of, engine=Engine(2))
+    assert half.exists() == (deaths == 0)
+
+
+def test_a_process_that_is_ended_at_its_job_counts_as_dead(tmp_path: Path) -> None:
+    pool = Pool(Work(None, str(tmp_path), str(tmp_path)), 2)
+    ended: list[str] = []
+    for name, row in (("idle", None), ("busy", Row("a", None))):
+        pool._workers.append(SimpleNamespace(row=row, kill=functools.partial(ended.append, name)))  # type: ignore[arg-type]
+    with pool:
+        pass
+    assert (ended, pool.deaths) == (["idle", "busy"], 1)
 
 
 def process_of(clip: Clip) -> int:
