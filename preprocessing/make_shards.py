@@ -6,8 +6,8 @@ OUT_FOLDER gets SPLIT-000000.tar, SPLIT-000001.tar, ..., each of about --size Gi
 fewer than 8, so that as many processes can read; or, with --utterances, each with so many: NUMBER.flac (16 kHz, mono),
 NUMBER.npz (lips, where the manifest has some) and NUMBER.json (id, speaker, seconds). Utterances are shuffled first,
 because a stream mixes what is near each other. SPLIT-speakers.txt names the speakers, one a line, which the labels of
-items number; skipped.tsv lists what could not be read. A run that was stopped goes
-on where it was; --overwrite begins anew.
+items number; skipped.tsv lists what could not be read. A run that was stopped goes on
+where it was; --overwrite begins anew. Shards of SPLIT that an earlier run cut in another way are removed.
 """
 
 from __future__ import annotations
