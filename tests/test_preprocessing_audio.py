@@ -83,6 +83,9 @@ def test_files_that_cannot_be_used_are_listed_and_others_decoded(tmp_path: Path)
     stamp = decoded.stat().st_mtime_ns
     assert speech_folder.main([str(source), str(out), "--workers", "1"]) == 0
     assert decoded.stat().st_mtime_ns == stamp
+    write_media(source / "anna" / "b.m4a", sound=tone(0.9, 44100), sample_rate=44100)
+    assert speech_folder.main([str(source), str(out), "--workers", "1"]) == 0
+    assert rows_by_id(out / "manifest.tsv")["anna/b.m4a"].seconds == pytest.approx(0.9, abs=0.05), "another sound"
     assert not list(out.rglob(".*"))
 
 
