@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -160,17 +161,23 @@ def _loaded(path: Path) -> Portrait:
     return load_portrait(path)
 
 
-def make_film(film: Film, folder: Path, *, seconds: float | None = None, lips: bool = True) -> Utterance | None:
-    """Write ID.mp4 and, with lips, ID.npz and ID.flac of a clip (see preprocessing/faces_corpus.py), unless they are
-    there. Raises AvsepError."""
+class Made(NamedTuple):
+    """The files of a clip; without lips no row of a manifest."""
+
+    video: Path
+    row: Utterance | None
+
+
+def make_film(film: Film, folder: Path, *, seconds: float | None = None, lips: bool = True) -> Made:
+    """Write ID.mp4 and, with lips, ID.npz and ID.flac of a clip (see preprocessing/faces_corpus.py). Raises
+    AvsepError."""
     video = folder / f"{film.id}.mp4"
-    if not video.exists():
-        _, rng = film.random()
-        style = random_style(rng)
-        animate_portrait(_loaded(film.portrait), film.recording.file, video, style, rng, seconds)
+    _, rng = film.random()
+    style = random_style(rng)
+    animate_portrait(_loaded(film.portrait), film.recording.file, video, style, rng, seconds)
     if not lips:
-        return None
-    return make_clip(Clip(film.id, video, film.recording.speaker, film.recording.split), folder)
+        return Made(video, None)
+    return Made(video, make_clip(Clip(film.id, video, film.recording.speaker, film.recording.split), folder))
 
 
 def animate_all(
@@ -186,7 +193,7 @@ def animate_all(
 ) -> tuple[int, int]:
     """Write count clips, skipped.tsv and, with lips, manifest.tsv into a folder; returns numbers written and skipped.
 
-    Clips that are there already are left alone and counted as written.
+    Clips that an earlier run made in the same way are left alone and counted as written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -196,7 +203,7 @@ def animate_all(
     work = functools.partial(make_film, folder=folder, seconds=seconds, lips=lips)
     done = run_jobs(films, work, folder, name=lambda film: film.id, engine=engine)
     if lips:
-        write_manifest(folder / "manifest.tsv", [row for row in done.values() if row is not None])
+        write_manifest(folder / "manifest.tsv", [made.row for made in done.values() if made.row is not None])
     return len(done), len(films) - len(done)
 
 

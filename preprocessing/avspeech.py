@@ -43,6 +43,7 @@ from preprocessing.faces_corpus import (
     face_net,
     first_of_each_split,
     is_made,
+    made_clip,
     make_clip,
     make_corpus,
     train_or_dev,
@@ -121,8 +122,9 @@ def fetch_and_make(
     hopeless = out / f"{clip.id}.skipped"
     if hopeless.is_file() and not retry:
         raise InputError(hopeless.read_text(encoding="utf-8").strip())
+    # The name tells the piece, so its video need not be there again; the list of jobs asks for the same video.
     if is_made(out, clip.id, embeddings) and not overwrite:
-        return make(clip)
+        return made_clip(clip, out)
     try:
         if not clip.video.is_file():
             clip.video.parent.mkdir(parents=True, exist_ok=True)
@@ -207,7 +209,6 @@ def _run(options: argparse.Namespace) -> int:
     make = functools.partial(
         make_clip,
         out=options.out,
-        overwrite=options.overwrite,
         device=options.device,
         embeddings=options.face_embeddings,
     )

@@ -83,8 +83,7 @@ def split_of(folders: tuple[str, ...]) -> str:
 
 
 def join(recording: Recording, out: Path) -> Utterance:
-    """Write the channels to out/audio, unless they are there. Raises InputError for fewer than two, and for files that
-    do not go together."""
+    """Write the channels to out/audio. Raises InputError for fewer than two, and for files that do not go together."""
     files = recording.files
     if len(files) < 2:
         raise InputError(f"{recording.id}: {len(files)} microphone; an array has two or more")
@@ -103,8 +102,7 @@ def join(recording: Recording, out: Path) -> Utterance:
                     f"{file}: {info.channels} channels, {info.frames} samples at {info.samplerate} Hz; expected 1, "
                     f"{first.frames} and {first.samplerate} as {files[0]}"
                 )
-        if not target.is_file():
-            write_whole(target, lambda partial: _write(partial, files, first.samplerate))
+        write_whole(target, lambda partial: _write(partial, files, first.samplerate))
     except soundfile.LibsndfileError as error:
         raise InputError(f"{recording.id}: cannot be read as sound ({error})") from error
     seconds = first.frames / first.samplerate

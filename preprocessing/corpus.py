@@ -189,24 +189,23 @@ def _utterance(sound: Sound, out: Path, native: bool = False) -> Utterance:
 
 
 def readable(file: Path, target: Path, stream: int | None = None, native: bool = False) -> tuple[Path, float]:
-    """A file that soundfile reads to its end, and its length in seconds: the file itself, else `target`, made of it
-    when not there, mono at the models' rate or, with `native`, with its own rate and channels.
+    """A file that soundfile reads to its end, and its length in seconds: the file itself, else `target`, made of it,
+    mono at the models' rate or, with `native`, with its own rate and channels.
 
     Raises InputError when there is no sound in it, or when a part of it is damaged or missing.
     """
     if not file.is_file():
         raise InputError(f"{file}: no such file")
-    if stream is None and not target.is_file():
+    if stream is None:
         seconds = whole_seconds(file)
         if seconds == 0:
             raise InputError(f"{file}: holds no samples (0 s)")
         if seconds is not None:
             return file, seconds
-    if not target.is_file():
-        if native:
-            blocks = list(decoded(file, stream=stream))
-            samples, rate = np.concatenate([block.samples for block in blocks], axis=1).T, blocks[0].sample_rate
-        else:
-            samples, rate = np.concatenate(list(model_blocks(decoded(file, stream=stream)))), SAMPLE_RATE
-        write_whole(target, lambda path: soundfile.write(path, samples.clip(-1, 1), rate, subtype="PCM_16"))
+    if native:
+        blocks = list(decoded(file, stream=stream))
+        samples, rate = np.concatenate([block.samples for block in blocks], axis=1).T, blocks[0].sample_rate
+    else:
+        samples, rate = np.concatenate(list(model_blocks(decoded(file, stream=stream)))), SAMPLE_RATE
+    write_whole(target, lambda path: soundfile.write(path, samples.clip(-1, 1), rate, subtype="PCM_16"))
     return target, sound_seconds(target)

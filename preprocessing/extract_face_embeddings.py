@@ -31,20 +31,19 @@ from preprocessing.faces_corpus import face_net
 Embed = Callable[[np.ndarray], np.ndarray]
 
 
-def embed_clip(row: Utterance, *, overwrite: bool = False, device: str = "cpu", embed: Embed | None = None) -> Path:
-    """Write the embedding of a clip if it is not there yet; returns its file. Raises InputError without portraits."""
+def embed_clip(row: Utterance, *, device: str = "cpu", embed: Embed | None = None) -> Path:
+    """Write the embedding of a clip; returns its file. Raises InputError without portraits."""
     if row.lips is None:
         raise InputError(f"{row.id}: has no lips in the manifest, so no portraits either")
     file = row.lips.with_suffix(".npy")
-    if overwrite or not file.is_file():
-        advice = "Make the clip again with --overwrite"
-        with refused(f"{row.lips}: no portraits can be read", advice), np.load(row.lips) as arrays:
-            portraits = arrays["portraits"] if "portraits" in arrays else np.empty(0)
-        if not len(portraits):
-            raise InputError(f"{row.lips}: holds no portraits. Make the clip again with --overwrite")
-        mean = (embed or face_net(device))(portraits).sum(axis=0)
-        embedding = (mean / max(float(np.linalg.norm(mean)), 1e-9)).astype(np.float32)
-        write_whole(file, lambda path: np.save(path, embedding))
+    advice = "Make the clip again with --overwrite"
+    with refused(f"{row.lips}: no portraits can be read", advice), np.load(row.lips) as arrays:
+        portraits = arrays["portraits"] if "portraits" in arrays else np.empty(0)
+    if not len(portraits):
+        raise InputError(f"{row.lips}: holds no portraits. Make the clip again with --overwrite")
+    mean = (embed or face_net(device))(portraits).sum(axis=0)
+    embedding = (mean / max(float(np.linalg.norm(mean)), 1e-9)).astype(np.float32)
+    write_whole(file, lambda path: np.save(path, embedding))
     return file
 
 
@@ -64,9 +63,9 @@ def embed_corpus(
     rows = read_manifest(manifest)
     if embed is None:
         face_net(device)  # no weights: say so once, not for every clip
-    work = functools.partial(embed_clip, overwrite=overwrite, device=device, embed=embed)
+    work = functools.partial(embed_clip, device=device, embed=embed)
     done = run_jobs(
-        rows,
+        [row._replace(face=None) for row in rows],  # what an earlier run found is no part of what is asked
         work,
         folder,
         name=lambda row: row.id,

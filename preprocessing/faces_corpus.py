@@ -66,40 +66,37 @@ def make_clip(
     clip: Clip,
     out: Path,
     *,
-    overwrite: bool = False,
     device: str = "cpu",
     detector: Detector | None = None,
     embeddings: bool = False,
     embedder: FaceEmbedder | None = None,
 ) -> Utterance:
-    """Write the files of a clip that are not there yet. Raises InputError when there is no picture, sound or face.
+    """Write the files of a clip. Raises InputError when there is no picture, sound or face.
 
     embeddings: of the face in every picture, too. detector, embedder: MTCNN and FaceNet unless given.
     """
-    lips, audio, face = clip_files(out, clip.id)
-    if overwrite or not is_made(out, clip.id, embeddings):
-        arrays = read_talker(
-            clip.video,
-            functools.partial(print, file=sys.stderr),
-            detector or _mtcnn(device),
-            audio=clip.audio,
-            face=clip.face,
-            device=device,
-            embedder=(embedder or face_net(device)) if embeddings else None,
-        )
-        if clip.text is not None:
-            write_whole(out / f"{clip.id}{clip.text.suffix}", functools.partial(shutil.copyfile, clip.text))
-        write_whole(audio, lambda path: soundfile.write(path, arrays["audio"], SAMPLE_RATE, subtype="PCM_16"))
-        write_whole(lips, lambda path: np.savez(path, **arrays))  # type: ignore[arg-type]
-    return Utterance(
-        clip.id,
-        audio,
-        lips,
-        face if face.is_file() else None,
-        clip.speaker,
-        clip.split,
-        soundfile.info(str(audio)).frames / SAMPLE_RATE,
+    lips, audio, _ = clip_files(out, clip.id)
+    arrays = read_talker(
+        clip.video,
+        functools.partial(print, file=sys.stderr),
+        detector or _mtcnn(device),
+        audio=clip.audio,
+        face=clip.face,
+        device=device,
+        embedder=(embedder or face_net(device)) if embeddings else None,
     )
+    if clip.text is not None:
+        write_whole(out / f"{clip.id}{clip.text.suffix}", functools.partial(shutil.copyfile, clip.text))
+    write_whole(audio, lambda path: soundfile.write(path, arrays["audio"], SAMPLE_RATE, subtype="PCM_16"))
+    write_whole(lips, lambda path: np.savez(path, **arrays))  # type: ignore[arg-type]
+    return made_clip(clip, out)
+
+
+def made_clip(clip: Clip, out: Path) -> Utterance:
+    """The row of a clip whose files are there; without the embedding of its face, which is another tool's."""
+    lips, audio, _ = clip_files(out, clip.id)
+    seconds = soundfile.info(str(audio)).frames / SAMPLE_RATE
+    return Utterance(clip.id, audio, lips, None, clip.speaker, clip.split, seconds)
 
 
 def clip_files(out: Path, name: str) -> tuple[Path, Path, Path]:
@@ -180,7 +177,6 @@ def faces_command(
         work = functools.partial(
             make_clip,
             out=options.out,
-            overwrite=options.overwrite,
             device=options.device,
             embeddings=options.face_embeddings,
         )

@@ -106,28 +106,25 @@ def covered(start: float, end: float, spans: list[tuple[float, float]]) -> float
 
 
 def cut(stretch: Stretch, out: Path) -> Utterance:
-    """Write a stretch's channels to out/audio, unless they are there. Raises InputError outside the recording."""
+    """Write a stretch's channels to out/audio. Raises InputError outside the recording."""
     target = out / "audio" / f"{stretch.id}.flac"
     try:
-        if not target.is_file():
-            with soundfile.SoundFile(stretch.recording) as file:
-                rate = file.samplerate
-                first, last = round(stretch.start * rate), min(round(stretch.end * rate), file.frames)
-                if not 0 <= first < last - SHORTEST_SECONDS * rate:
-                    raise InputError(
-                        f"{stretch.recording}: {stretch.start:g} to {stretch.end:g} s is no stretch of its"
-                        f" {file.frames / rate:.2f} s"
-                    )
-                file.seek(first)
-                samples = file.read(last - first, dtype="int16", always_2d=True)
-            write_whole(target, lambda path: soundfile.write(path, samples, rate, subtype="PCM_16"))
-        info = soundfile.info(str(target))
+        with soundfile.SoundFile(stretch.recording) as file:
+            rate = file.samplerate
+            first, last = round(stretch.start * rate), min(round(stretch.end * rate), file.frames)
+            if not 0 <= first < last - SHORTEST_SECONDS * rate:
+                raise InputError(
+                    f"{stretch.recording}: {stretch.start:g} to {stretch.end:g} s is no stretch of its"
+                    f" {file.frames / rate:.2f} s"
+                )
+            file.seek(first)
+            samples = file.read(last - first, dtype="int16", always_2d=True)
+        write_whole(target, lambda path: soundfile.write(path, samples, rate, subtype="PCM_16"))
     except soundfile.LibsndfileError as error:
         raise InputError(f"{stretch.recording}: cannot be read as sound ({error})") from error
     session = re.search(r"session(\d+)", stretch.recording.parents[1].name)
     split = "dev" if session and int(session.group(1)) == 0 else "test"
-    seconds = info.frames / info.samplerate
-    return Utterance(stretch.id, target, None, None, stretch.speaker, split, seconds)
+    return Utterance(stretch.id, target, None, None, stretch.speaker, split, len(samples) / rate)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -97,14 +97,13 @@ def with_noise(mix: Mix, out: Path) -> MixtureSpec:
         fits = file.channels == 1 and file.seconds >= max(voice_seconds)
     if not fits:
         target = out / "noise" / mix.split / f"{mix.id}.flac"
-        if not target.is_file():
-            with SoundReader(noise.audio) as file:
-                samples, rate = file.read(), file.sample_rate
-            if not len(samples):
-                raise InputError(f"{noise.audio}: holds no samples (0 s)")
-            length = round(max(voice_seconds) * rate)
-            longer = continue_noise(samples[:, 0], length, round(FADE_SECONDS * rate))
-            write_whole(target, lambda path: soundfile.write(path, longer, rate, subtype="PCM_16"))
+        with SoundReader(noise.audio) as file:
+            samples, rate = file.read(), file.sample_rate
+        if not len(samples):
+            raise InputError(f"{noise.audio}: holds no samples (0 s)")
+        length = round(max(voice_seconds) * rate)
+        longer = continue_noise(samples[:, 0], length, round(FADE_SECONDS * rate))
+        write_whole(target, lambda path: soundfile.write(path, longer, rate, subtype="PCM_16"))
         mix = replace(mix, parts=(*voices, replace(noise, audio=target)))
     seconds = mix_seconds(mix) if mix.longest else min(voice_seconds)
     return MixtureSpec(mix.id, seconds, mix.parts)

@@ -6,8 +6,8 @@ OUT_FOLDER gets SPLIT-000000.tar, SPLIT-000001.tar, ..., each of about --size Gi
 fewer than 8, so that as many processes can read; or, with --utterances, each with so many: NUMBER.flac (16 kHz, mono),
 NUMBER.npz (lips, where the manifest has some) and NUMBER.json (id, speaker, seconds). Utterances are shuffled first,
 because a stream mixes what is near each other. SPLIT-speakers.txt names the speakers, one a line, which the labels of
-items number; skipped.tsv lists what could not be read. A run that was stopped goes
-on where it was; --overwrite begins anew.
+items number; skipped.tsv lists what could not be read. A run that was stopped goes on
+where it was; --overwrite begins anew. Shards of SPLIT that an earlier run cut in another way are removed.
 """
 
 from __future__ import annotations
@@ -42,9 +42,10 @@ SOUND_BYTES, LIP_BYTES = 18_000, FRAME_RATE * LIP_SIZE**2
 
 
 class Shard(NamedTuple):
-    """One tar file to write; `first` is the number of its first utterance."""
+    """One tar file to write, by its name: a path of what is made would change what is asked. `first` is the number of
+    its first utterance."""
 
-    file: Path
+    name: str
     first: int
     rows: tuple[Utterance, ...]
 
@@ -57,16 +58,11 @@ class Packed(NamedTuple):
     skipped: list[str]
 
 
-def write_shard(shard: Shard, overwrite: bool = False) -> Packed:
-    """Write one shard, unless it is there. Utterances that cannot be read are left out and noted beside it."""
-    note = shard.file.with_name(f".{shard.file.stem}.skipped")
-    if shard.file.is_file() and note.is_file() and not overwrite:
-        skipped = note.read_text(encoding="utf-8").splitlines()
-        return Packed(shard.file, len(shard.rows) - len(skipped), skipped)
-    skipped = []
-    write_whole(shard.file, functools.partial(_write, shard, skipped))
-    note.write_text("".join(f"{line}\n" for line in skipped), encoding="utf-8")
-    return Packed(shard.file, len(shard.rows) - len(skipped), skipped)
+def write_shard(shard: Shard, out: Path) -> Packed:
+    """Write one shard into a folder. Utterances that cannot be read are left out."""
+    skipped: list[str] = []
+    write_whole(out / shard.name, functools.partial(_write, shard, skipped))
+    return Packed(out / shard.name, len(shard.rows) - len(skipped), skipped)
 
 
 def _write(shard: Shard, skipped: list[str], path: Path) -> None:
@@ -103,7 +99,7 @@ def pack(row: Utterance) -> dict[str, bytes]:
     return files
 
 
-def list_shards(manifest: Path, out: Path, split: str, size: float = 1.0, utterances: int | None = None) -> list[Shard]:
+def list_shards(manifest: Path, split: str, size: float = 1.0, utterances: int | None = None) -> list[Shard]:
     """The shards of one split of a manifest, of about `size` GiB or of so many utterances. Raises InputError when it is
     empty."""
     rows = read_manifest(manifest, split)
@@ -113,7 +109,7 @@ def list_shards(manifest: Path, out: Path, split: str, size: float = 1.0, uttera
     shards = []
     first = 0
     for number, count in enumerate(_counts(chosen, size, utterances)):
-        shards.append(Shard(out / f"{split}-{number:06d}.tar", first, tuple(chosen[first : first + count])))
+        shards.append(Shard(f"{split}-{number:06d}.tar", first, tuple(chosen[first : first + count])))
         first += count
     return shards
 
@@ -123,6 +119,7 @@ def _counts(rows: list[Utterance], size: float, utterances: int | None) -> list[
     if utterances is not None:
         return [len(rows[first : first + utterances]) for first in range(0, len(rows), utterances)]
     sizes = np.array([row.seconds * (SOUND_BYTES + (row.lips is not None) * LIP_BYTES) for row in rows])
+    sizes = np.maximum(sizes, 1)
     shards = min(len(rows), max(FEWEST, round(sizes.sum() / (size * 2**30))))
     # Of shards of one size, the one in which an utterance has its middle. One that is left empty is none.
     places = ((sizes.cumsum() - sizes / 2) / sizes.sum() * shards).astype(int)
@@ -140,19 +137,20 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    shards = list_shards(options.manifest, options.out, options.split, options.size, options.utterances)
+    shards = list_shards(options.manifest, options.split, options.size, options.utterances)
     speakers = sorted({row.speaker for shard in shards for row in shard.rows})
     write_lines(options.out / f"{options.split}-speakers.txt", speakers)
-    work = functools.partial(write_shard, overwrite=options.overwrite)
     found = run_jobs(
         shards,
-        work,
+        functools.partial(write_shard, out=options.out),
         options.out,
-        name=lambda shard: shard.file.name,
+        name=lambda shard: shard.name,
         engine=engine_of(options),
         again=options.overwrite,
     )
     done = list(found.values())
+    for file in set(options.out.glob(f"{options.split}-{'[0-9]' * 6}.tar")) - {one.file for one in done}:
+        file.unlink()  # cut in another way, by an earlier run
     failed = len(shards) - len(done)
     if not failed:
         write_lines(options.out / "skipped.tsv", ["name\treason", *(line for one in done for line in one.skipped)])

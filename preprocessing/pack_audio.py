@@ -32,7 +32,7 @@ from avsep.dsp.resample import resample
 from avsep.errors import InputError
 from avsep.jobs.engine import IN_PROCESS, Engine
 from avsep.jobs.options import engine_of
-from avsep.jobs.run import run_jobs
+from avsep.jobs.run import run_jobs, unique
 from avsep.signals import SAMPLE_RATE
 from avsep.storage.files import write_lines, write_whole
 from preprocessing.command import add_count, command
@@ -114,14 +114,18 @@ def pack(source: Path, out: Path, *, overwrite: bool = False, engine: Engine = I
     if not jobs:
         return len(made)
     parts = out / PARTS
-    done = run_jobs(jobs, functools.partial(decode, parts=parts), out, name=lambda job: job.row.id, engine=engine)
+    named = unique(jobs, _name)
+    done = run_jobs(jobs, functools.partial(decode, parts=parts), out, name=_name, engine=engine)
     for split in splits:
-        own = [job.row for job in jobs if job.row.split == split and job.row.id in done]
-        pieces = [(row, *done[row.id]) for row in own]
+        pieces = [(job.row, *done[name]) for name, job in named.items() if job.row.split == split and name in done]
         if pieces and split not in there:
             _join(out, split, pieces)
     shutil.rmtree(parts, ignore_errors=True)
     return len(done)
+
+
+def _name(job: Job) -> str:
+    return job.row.id
 
 
 def _join(out: Path, split: str, pieces: Sequence[tuple[Sound, Path, int]]) -> None:

@@ -36,7 +36,7 @@ from avsep.storage.files import write_whole
 from preprocessing.animate_portraits import SHORTEST_SECONDS, find_recordings, speakers_in_turn
 from preprocessing.command import add_count, add_seed, command
 from preprocessing.corpus import Sound
-from preprocessing.faces_corpus import clip_files, is_made, write_clips
+from preprocessing.faces_corpus import clip_files, write_clips
 
 BROKEN = 12.0
 """What a jump between two pictures costs at least, in the unit of `features`: else the mouth would flicker."""
@@ -158,23 +158,20 @@ def assign_talkers(faces: Path, recordings: list[Sound], count: int | None, seed
 
 
 def make_speech(speech: Speech, out: Path, seconds: float) -> Utterance:
-    """Write the files of one recording that are not there yet. Raises InputError for one that is too short."""
+    """Write the files of one recording. Raises InputError for one that is too short."""
     lips, audio, _ = clip_files(out, speech.id)
-    if not is_made(out, speech.id):
-        length = sound_seconds(speech.recording.file)
-        if length < SHORTEST_SECONDS:
-            raise InputError(f"{speech.recording.file} lasts {length:.2f} s, at least {SHORTEST_SECONDS} s are needed")
-        sound = read_sound(speech.recording.file, 0.0, round(min(length, seconds) * SAMPLE_RATE), SAMPLE_RATE)
-        talker = load_talker(speech.faces)
-        chosen = talker.lips[choose_pictures(features(sound), talker.sound, talker.jumps)]
-        samples = (sound * 32767).round().clip(-32768, 32767).astype(np.int16)
-        arrays = {"lips": chosen, "quality": np.ones(len(chosen), np.float32), "first": np.int64(0), "audio": samples}
-        write_whole(audio, lambda path: soundfile.write(path, samples, SAMPLE_RATE, subtype="PCM_16"))
-        write_whole(lips, lambda path: np.savez(path, **arrays))  # type: ignore[arg-type]
-    frames = soundfile.info(str(audio)).frames
-    return Utterance(
-        speech.id, audio, lips, None, speech.recording.speaker, speech.recording.split, frames / SAMPLE_RATE
-    )
+    length = sound_seconds(speech.recording.file)
+    if length < SHORTEST_SECONDS:
+        raise InputError(f"{speech.recording.file} lasts {length:.2f} s, at least {SHORTEST_SECONDS} s are needed")
+    sound = read_sound(speech.recording.file, 0.0, round(min(length, seconds) * SAMPLE_RATE), SAMPLE_RATE)
+    talker = load_talker(speech.faces)
+    chosen = talker.lips[choose_pictures(features(sound), talker.sound, talker.jumps)]
+    samples = (sound * 32767).round().clip(-32768, 32767).astype(np.int16)
+    arrays = {"lips": chosen, "quality": np.ones(len(chosen), np.float32), "first": np.int64(0), "audio": samples}
+    write_whole(audio, lambda path: soundfile.write(path, samples, SAMPLE_RATE, subtype="PCM_16"))
+    write_whole(lips, lambda path: np.savez(path, **arrays))  # type: ignore[arg-type]
+    seconds = len(samples) / SAMPLE_RATE
+    return Utterance(speech.id, audio, lips, None, speech.recording.speaker, speech.recording.split, seconds)
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from avsep.errors import InputError
 from avsep.jobs.engine import Engine
 from avsep.jobs.run import run_jobs
-from avsep.storage.files import write_whole
+from avsep.storage.files import partial_name, write_whole
 
 MIB = 2**20
 
@@ -37,7 +37,7 @@ def make(clip: Clip, out: Path, seconds: float = 0.0) -> Path:
     target = out / f"{clip.name}.txt"
     if what == "die":
         # As a process that is killed leaves things: half a file under a temporary name.
-        target.with_name(f".{os.getpid()}.partial.{target.name}").write_text("half")
+        partial_name(target, os.getpid()).write_text("half")
         os.kill(os.getpid(), signal.SIGKILL)
     if what == "hang":
         time.sleep(3600)

@@ -216,6 +216,9 @@ def test_clips_have_the_sound_s_length_and_resume(tmp_path: Path, drawn: Path) -
     animate_all([drawn], recordings, out, count=4, seed=5, lips=False)
     assert clips[0].stat().st_mtime_ns == stamp
     assert clips[1].read_bytes() == kept
+    animate_all([drawn], recordings, out, count=4, seed=5, lips=False, seconds=0.8)
+    with av.open(str(clips[1])) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 20, "other options"
 
 
 @pytest.mark.slow

@@ -331,12 +331,36 @@ def test_shards_are_of_about_one_size(tmp_path: Path, seconds: float, lips: bool
     mouth.touch()
     rows = [Utterance(str(n), sound, mouth if lips else None, None, f"s{n % 9}", "train", seconds) for n in range(277)]
     write_manifest(tmp_path / "manifest.tsv", rows)
-    found = list_shards(tmp_path / "manifest.tsv", tmp_path, "train", size)
+    found = list_shards(tmp_path / "manifest.tsv", "train", size)
     assert len(found) == shards
     counts = [len(shard.rows) for shard in found]
     assert max(counts) - min(counts) <= 1
     assert [shard.first for shard in found] == [sum(counts[:n]) for n in range(len(counts))]
     assert sorted(row.id for shard in found for row in shard.rows) == sorted(row.id for row in rows)
+
+
+def test_shards_cut_in_another_way_take_the_place_of_the_earlier_ones(
+    tmp_path: Path, corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in (2, 3, 5):
+        assert main([str(corpus), str(tmp_path), "--utterances", str(number), "--workers", "1"]) == 0
+        rows = list_shards(corpus, "train", utterances=number)
+        assert sorted(file.name for file in tmp_path.glob("*.tar")) == [shard.name for shard in rows]
+        for shard in rows:
+            with tarfile.open(tmp_path / shard.name) as tar:
+                assert sum(name.endswith(".flac") for name in tar.getnames()) == len(shard.rows)
+        assert f"8 utterances in {len(rows)} shards, 0 skipped" in capsys.readouterr().out
+    times = [file.stat().st_mtime_ns for file in sorted(tmp_path.glob("*.tar"))]
+    assert main([str(corpus), str(tmp_path), "--utterances", "5", "--workers", "1"]) == 0
+    assert [file.stat().st_mtime_ns for file in sorted(tmp_path.glob("*.tar"))] == times, "written again"
+
+
+def test_a_manifest_without_lengths_is_cut_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").touch()
+    rows = [Utterance(str(n), tmp_path / "a.wav", None, None, "s", "train", 0.0) for n in range(9)]
+    write_manifest(tmp_path / "manifest.tsv", rows)
+    shards = list_shards(tmp_path / "manifest.tsv", "train")
+    assert [len(shard.rows) for shard in shards] == [1, 1, 1, 1, 2, 1, 1, 1]
 
 
 @pytest.mark.slow

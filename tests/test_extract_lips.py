@@ -86,8 +86,12 @@ def test_a_real_talker_gives_mouths_and_sound_on_one_clock(shared: Path, tmp_pat
     assert len(portraits)
 
 
+EMBEDDED: list[int] = []
+
+
 def fake_embedding(portraits: np.ndarray) -> np.ndarray:
     """(n, 512): the mean light of the left and right half, and zeros."""
+    EMBEDDED.append(len(portraits))
     vectors = np.zeros((len(portraits), 512), np.float32)
     vectors[:, 0] = portraits[:, :, :80].mean(axis=(1, 2, 3))
     vectors[:, 1] = portraits[:, :, 80:].mean(axis=(1, 2, 3))
@@ -125,12 +129,16 @@ def test_embeddings_become_a_column(faces: Path) -> None:
 
 
 def test_embeddings_go_on_and_survive_the_corpus_made_again(faces: Path, tmp_path: Path) -> None:
-    extract_face_embeddings.embed_corpus(faces, embed=fake_embedding)
+    def embedded() -> int:
+        EMBEDDED.clear()
+        assert extract_face_embeddings.embed_corpus(faces, embed=fake_embedding) == 2
+        return len(EMBEDDED)
 
-    def never(portraits: np.ndarray) -> np.ndarray:
-        raise AssertionError("embedded again")
-
-    assert extract_face_embeddings.embed_corpus(faces, embed=never) == 2
+    assert embedded() == 2
+    assert embedded() == 0
+    with np.load(faces / "a.mp4.npz") as arrays:
+        np.savez(faces / "a.mp4.npz", **{**arrays, "portraits": arrays["portraits"][:1]})
+    assert embedded() == 1, "of other portraits"
     assert extract_lips.main([str(tmp_path / "videos"), str(faces), "--workers", "1"]) == 0
     assert [r.face is None for r in read_manifest(faces / "manifest.tsv")] == [False, True, False]
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+import io
 import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal, NamedTuple
 
 import job_factory
@@ -18,12 +21,14 @@ from job_factory import Clip, clips, make, name_of
 
 from avsep.errors import AvsepError, OutputError
 from avsep.jobs.engine import IN_PROCESS, Engine
-from avsep.jobs.ledger import Ledger
+from avsep.jobs.ledger import NAME, Ledger, _last_run, read_finished
 from avsep.jobs.outcome import Outcome
 from avsep.jobs.plain import called, from_plain, job_type, result_type, to_plain
 from avsep.jobs.processes import Pool
 from avsep.jobs.run import outcomes, run_jobs
 from avsep.jobs.worker import Row, Work
+from avsep.storage import files
+from avsep.storage.files import DAY, partial_name
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
@@ -103,6 +108,57 @@ def test_what_is_finished_is_not_done_again(tmp_path: Path) -> None:
     assert run() == "a b bad", "another source"
 
 
+def test_a_result_that_was_replaced_is_made_again(tmp_path: Path) -> None:
+    jobs, work = clips(["a", "b"], tmp_path / "x"), functools.partial(counted, out=tmp_path)
+
+    def run() -> str:
+        run_jobs(jobs, work, tmp_path, name=name_of)
+        return calls(tmp_path)
+
+    assert run() == "a b"
+    (tmp_path / "a.txt").write_text("what somebody else made")
+    assert run() == "a"
+    assert (tmp_path / "a.txt").read_text() == "aaa"
+    found = (tmp_path / "b.txt").stat()
+    os.utime(tmp_path / "b.txt", ns=(found.st_atime_ns, found.st_mtime_ns + 1))
+    assert run() == "b", "of one size"
+    assert run() == ""
+
+
+def in_folder(clip: Clip, out: Path) -> tuple[Path, Path]:
+    """A folder of its own and the file in it, beside which others come and go."""
+    folder = out / clip.name
+    folder.mkdir(exist_ok=True)
+    return folder, make(clip, folder)
+
+
+def test_of_a_folder_it_counts_that_it_is_there(tmp_path: Path) -> None:
+    jobs, work = clips(["a"], tmp_path / "x"), functools.partial(in_folder, out=tmp_path)
+    run_jobs(jobs, work, tmp_path, name=name_of)
+    assert [line["bytes"] for line in lines(tmp_path) if "id" in line] == [3], "the file counts once"
+    (tmp_path / "a" / "other").touch()
+    run_jobs(jobs, work, tmp_path, name=name_of)
+    assert finished(tmp_path) == ["a"]
+
+
+def returns_a_thing(clip: Clip) -> Any:
+    return object() if clip.name == "a" else clip.name
+
+
+def test_a_result_that_cannot_be_sent_is_the_jobs_fault(tmp_path: Path) -> None:
+    found = run_jobs(clips(["a", "b"], tmp_path), returns_a_thing, tmp_path, name=name_of)
+    assert found == {"b": "b"}
+    assert "a\tunexpected TypeError: object is nothing that" in (tmp_path / "skipped.tsv").read_text()
+
+
+@pytest.mark.slow
+def test_a_result_that_cannot_be_sent_kills_no_process(tmp_path: Path) -> None:
+    engine = Engine(1, time_limit=100.0)
+    found = run_jobs(clips(["a", "b"], tmp_path), returns_a_thing, tmp_path, name=name_of, engine=engine)
+    assert found == {"b": "b"}
+    assert "a\tunexpected TypeError: object is nothing that" in (tmp_path / "skipped.tsv").read_text()
+
+
 def test_a_run_says_what_was_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
         run_jobs(clips(["a", "b"], tmp_path / "x"), functools.partial(make, out=tmp_path), tmp_path, name=name_of)
@@ -121,10 +177,12 @@ def with_function(clip: Clip, out: Path, function: Any) -> Path:
 
 
 def test_tools_in_one_folder_have_lists_of_their_own(tmp_path: Path) -> None:
-    jobs = clips(["a"], tmp_path / "x")
-    for work in (make, counted, make, counted):
-        run_jobs(jobs, functools.partial(work, out=tmp_path), tmp_path, name=name_of)
-    assert calls(tmp_path) == "a"
+    jobs, other = clips(["a"], tmp_path / "x"), tmp_path / "other"
+    other.mkdir()
+    for work, out in ((make, tmp_path), (counted, other), (make, tmp_path), (counted, other)):
+        run_jobs(jobs, functools.partial(work, out=out), tmp_path, name=name_of)
+    assert calls(other) == "a"
+    assert finished(tmp_path) == ["a", "a"]
 
 
 @pytest.mark.parametrize("end", ['{"id": "b", "st', "\x00\x00", '{"id": "b"}'])
@@ -142,9 +200,65 @@ def test_a_torn_last_line_is_cut_off(tmp_path: Path, end: str) -> None:
 
 def test_lines_that_are_none_are_passed_over(tmp_path: Path) -> None:
     good = {"id": "a", "work": "w", "asked": "", "state": "done", "result": None}
-    (tmp_path / "jobs.jsonl").write_text(f'no json\n[1]\n{{"id": "x"}}\n{json.dumps(good)}\n')
+    odd = [{"id": "x"}, {**good, "id": ["a"]}, {**good, "work": {}}, {"run": 3}, {"run": {}}]
+    text = "".join(f"{json.dumps(line)}\n" for line in (*odd, good))
+    (tmp_path / "jobs.jsonl").write_text(f"no json\n[1]\n{text}")
     with Ledger(tmp_path) as ledger:
         assert list(ledger.finished) == [("w", "a")]
+    assert list(read_finished(tmp_path)) == [("w", "a")]
+    assert str(os.getpid()) in _last_run(tmp_path / "jobs.jsonl")
+
+
+class FullDisk(io.BytesIO):
+    """As a file whose disk has room for so many writes."""
+
+    def __init__(self, room: int, descriptor: int) -> None:
+        self.room, self.descriptor = room, descriptor
+
+    def write(self, data: Any) -> int:
+        self.room -= 1
+        if self.room < 0:
+            raise OSError(28, "No space left on device")
+        return len(data)
+
+    def fileno(self) -> int:
+        return self.descriptor
+
+
+@pytest.mark.parametrize("room", [0, 1, 3])
+def test_a_full_disk_is_one_line_and_the_folder_is_free_again(
+    tmp_path: Path, room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs, work = {name: Clip(name, tmp_path) for name in "ab"}, functools.partial(make, out=tmp_path)
+    tmp_path.joinpath("jobs.jsonl").touch()
+    with (tmp_path / "jobs.jsonl").open("rb") as real:
+        full = FullDisk(room, real.fileno())
+        opened = Path.open
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                Path, "open", lambda file, *how, **more: (file.name == NAME and full) or opened(file, *how, **more)
+            )
+            with pytest.raises(OutputError, match=r"jobs.jsonl: .*No space left.*go on"):
+                list(outcomes(jobs, work, tmp_path))
+    assert full.closed
+    assert [outcome.id for outcome in outcomes(jobs, work, tmp_path)] == ["a", "b"]
+
+
+def test_a_full_disk_hides_no_other_error(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+
+    def work() -> None:
+        with ledger:
+            assert ledger._stream is not None
+            ledger._stream.close()
+            ledger._stream = full
+            raise ZeroDivisionError
+
+    with (tmp_path / "other").open("wb") as real:
+        full = FullDisk(0, real.fileno())
+        with pytest.raises(ZeroDivisionError):
+            work()
+    assert full.closed
 
 
 def test_a_second_driver_says_who_works_there(tmp_path: Path) -> None:
@@ -173,9 +287,11 @@ def test_storage_without_locks_is_told_of(
 def test_half_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:
     deep = tmp_path / "deep"
     deep.mkdir()
-    half, other = deep / ".99999999.partial.a.npz", deep / f".{os.getpid()}.partial.mine"
-    half.touch()
-    other.touch()
+    half, other = partial_name(deep / "a.npz", 99999999), partial_name(deep / "mine", os.getpid())
+    elsewhere, old = deep / ".0123abcd-99999999.partial.b", deep / ".0123abcd-99999999.partial.c"
+    for file in (half, other, elsewhere, old):
+        file.touch()
+    os.utime(old, (time.time() - 2 * DAY,) * 2)
     jobs, work = clips(["a"], tmp_path / "x"), functools.partial(make, out=tmp_path)
     run_jobs(jobs, work, tmp_path, name=name_of)
     assert half.exists(), "no run was killed here"
@@ -184,6 +300,20 @@ def test_half_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:
     run_jobs(jobs, work, tmp_path, name=name_of)
     assert not half.exists()
     assert other.exists()
+    assert elsewhere.exists(), "another machine may be writing it, where the number means another process"
+    assert not old.exists()
+
+
+def test_two_machines_write_under_names_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = set()
+    for host in ("a", "b"):
+        monkeypatch.setattr("socket.gethostname", lambda host=host: host)
+        files._here.cache_clear()
+        with files.written_whole(tmp_path / "x.npz") as partial:
+            names.add(partial.name)
+            partial.touch()
+    files._here.cache_clear()
+    assert len(names) == 2
 
 
 @dataclass(frozen=True)
@@ -273,21 +403,88 @@ def test_poison_harms_nobody_else(tmp_path: Path, capsys: pytest.CaptureFixture[
     poisoned(tmp_path, None, capsys)
 
 
-def where_threads(clip: Clip) -> str:
-    return f"{os.environ['OMP_NUM_THREADS']} {os.getpid()}"
+class Idle:
+    """A pool that does nothing, and whose processes died so often."""
+
+    def __init__(self, deaths: int) -> None:
+        self.deaths = deaths
+
+    def __enter__(self) -> Idle:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def outcomes(self, rows: Iterable[Row]) -> Iterator[Outcome]:
+        return (Outcome(row.id, "failed") for row in rows)
+
+
+@pytest.mark.parametrize("deaths", [0, 1])
+def test_the_folder_is_searched_only_after_a_death(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deaths: int
+) -> None:
+    monkeypatch.setattr("avsep.jobs.processes.Pool", lambda *_: Idle(deaths))
+    half = partial_name(tmp_path / "a.npz", 99999999)
+    half.touch()
+    run_jobs(clips(["a"], tmp_path), functools.partial(make, out=tmp_path), tmp_path, name=name_of, engine=Engine(2))
+    assert half.exists() == (deaths == 0)
+
+
+def test_a_process_that_is_ended_at_its_job_counts_as_dead(tmp_path: Path) -> None:
+    pool = Pool(Work(None, str(tmp_path), str(tmp_path)), 2)
+    ended: list[str] = []
+    for name, row in (("idle", None), ("busy", Row("a", None))):
+        pool._workers.append(SimpleNamespace(row=row, kill=functools.partial(ended.append, name)))  # type: ignore[arg-type]
+    with pool:
+        pass
+    assert (ended, pool.deaths) == (["idle", "busy"], 1)
+
+
+def process_of(clip: Clip) -> int:
+    return os.getpid()
 
 
 @pytest.mark.slow
-def test_processes_keep_what_they_have_loaded_and_compute_with_one_thread(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+def test_processes_keep_what_they_have_loaded(tmp_path: Path) -> None:
     engine = Engine(1, time_limit=100.0)
-    found = run_jobs(clips(list("abcd"), tmp_path), where_threads, tmp_path, name=name_of, engine=engine)
+    found = run_jobs(clips(list("abcd"), tmp_path), process_of, tmp_path, name=name_of, engine=engine)
     (one,) = set(found.values())
-    threads, process = one.split()
-    assert threads == "1"
-    assert int(process) != os.getpid()
+    assert one != os.getpid()
+
+
+THREADS = """
+import os
+{load}
+threads = {threads}
+
+def of_main(job: str) -> str:
+    import __mp_main__
+    return str(__mp_main__.threads)
+
+if __name__ == "__main__":
+    from pathlib import Path
+    from avsep.jobs.engine import Engine
+    from avsep.jobs.run import run_jobs
+    found = run_jobs(["a"], of_main, Path("out"), engine=Engine(1, time_limit=300.0))
+    print(threads, found["a"], os.environ.get("OMP_NUM_THREADS"), os.environ.get("MKL_NUM_THREADS"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("load", "threads"),
+    [
+        ("", 'os.environ.get("OMP_NUM_THREADS")'),
+        pytest.param("import torch", "torch.get_num_threads()", marks=pytest.mark.slow),
+    ],
+    ids=["as libraries read it", "as torch has it"],
+)
+def test_processes_compute_with_one_thread_whatever_main_loads(tmp_path: Path, load: str, threads: str) -> None:
+    (tmp_path / "threads.py").write_text(THREADS.format(load=load, threads=threads))
+    environment = {**os.environ, "PYTHONPATH": f"{Path(__file__).parent.parent}:{tmp_path}", "OMP_NUM_THREADS": "7"}
+    environment.pop("MKL_NUM_THREADS", None)
+    done = subprocess.run(
+        [sys.executable, "-m", "threads"], capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=300
+    )
+    assert done.stdout.split()[1:] == ["1", "7", "None"], done.stderr
 
 
 @pytest.mark.parametrize(

@@ -68,17 +68,28 @@ def test_relative_paths_are_seen_from_where_the_driver_is(
     assert (tmp_path / "out" / "a.txt").read_text() == "aaa"
 
 
-def test_a_cluster_that_is_not_there_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ConnectionError("nobody there"), r"nobody there"),
+        (ValueError("Malformed address: 192.0.2.1:1"), r"Malformed address: 192.0.2.1:1"),
+        (RuntimeError("Version mismatch: The cluster was started with:\n    Ray: 1.0"), r"started with: Ray: 1.0"),
+        (OSError(), r"OSError"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
     ray = pytest.importorskip("ray", reason="Ray is not installed (the extra cluster)")
 
     def nobody(**options: object) -> None:
-        raise ConnectionError("nobody there")
+        raise error
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", nobody)
     monkeypatch.setenv("RAY_ADDRESS", "192.0.2.1:1")
     work = functools.partial(make, out=tmp_path)
-    with pytest.raises(UsageError, match=r"RAY_ADDRESS=192.0.2.1:1: no cluster lets us in"):
+    with pytest.raises(UsageError, match=rf"RAY_ADDRESS=192.0.2.1:1: no cluster lets us in there .*{said}"):
         run_jobs(clips(["a"], tmp_path), work, tmp_path, name=name_of, engine=Engine(1, "ray"))
 
 

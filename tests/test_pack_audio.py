@@ -46,6 +46,18 @@ def test_arrays_hold_the_sounds_end_to_end(tmp_path: Path) -> None:
     assert Corpus(out, "train").names == ["anna", "bert"]
 
 
+def test_two_rows_of_one_name_are_two_sounds(tmp_path: Path) -> None:
+    source, out = listed(tmp_path / "in"), tmp_path / "out"
+    rows = [
+        Utterance("x", source / "a.wav", None, None, "anna", "train", 0.5),
+        Utterance("x", source / "c.flac", None, None, "cleo", "train", 0.4),
+    ]
+    write_manifest(tmp_path / "manifest.tsv", rows)
+    assert main([str(tmp_path / "manifest.tsv"), str(out), *ONE]) == 0
+    sounds = [soundfile.read(row.audio, dtype="int16")[0] for row in rows]
+    assert np.array_equal(np.load(out / "train.npy"), np.concatenate(sounds))
+
+
 def test_film_variants_are_utterances_of_the_same_speaker(tmp_path: Path) -> None:
     source, out = listed(tmp_path / "in"), tmp_path / "out"
     assert main([str(source), str(out), "--film", "2", *ONE]) == 0

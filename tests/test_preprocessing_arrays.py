@@ -105,6 +105,12 @@ def test_files_of_one_microphone_each_are_joined(tmp_path: Path, capsys: pytest.
     assert chime.main([str(source), str(tmp_path / "some"), "--workers", "1", "--channels", "5,0,3"]) == 0
     row = rows_by_id(tmp_path / "some" / "manifest.tsv")["dt05_caf_simu/M03_050C0101_CAF"]
     assert np.array_equal(soundfile.read(row.audio, dtype="float32")[0], np.stack([sounds[n] for n in (5, 0, 3)], 1))
+    stamp = row.audio.stat().st_mtime_ns
+    for channels, numbers in (("5,0,3", (5, 0, 3)), ("3,0,5", (3, 0, 5))):
+        assert chime.main([str(source), str(tmp_path / "some"), "--workers", "1", "--channels", channels]) == 0
+        assert (row.audio.stat().st_mtime_ns == stamp) == (numbers == (5, 0, 3)), "only other channels are joined anew"
+        joined, _ = soundfile.read(row.audio, dtype="float32")
+        assert np.array_equal(joined, np.stack([sounds[n] for n in numbers], axis=1))
     assert "expected files NAME.CH1.wav" in fails(chime.main, capsys, out / "audio" / "tr05_bus_real", tmp_path / "x")
     assert "Choose another OUT_FOLDER" in fails(chime.main, capsys, source, source, code=2)
     with pytest.raises(SystemExit):

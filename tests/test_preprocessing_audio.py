@@ -83,6 +83,9 @@ def test_files_that_cannot_be_used_are_listed_and_others_decoded(tmp_path: Path)
     stamp = decoded.stat().st_mtime_ns
     assert speech_folder.main([str(source), str(out), "--workers", "1"]) == 0
     assert decoded.stat().st_mtime_ns == stamp
+    write_media(source / "anna" / "b.m4a", sound=tone(0.9, 44100), sample_rate=44100)
+    assert speech_folder.main([str(source), str(out), "--workers", "1"]) == 0
+    assert rows_by_id(out / "manifest.tsv")["anna/b.m4a"].seconds == pytest.approx(0.9, abs=0.05), "another sound"
     assert not list(out.rglob(".*"))
 
 
@@ -279,6 +282,16 @@ def test_libricss_cuts_what_was_recorded(tmp_path: Path, capsys: pytest.CaptureF
     message = fails(libricss.main, capsys, source, out)
     assert f"{first}: expected record/raw_recording.wav" in message
     assert "found record/, transcription/" in message
+
+
+def test_libricss_cuts_anew_where_the_times_are_others(tmp_path: Path) -> None:
+    source, out = tmp_path / "for_release", tmp_path / "out"
+    table = libricss_session(source, 0) / "transcription" / "meeting_info.txt"
+    for end, frames in (("1.5", 16_000), ("1.25", 12_000)):
+        table.write_text(table.read_text().replace("0.5\t1.5", f"0.5\t{end}"))
+        assert libricss.main([str(source), str(out), "--workers", "1"]) == 0
+        first = next(iter(rows_by_id(out / "manifest.tsv").values()))
+        assert (soundfile.info(first.audio).frames, first.seconds) == (frames, frames / 16_000)
 
 
 def test_time_that_others_cover() -> None:

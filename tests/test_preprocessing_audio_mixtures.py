@@ -177,6 +177,18 @@ def test_librimix_from_its_metadata(tmp_path: Path, mode: str, seconds: float) -
         assert soundfile.info(noise_file).frames == 14400
 
 
+def test_librimix_continues_a_noise_that_is_another_one_now(tmp_path: Path) -> None:
+    speech, wham_noise, metadata = libri(tmp_path)
+    out = tmp_path / "out"
+    arguments = [str(speech), str(out), "--metadata", str(metadata), "--noise", str(wham_noise), "--workers", "1"]
+    frames = []
+    for rate in (16_000, 8_000):
+        write_sound(wham_noise / "tt/441c020k_0.31137_447c020y_-0.31137.wav", 0.6, rate, channels=2, seed=3)
+        assert librimix.main(arguments) == 0
+        frames.append(soundfile.info(out / "noise/test/7127-75947-0007_5683-32866-0022.flac").frames)
+    assert frames == [14_400, 7_200]
+
+
 def test_a_noise_follows_itself_without_a_seam() -> None:
     sound = np.ones(1000, np.float32)
     longer = continue_noise(sound, 2500, 100)

@@ -95,14 +95,19 @@ def test_a_stopped_run_goes_on_and_overwrite_begins_anew(tmp_path: Path, run: Ru
     (out / "trainval/a/50002.flac").unlink()
     (out / "manifest.tsv").unlink()
     times = first.stat().st_mtime_ns, second.stat().st_mtime_ns
-    videos[0].write_bytes(b"")  # what is made needs its video no more
     assert run(*arguments)[0] == 0
     assert first.stat().st_mtime_ns == times[0], "what was there was made again"
     assert second.stat().st_mtime_ns != times[1], "half of a clip counted as made"
     assert len(read_manifest(out / "manifest.tsv")) == 2
     assert not list(out.rglob("*.partial*"))
+    time = second.stat().st_mtime_ns
     run(*arguments, "--overwrite")
-    assert "0 bytes" in skipped(out)["trainval/a/50001"]
+    assert second.stat().st_mtime_ns != time
+    time = second.stat().st_mtime_ns
+    write_video(videos[0], frequency=660)
+    assert run(*arguments)[0] == 0
+    assert pitch(read_manifest(out / "manifest.tsv")[0]) == pytest.approx(660, abs=5), "of another video"
+    assert second.stat().st_mtime_ns == time
 
 
 def test_lrs3_holds_the_same_talks_out_of_both_training_sets(tmp_path: Path) -> None:

@@ -99,6 +99,8 @@ def test_every_recording_is_spoken_by_a_talker_of_its_split(tmp_path: Path) -> N
     before = (tmp_path / "out" / "000000_ann_r0.npz").stat().st_mtime_ns
     assert reanimate_mouths.main([*command, "--seconds", "1.5"]) == 0
     assert (tmp_path / "out" / "000000_ann_r0.npz").stat().st_mtime_ns == before
+    assert reanimate_mouths.main([*command, "--seconds", "0.8"]) == 0
+    assert [soundfile.info(row.audio).frames for row in rows.values()] == [12_800, 12_800], "other options"
 
 
 def test_wrong_use_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from avsep.checkpoint import find_weights
 from avsep.cli import report
 from avsep.cli.terminal import Terminal
 from avsep.jobs.engine import Engine
-from avsep.jobs.outcome import Outcome
 from avsep.jobs.run import finished, outcomes
 from avsep.output.exchange import settle_stale
 from avsep.output.ownership import SEPARATION
 from avsep.output.workspace import result_folder
 from avsep.pipeline import Options, Separator
+from avsep.storage.documents import read_json
 
 MANIFEST = "manifest.json"
 
@@ -30,6 +29,13 @@ class Order:
 
     clip: Path
     beside: tuple[Path, ...]
+
+
+class Separated(NamedTuple):
+    """Where the results are. By their manifest it is known whether they are still those of this run."""
+
+    folder: Path
+    manifest: Path
 
 
 @functools.cache
@@ -46,11 +52,12 @@ def separate_clip(
     device: str,
     threads: int | None,
     overwrite: bool = False,
-) -> Path:
-    """Separate one clip; returns the folder of its results. Raises AvsepError."""
+) -> Separated:
+    """Separate one clip. Raises AvsepError."""
     separator = _separator(model, device, threads)
     separator.separate(order.clip, output, replace(options, overwrite=overwrite))
-    return result_folder(output, order.clip)
+    folder = result_folder(output, order.clip)
+    return Separated(folder, folder / MANIFEST)
 
 
 class Many:
@@ -72,7 +79,7 @@ class Many:
         beside = (*weights, *(Path(name) for name in named if name and Path(name).is_file()))
         self._output, self._engine, self._again = output, engine, options.overwrite
         self._orders = {str(clip): Order(clip, beside) for clip in clips}
-        self._work: Callable[[Order], Path] = functools.partial(
+        self._work: Callable[[Order], Separated] = functools.partial(
             separate_clip,
             output=output,
             options=replace(options, overwrite=False),
@@ -106,12 +113,14 @@ class Many:
                     if outcome.state == "done":
                         left.discard(clip)
                         terminal.say(f"({number}/{len(orders)}) {clip.name}{': was there' if outcome.earlier else ''}")
-                        _show(clip, outcome, terminal, results, as_json)
-                        continue
-                    reason = outcome.reason if outcome.state == "skipped" else f"{clip}: {outcome.reason}"
+                        reason = _show(clip, outcome.result, terminal, results, as_json)
+                        if reason is None:
+                            continue
+                    else:
+                        reason = outcome.reason if outcome.state == "skipped" else f"{clip}: {outcome.reason}"
                     terminal.error(reason)
                     results[clip] = {"input": str(clip), "error": reason}
-                    exit_code = 1
+                    exit_code = 1 if keep_going else outcome.exit_code
                     if not keep_going:
                         break
         finally:
@@ -120,11 +129,17 @@ class Many:
         return exit_code
 
 
-def _show(clip: Path, outcome: Outcome, terminal: Terminal, results: dict[Path, dict[str, Any]], as_json: bool) -> None:
-    folder: Path = outcome.result
-    manifest: Mapping[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+def _show(
+    clip: Path, made: Separated, terminal: Terminal, results: dict[Path, dict[str, Any]], as_json: bool
+) -> str | None:
+    """Show the results of a clip; tells why where they cannot be read any more."""
+    try:
+        manifest: Mapping[str, Any] = read_json(made.manifest)
+    except (OSError, ValueError) as error:
+        return f"{made.manifest}: cannot be read ({error}). Separate {clip} again with --overwrite"
     terminal.say(report.mode_line(manifest))
     if as_json:
-        results[clip] = {**manifest, "folder": str(folder)}
+        results[clip] = {**manifest, "folder": str(made.folder)}
     else:
-        terminal.result(report.separated(manifest, folder))
+        terminal.result(report.separated(manifest, made.folder))
+    return None

@@ -48,8 +48,7 @@ def outcomes(rows: Iterable[Row], work: Work, engine: Engine) -> Iterator[Outcom
                     missing.discard(outcome.id)
                     yield outcome
             except (ray.exceptions.RayError, ConnectionError) as error:
-                first = (str(error).strip() or type(error).__name__).splitlines()[0]
-                raise AvsepError(f"the cluster went away ({first}). Start it again to go on") from error
+                raise AvsepError(f"the cluster went away ({_first(error)}). Start it again to go on") from error
             if missing and not any(node["Alive"] for node in ray.nodes()):
                 raise AvsepError("the cluster went away (no machine is left). Start it again to go on")
             for name in sorted(missing):
@@ -83,7 +82,7 @@ def run_row(item: dict[str, str], settings: str) -> dict[str, str]:
 
 def _new_pool(settings: str) -> Pool:
     for old in _pools.values():  # of an earlier run in the same cluster
-        old.__exit__(None, None, None)
+        old.close()
     _pools.clear()
     given = json.loads(settings)
     _pools[settings] = Pool(Work(**given["work"]), 1, given["time_limit"])
@@ -109,10 +108,14 @@ def _start(ray: Any, **options: Any) -> None:
         except Exception as error:  # of no kind of its own
             ray.shutdown()
             if not left:
-                first = (str(error).strip() or type(error).__name__).splitlines()[0]
                 raise AvsepError(
-                    f"Ray does not start here ({first}). Where the machine is busy, try again later or take --workers"
+                    f"Ray does not start here ({_first(error)}). Where the machine is busy, try again later or take "
+                    "--workers"
                 ) from error
+
+
+def _first(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 @contextmanager
@@ -124,10 +127,13 @@ def _connected(ray: Any, engine: Engine) -> Iterator[None]:
         if "RAY_ADDRESS" in os.environ:
             try:
                 ray.init(**quiet)
-            except ConnectionError as error:
+            except Exception as error:  # of no kind of its own; that of another version tells which on the next lines
+                ray.shutdown()
+                why = " ".join(str(error).split()) or type(error).__name__
                 raise UsageError(
-                    f"RAY_ADDRESS={os.environ['RAY_ADDRESS']}: no cluster lets us in there. Start one with 'ray start "
-                    "--head', and set RAY_AUTH_TOKEN where it wants a token"
+                    f"RAY_ADDRESS={os.environ['RAY_ADDRESS']}: no cluster lets us in there ({why}). Start one with "
+                    "'ray start --head', of the same versions of Ray and Python, and set RAY_AUTH_TOKEN where it wants "
+                    "a token"
                 ) from error
         else:
             _start(ray, num_cpus=engine.count, object_store_memory=OBJECT_STORE, include_dashboard=False, **quiet)

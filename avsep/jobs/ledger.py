@@ -49,24 +49,34 @@ class Ledger:
             raise OutputError(
                 f"{self.file}: cannot be written ({error.strerror}). Choose another output folder"
             ) from error
+        begun = {"host": socket.gethostname(), "process": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+        self._stream = stream
         try:
             self._lock(stream)
             self._read(stream)
+            self._write({"run": begun})
         except BaseException:
-            stream.close()
+            self._close()
             raise
-        self._stream = stream
-        begun = {"host": socket.gethostname(), "process": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-        self._write({"run": begun})
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
         assert self._stream is not None
-        if kind is None or issubclass(kind, Exception | KeyboardInterrupt | GeneratorExit):
-            self._write({"end": True})
-        with suppress(OSError):
-            os.fsync(self._stream.fileno())
-        self._stream.close()
+        try:
+            if kind is None or issubclass(kind, Exception | KeyboardInterrupt | GeneratorExit):
+                self._write({"end": True})
+        except OutputError:
+            if error is None:
+                raise
+        finally:
+            with suppress(OSError):
+                os.fsync(self._stream.fileno())
+            self._close()
+
+    def _close(self) -> None:
+        assert self._stream is not None
+        with suppress(OSError):  # what could not be written is tried once more
+            self._stream.close()
 
     def add(self, work: str, asked: str, row: dict[str, Plain]) -> None:
         """Note the outcome of a job (see Outcome.row). asked: what the function was asked to do, see avsep.jobs.run."""
@@ -76,11 +86,17 @@ class Ledger:
 
     def _write(self, line: dict[str, Plain]) -> None:
         assert self._stream is not None
-        self._stream.write(json.dumps(line, ensure_ascii=False).encode("utf-8", "surrogateescape") + b"\n")
-        self._stream.flush()
-        if time.monotonic() - self._synced >= SYNC_SECONDS:
-            os.fsync(self._stream.fileno())
-            self._synced = time.monotonic()
+        data = json.dumps(line, ensure_ascii=False).encode("utf-8", "surrogateescape") + b"\n"
+        try:
+            self._stream.write(data)
+            self._stream.flush()
+            if time.monotonic() - self._synced >= SYNC_SECONDS:
+                os.fsync(self._stream.fileno())
+                self._synced = time.monotonic()
+        except OSError as error:
+            raise OutputError(
+                f"{self.file}: cannot be written ({error.strerror}). Make room there, and start it again to go on"
+            ) from error
 
     def _lock(self, stream: IO[bytes]) -> None:
         try:
@@ -123,7 +139,9 @@ def read_finished(folder: Path) -> dict[Key, dict[str, Plain]]:
 
 def _note(row: dict[str, Plain], found: dict[Key, dict[str, Plain]]) -> None:
     if {"id", "work", "asked", "state", "result"} <= row.keys():
-        found[row["work"], row["id"]] = row
+        key = row["work"], row["id"]
+        if all(isinstance(part, str) for part in key):
+            found[key] = row
 
 
 def _parsed(line: bytes) -> dict[str, Plain]:
@@ -136,5 +154,6 @@ def _parsed(line: bytes) -> dict[str, Plain]:
 
 
 def _last_run(file: Path) -> str:
-    runs = [row["run"] for line in file.read_bytes().splitlines() if "run" in (row := _parsed(line))]
-    return f" (process {runs[-1]['process']} on {runs[-1]['host']}, since {runs[-1]['since']})" if runs else ""
+    runs = [_parsed(line).get("run") for line in file.read_bytes().splitlines()]
+    known = [run for run in runs if isinstance(run, dict) and {"process", "host", "since"} <= run.keys()]
+    return f" (process {known[-1]['process']} on {known[-1]['host']}, since {known[-1]['since']})" if known else ""

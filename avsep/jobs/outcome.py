@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import stat
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from avsep.errors import AvsepError
-from avsep.jobs.plain import Plain, paths_in
+from avsep.jobs.plain import Plain, paths_in, to_plain
 
 State = Literal["done", "skipped", "failed"]
 
@@ -20,8 +21,9 @@ class Outcome:
 
     state: "done"; "skipped", where the input gives nothing; "failed", where something happened that should not: an
     error nobody thought of, a process that died, time or memory beyond the limits. reason: in one line, of what is not
-    done. seconds: of work. bytes: of the files that the result names below the output folder. result: what the function
-    returned. exhausted: memory ran out, so the process should be replaced. earlier: told by the list of an earlier run.
+    done. seconds: of work. bytes: of the files that the result names below the output folder. stamps: see `stamps`.
+    result: what the function returned. exit_code: of a command that ends with this job. exhausted: memory ran out, so
+    the process should be replaced. earlier: told by the list of an earlier run.
     """
 
     id: str
@@ -29,14 +31,16 @@ class Outcome:
     reason: str = ""
     seconds: float = 0.0
     bytes: int = 0
+    stamps: list[list[int]] = field(default_factory=list)
     result: Any = None
+    exit_code: int = 1
     exhausted: bool = False
     earlier: bool = False
 
     def row(self, result: Plain) -> dict[str, Plain]:
         """As JSON has it, with the result given as such."""
         kept = asdict(replace(self, result=None, seconds=round(self.seconds, 3)))
-        del kept["exhausted"], kept["earlier"]
+        del kept["exit_code"], kept["exhausted"], kept["earlier"]
         return kept | {"result": result}
 
 
@@ -50,10 +54,13 @@ def attempt(name: str, work: Callable[[], Any], out: Path) -> Outcome:
     begin = time.monotonic()
     try:
         result = work()
-        size = sum(_size(path) for path in paths_in(result) if path.is_relative_to(out))
-        return Outcome(name, "done", "", time.monotonic() - begin, size, result)
+        to_plain(result)  # what cannot be sent and listed is the job's fault
+        files = {file for path in paths_in(result) if path.is_relative_to(out) for file in _files(path)}
+        size = sum(file.stat().st_size for file in files)
+        return Outcome(name, "done", "", time.monotonic() - begin, size, stamps(result), result)
     except (AvsepError, OSError) as error:
-        return Outcome(name, "skipped", _line(str(error)), time.monotonic() - begin)
+        code = getattr(error, "exit_code", 1)
+        return Outcome(name, "skipped", _line(str(error)), time.monotonic() - begin, exit_code=code)
     except Exception as error:  # one odd file of a hundred thousand must not end the run
         if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
             return replace(failed(name, "needs more memory than there is", time.monotonic() - begin), exhausted=True)
@@ -64,7 +71,22 @@ def _line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _size(path: Path) -> int:
-    if path.is_dir():
-        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    return path.stat().st_size if path.is_file() else 0
+def _files(path: Path) -> Iterator[Path]:
+    yield from (file for file in (path.rglob("*") if path.is_dir() else (path,)) if file.is_file())
+
+
+GONE = [-1, 0]
+
+
+def stamps(result: Any) -> list[list[int]]:
+    """Size and time of change (ns) of every path that a result holds, by which one that was replaced is known; GONE
+    where there is none; of a folder, whose files come and go, only that it is there."""
+    return [_stamp(path) for path in paths_in(result)]
+
+
+def _stamp(path: Path) -> list[int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return GONE
+    return [0, 0] if stat.S_ISDIR(found.st_mode) else [found.st_size, found.st_mtime_ns]

@@ -23,7 +23,7 @@ STARTS = 3
 class Pool:
     """`count` processes, kept between calls of `outcomes` with what they have loaded.
 
-    time_limit: seconds a job may take from when its process is ready for it, or None.
+    time_limit: seconds a job may take from when its process is ready for it, or None. deaths: of processes at a job.
     """
 
     def __init__(self, work: Work, count: int, time_limit: float | None = None) -> None:
@@ -36,7 +36,12 @@ class Pool:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+        self.close()
+
+    def close(self) -> None:
+        """End the processes, whatever they are at."""
         for worker in self._workers:
+            self.deaths += worker.row is not None
             worker.kill()
         self._workers = []
 

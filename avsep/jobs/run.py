@@ -8,14 +8,15 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from avsep.jobs.engine import IN_PROCESS, Engine
 from avsep.jobs.ledger import Key, Ledger, read_finished
-from avsep.jobs.outcome import Outcome, attempt
+from avsep.jobs.outcome import GONE, Outcome, attempt, stamps
 from avsep.jobs.plain import Plain, from_plain, name_of, paths_in, result_type, to_plain
 from avsep.safe_text import safe_line
 from avsep.storage.files import remove_partials, write_lines
@@ -105,11 +106,11 @@ def outcomes(
     """The outcome of every job by its name: what an earlier run finished first, then the others as they come.
 
     Finished is what out/jobs.jsonl says is done, with the same options on the same files (size and time of change), and
-    whose files are still there; with `again` nothing is. What gave nothing is tried again. `work` writes its own files
-    under temporary names (`write_whole`) and returns paths and numbers. Where the engine has processes it is a function
-    of a module, or a partial of one with keywords, and jobs and options are what avsep.jobs.plain knows. tidy: remove
-    what killed processes left half-written below `out`. Raises OutputError where another run works in the folder,
-    AvsepError when processes or the cluster cannot start.
+    whose files are still there as they were left; with `again` nothing is. What gave nothing is tried again. `work`
+    writes its own files under temporary names (`write_whole`) and returns paths and numbers. Where the engine has
+    processes it is a function of a module, or a partial of one with keywords, and jobs and options are what
+    avsep.jobs.plain knows. tidy: remove what killed processes left half-written below `out`. Raises OutputError where
+    another run works in the folder, AvsepError when processes or the cluster cannot start.
     """
     key = _key(work)
     _stamp.cache_clear()
@@ -120,13 +121,10 @@ def outcomes(
         earlier = {} if again else _earlier(asked, work, ledger.finished)
         yield from earlier.values()
         todo = {name: job for name, job in jobs.items() if name not in earlier}
-        try:
-            for outcome in _new(todo, work, out, engine):
+        with closing(_new(todo, work, out, engine, tidy)) as found:
+            for outcome in found:
                 ledger.add(key, asked[outcome.id], outcome.row(to_plain(outcome.result)))
                 yield outcome
-        finally:
-            if not engine.in_process and todo and tidy:
-                remove_partials(out)  # of processes that were killed
 
 
 def finished(jobs: Mapping[str, Job], work: Callable[[Job], Any], out: Path) -> Mapping[str, Outcome]:
@@ -141,7 +139,9 @@ def _earlier(asked: Mapping[str, str], work: Callable, rows: Mapping[Key, dict[s
     return {name: outcome for name, outcome in found.items() if outcome is not None}
 
 
-def _new(jobs: Mapping[str, Job], work: Callable[[Job], Any], out: Path, engine: Engine) -> Iterator[Outcome]:
+def _new(
+    jobs: Mapping[str, Job], work: Callable[[Job], Any], out: Path, engine: Engine, tidy: bool
+) -> Generator[Outcome]:
     if not jobs:
         return
     if engine.in_process:
@@ -149,11 +149,14 @@ def _new(jobs: Mapping[str, Job], work: Callable[[Job], Any], out: Path, engine:
             yield attempt(name, functools.partial(work, job), out)
         return
     kind = result_type(work)
-    for outcome in _elsewhere(jobs, work, out, engine):
-        yield replace(outcome, result=from_plain(kind, outcome.result)) if outcome.state == "done" else outcome
+    with closing(_elsewhere(jobs, work, out, engine, tidy)) as found:
+        for outcome in found:
+            yield replace(outcome, result=from_plain(kind, outcome.result)) if outcome.state == "done" else outcome
 
 
-def _elsewhere(jobs: Mapping[str, Job], work: Callable[[Job], Any], out: Path, engine: Engine) -> Iterator[Outcome]:
+def _elsewhere(
+    jobs: Mapping[str, Job], work: Callable[[Job], Any], out: Path, engine: Engine, tidy: bool
+) -> Generator[Outcome]:
     from avsep.jobs.worker import Row, Work
 
     sent = Work(to_plain(work), os.fspath(out), os.getcwd(), engine.memory_limit)
@@ -161,12 +164,21 @@ def _elsewhere(jobs: Mapping[str, Job], work: Callable[[Job], Any], out: Path, e
     if engine.cluster:
         from avsep.jobs import cluster
 
-        yield from cluster.outcomes(rows, sent, engine)
+        try:
+            yield from cluster.outcomes(rows, sent, engine)
+        finally:
+            if tidy:
+                remove_partials(out)  # Ray does not tell of a process that it replaced
     else:
         from avsep.jobs.processes import Pool
 
-        with Pool(sent, min(engine.count, len(jobs)), engine.time_limit) as pool:
-            yield from pool.outcomes(rows)
+        pool = Pool(sent, min(engine.count, len(jobs)), engine.time_limit)
+        try:
+            with pool:
+                yield from pool.outcomes(rows)
+        finally:
+            if tidy and pool.deaths:
+                remove_partials(out)
 
 
 def _finished(row: dict[str, Plain] | None, asked: str, work: Callable) -> Outcome | None:
@@ -177,7 +189,8 @@ def _finished(row: dict[str, Plain] | None, asked: str, work: Callable) -> Outco
         result = from_plain(result_type(work), row["result"])
     except (TypeError, ValueError, LookupError):  # of another version
         return None
-    if not all(path.exists() for path in paths_in(result)):
+    found = stamps(result)
+    if GONE in found or found != row.get("stamps"):
         return None
     return Outcome(row["id"], "done", result=result, earlier=True)
 

@@ -13,7 +13,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -53,7 +53,8 @@ class Worker:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, work), daemon=True)
-        self._process.start()
+        with _one_thread():
+            self._process.start()
         theirs.close()
         assert self._process.pid is not None
         self.pid = self._process.pid
@@ -94,14 +95,28 @@ class Worker:
         return self.kill()
 
 
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """What is started in the block computes with one thread: the processes are the parallelism. Libraries look for it
+    when they are loaded, and a main module may load them before anything of ours runs there."""
+    before = {variable: os.environ.get(variable) for variable in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for variable, value in before.items():
+            if value is None:
+                del os.environ[variable]
+            else:
+                os.environ[variable] = value
+
+
 def _serve(pipe: Connection, work: Work) -> None:
     """The process's side: jobs until the other end is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who gives the jobs
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     with contextlib.suppress(OSError):
         os.setpgid(0, 0)
-    for variable in _THREADS:  # the processes are the parallelism
-        os.environ[variable] = "1"
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         os.chdir(work.folder)

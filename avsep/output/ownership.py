@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from avsep.storage.documents import read_json
 
 
 class Kind(NamedTuple):
@@ -57,8 +58,8 @@ def _listed(path: Path) -> set[str] | None:
     if not path.is_file():  # a pipe would keep us waiting
         return None
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        document = read_json(path)
+    except (OSError, ValueError):
         return None
     if not isinstance(document, dict) or type(document.get("format")) is not int:
         return None

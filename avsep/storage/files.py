@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import os
 import re
+import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from avsep.errors import OutputError
 
-_PARTIAL = re.compile(r"\.(\d+)\.partial\..+")
+_PARTIAL = re.compile(r"\.(\w+)-(\d+)\.partial\..+")
+
+DAY = 86_400
+"""Seconds."""
 
 
 @contextmanager
 def written_whole(file: Path) -> Iterator[Path]:
     """A hidden name beside a file to write to; it becomes the file when the block succeeds, and is gone else."""
     # The suffix stays: writers choose the format by it.
-    partial = file.with_name(f".{os.getpid()}.partial.{file.name}")
+    partial = partial_name(file, os.getpid())
     try:
         yield partial
         partial.replace(file)
@@ -32,13 +39,38 @@ def write_whole(file: Path, write: Callable[[Path], object]) -> None:
         write(partial)
 
 
+def partial_name(file: Path, process: int) -> Path:
+    """Where a process of this machine writes what becomes `file`."""
+    return file.with_name(f".{_here()}-{process}.partial.{file.name}")
+
+
+@functools.cache
+def _here() -> str:
+    """Where the numbers of processes mean what they mean here: a machine and, of its containers, one."""
+    try:
+        container = os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        container = 0
+    return hashlib.sha256(f"{socket.gethostname()} {container}".encode()).hexdigest()[:8]
+
+
 def remove_partials(folder: Path) -> None:
-    """Remove what killed processes left half-written in a folder and below: files of processes that are not there."""
+    """Remove what killed processes left half-written in a folder and below: files of processes that are not there.
+    Those of other machines, which may be at it, go a day after they were last written to."""
     for place, _, names in os.walk(folder):
         for name in names:
             found = _PARTIAL.fullmatch(name)
-            if found and not _runs(int(found[1])):
-                Path(place, name).unlink(missing_ok=True)
+            if found is None:
+                continue
+            file = Path(place, name)
+            if not _runs(int(found[2])) if found[1] == _here() else _old(file):
+                file.unlink(missing_ok=True)
+
+
+def _old(file: Path) -> bool:
+    with suppress(OSError):
+        return time.time() - file.stat().st_mtime > DAY
+    return False
 
 
 def _runs(process: int) -> bool:
