@@ -14,9 +14,9 @@ import tarfile
 import zipfile
 import zlib
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from avsep.errors import InputError
 from avsep.safe_text import one_line, safe_line
@@ -93,7 +93,10 @@ def _extract(file: io.BufferedReader, name: str, folder: Path) -> None:
             return
         file.seek(0)
         with tarfile.open(fileobj=file) as tar:
-            tar.extractall(folder, filter="data")
+            if hasattr(tarfile, "data_filter"):
+                tar.extractall(folder, filter="data")
+            else:  # Python 3.11.0 to 3.11.3
+                tar.extractall(folder, members=_harmless(tar))
             _read_to_end(tar)
     except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
         raise _clash(name, Path(error.filename).relative_to(folder)) from error
@@ -103,6 +106,18 @@ def _extract(file: io.BufferedReader, name: str, folder: Path) -> None:
         raise _damaged(name, error) from error
     except (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, *_OF_BROKEN_HEADERS) as error:
         raise _damaged(name, error) from error
+
+
+def _harmless(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Files and folders within the archive's own, as plain as umask makes them. Raises TarError for anything else."""
+    for member in tar:
+        path = PurePosixPath(member.name)
+        if path.is_absolute() or ".." in path.parts or not (member.isfile() or member.isdir()):
+            raise tarfile.TarError(f"{member.name} is no file or folder within it")
+        member.mode = 0o755 if member.isdir() else 0o644
+        member.uid = member.gid = -1
+        member.uname = member.gname = ""
+        yield member
 
 
 def _read_to_end(tar: tarfile.TarFile) -> None:

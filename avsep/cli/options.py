@@ -6,10 +6,12 @@ import argparse
 import csv
 import math
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import IO, Literal, NoReturn
 
+from avsep.cli.terminal import drop
 from avsep.errors import UsageError
 from avsep.safe_text import safe_line
 
@@ -22,6 +24,15 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **settings) -> None:
         settings.setdefault("allow_abbrev", False)
         super().__init__(**settings)
+
+    def _print_message(self, message: str, file: IO[str] | None = None) -> None:
+        # Before Python 3.11.4 argparse fails where nobody reads, and on flushing at the end all do.
+        stream = file or sys.stderr
+        try:
+            stream.write(message)
+            stream.flush()
+        except OSError:
+            drop(stream)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"avsep: error: {safe_line(message)}. Run '{self.prog} --help' for the usage\n")

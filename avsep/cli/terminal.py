@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import IO, TYPE_CHECKING, Any, TextIO
 
 from avsep.errors import OutputError
 from avsep.safe_text import safe_line, safe_text
@@ -79,7 +79,7 @@ class Terminal:
             try:
                 stream.flush()
             except OSError:
-                _drop(stream)
+                drop(stream)
 
     @contextmanager
     def progress(self, clip: str) -> Iterator[ProgressHook]:
@@ -138,7 +138,7 @@ def _to_stdout() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        _drop(sys.stdout)
+        drop(sys.stdout)
         if error.errno not in _NOBODY_READS:
             raise OutputError(
                 f"the results cannot be printed ({error.strerror}). Send standard output somewhere else"
@@ -149,10 +149,10 @@ def _to_stderr(text: str) -> None:
     try:
         print(_printable(text, sys.stderr), file=sys.stderr, flush=True)
     except OSError:  # nobody reads; the exit code still tells
-        _drop(sys.stderr)
+        drop(sys.stderr)
 
 
-def _drop(stream: TextIO) -> None:
+def drop(stream: IO[str]) -> None:
     """Send what is still to be printed nowhere, so that neither we nor the interpreter's exit fail on it."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, stream.fileno())
