@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 from avsep.cli.terminal import drop
 from avsep.errors import UsageError
@@ -25,7 +25,7 @@ class Parser(argparse.ArgumentParser):
         settings.setdefault("allow_abbrev", False)
         super().__init__(**settings)
 
-    def _print_message(self, message: str, file: IO[str] | None = None) -> None:
+    def _print_message(self, message: str, file: Any = None) -> None:
         # Before Python 3.11.4 argparse fails where nobody reads, and on flushing at the end all do.
         stream = file or sys.stderr
         try:
