@@ -38,12 +38,12 @@ def _yaml(files: Sequence[bytes]) -> SearchStrategy[bytes]:
 
 
 KINDS = {
-    "probe": Kind(seeds.clips, changed_bytes, ".mp4", 250),
+    "probe": Kind(seeds.clips, changed_bytes, ".mp4", 120),
     "clip_sound": Kind(lambda: (*seeds.clips(), *seeds.sounds()), changed_bytes, ".mkv", 300),
     "pictures": Kind(seeds.clips, changed_bytes, ".mp4", 250),
     "copied_pictures": Kind(seeds.clips, changed_bytes, ".mp4", 150),
     "sound": Kind(seeds.sounds, changed_bytes, ".wav", 400),
-    "weights": Kind(seeds.weights, changed_safetensors, ".safetensors", 300),
+    "weights": Kind(seeds.weights, changed_safetensors, ".safetensors", 150),
     "checkpoint": Kind(seeds.checkpoints, changed_zip, ".ckpt", 150),
     "resume": Kind(seeds.checkpoints, changed_zip, ".ckpt", 60),
     "published": Kind(seeds.published, changed_zip, ".pt", 150),
@@ -60,7 +60,7 @@ KINDS = {
     "lineage": Kind(seeds.lineages, changed_json, ".json", 200),
     "results": Kind(seeds.results, changed_json, ".json", 300, "manifest.json"),
     "lips": Kind(seeds.lips, changed_zip, ".npz", 300),
-    "rooms": Kind(seeds.rooms, changed_zip, ".npz", 300),
+    "rooms": Kind(seeds.rooms, changed_zip, ".npz", 150),
     "shard": Kind(seeds.shards, changed_tar, ".tar", 300),
     "tar": Kind(seeds.tars, changed_tar, ".tar", 250),
     "zip": Kind(seeds.zips, changed_zip, ".zip", 250),
