@@ -5,33 +5,23 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from functools import partial
 
 from avsep.errors import AvsepError
+from avsep.jobs.options import at_least
 from avsep.safe_text import safe_line
 
 
 def add_count(parser: argparse.ArgumentParser, option: str, text: str, default: int | None = None) -> None:
     """An option that takes a number of 1 or more."""
-    parser.add_argument(option, type=_count, default=default, metavar="N", help=text)
+    parser.add_argument(option, type=at_least, default=default, metavar="N", help=text)
 
 
 def add_seed(parser: argparse.ArgumentParser, text: str = "of all random choices", default: int = 0) -> None:
     """--seed, 0 or more."""
-    parser.add_argument("--seed", type=_seed, default=default, metavar="N", help=f"{text} (default: %(default)s)")
-
-
-def _count(text: str) -> int:
-    return _whole(text, 1)
-
-
-def _seed(text: str) -> int:
-    return _whole(text, 0)
-
-
-def _whole(text: str, least: int) -> int:
-    if not text.isdecimal() or int(text) < least:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of {least} or more")
-    return int(text)
+    parser.add_argument(
+        "--seed", type=partial(at_least, least=0), default=default, metavar="N", help=f"{text} (default: %(default)s)"
+    )
 
 
 def command(

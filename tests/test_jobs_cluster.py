@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from job_factory import clips, make, name_of
-from test_jobs import command_of, drive, finished, poisoned, some_done, texts, until, whole
+from test_jobs import command_of, drive, finished, goes_on_to_the_same, poisoned, some_done, until
 
 from avsep.errors import UsageError
 from avsep.jobs.cluster import OBJECT_STORE, _ray, _start
@@ -130,9 +130,4 @@ def test_a_killed_run_that_is_started_again_gives_the_same(tmp_path: Path, victi
     until(lambda: not owned(first.pid, "spawn_main"))
     before = finished(tmp_path)
     assert (len(before) < 24) == (victim != "worker")
-    again = drive(tmp_path, "local", 0.2)
-    _, told = again.communicate(timeout=240)
-    assert again.returncode == 0
-    assert f"{len(before)} of 24 were done by an earlier run" in told
-    assert texts(tmp_path) == whole()
-    assert sorted(finished(tmp_path)) == sorted(name[:3] for name in whole())
+    goes_on_to_the_same(tmp_path, len(before))

@@ -65,10 +65,10 @@ def find_shards(shards: str) -> list[str]:
     missing = [url for url in urls if "://" not in url and not is_command(url) and not Path(url).is_file()]
     if missing:
         raise InputError(f"{missing[0]}: no such shard. {MAKE}")
-    if urls and not is_command(urls[0]):
-        _file_system(urls[0])
     if not urls:
         raise InputError(f"{shards}: no .tar files in it. {MAKE}")
+    if not is_command(urls[0]):
+        _file_system(urls[0])
     return urls
 
 

@@ -16,7 +16,7 @@ def add_engine(parser: argparse.ArgumentParser, workers: int | None = None) -> N
     group = parser.add_argument_group("many clips")
     group.add_argument(
         "--workers",
-        type=_count,
+        type=at_least,
         metavar="N",
         help=f"processes of this machine, on a cluster clips at a time (default: {workers or cores()}, on a cluster its"
         " cores)",
@@ -47,9 +47,9 @@ def engine_of(options: argparse.Namespace) -> Engine:
     return Engine(workers, options.cluster, options.time_limit, options.memory_limit)
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 1 or more")
+def at_least(text: str, least: int = 1) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of {least} or more")
     return int(text)
 
 
