@@ -78,7 +78,8 @@ $(STAMP): requirements.lock pyproject.toml | $(UV)
 # Keeps the versions that still fit; `make lock UPGRADE=--upgrade` takes the newest.
 lock: | $(UV)
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	    --extra train --extra array --extra evaluate --extra export --extra cluster --extra dev \
+	    --extra train --extra array --extra evaluate --extra export --extra cluster \
+	    --extra editors --extra page --extra live --extra quality --extra docs --extra dev \
 	    --constraints constraints.txt \
 	    --custom-compile-command "make lock" $(UPGRADE) pyproject.toml -o requirements.lock
 

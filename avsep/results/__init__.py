@@ -1,0 +1,1 @@
+"""Results of `avsep separate` read back: names, time lines, people, the page."""

@@ -1,0 +1,166 @@
+"""A folder that `avsep separate` wrote, read back and checked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from avsep.errors import InputError
+from avsep.safe_text import one_line
+from avsep.storage.documents import read_json
+
+MANIFEST = "manifest.json"
+KINDS = ("person", "voice", "sound", "stem")
+
+
+class Span(NamedTuple):
+    """A stretch of time, in seconds from the first audio sample that was separated."""
+
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class ResultTrack:
+    """A track. label: a person's name, a class or a stem. box: x1, y1, x2, y2 in pixels. speaking: None for sounds and
+    stems. entry: all that the manifest says of it."""
+
+    id: str
+    kind: str
+    label: str | None
+    audio: Path
+    video: Path | None
+    thumbnail: Path | None
+    box: tuple[float, float, float, float] | None
+    appearances: tuple[Span, ...]
+    speaking: tuple[Span, ...] | None
+    entry: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What people call it: its label, else its id."""
+        return self.label or self.id
+
+    @property
+    def is_voice(self) -> bool:
+        """Whether somebody speaks in it."""
+        return self.kind in ("person", "voice")
+
+
+@dataclass(frozen=True)
+class Result:
+    """A result of `avsep separate`. clip: the input as it was named. seconds: of the sound."""
+
+    folder: Path
+    clip: Path
+    seconds: float
+    sample_rate: int
+    tracks: tuple[ResultTrack, ...]
+    residual: Path | None
+    manifest: Mapping[str, Any]
+
+    def track(self, name: str) -> ResultTrack:
+        """The track with this id, or else with this label. Raises InputError."""
+        found = [one for one in self.tracks if one.id == name] or [one for one in self.tracks if one.label == name]
+        if len(found) == 1:
+            return found[0]
+        have = ", ".join(f"{one.id} ({one.label})" if one.label else one.id for one in self.tracks)
+        what = f"{len(found)} tracks are called" if found else "there is no track"
+        raise InputError(f"{self.folder}: {what} {name!r}. There are: {have or 'no tracks'}")
+
+
+def read_result(folder: Path | str) -> Result:
+    """The result in a folder. Raises InputError where it is none, or its manifest is damaged."""
+    folder = Path(folder)
+    file = folder / MANIFEST
+    try:
+        manifest = read_json(file)
+    except FileNotFoundError as error:
+        there = "is not there" if not folder.exists() else f"is no result of avsep separate: it has no {MANIFEST}"
+        raise InputError(f"{folder}: {there}. Give a folder that avsep separate wrote") from error
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{file}: cannot be read ({one_line(error)}). Separate the clip again with --overwrite"
+        ) from error
+    try:
+        return parse_result(folder, manifest)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        said = f"{error} is missing" if isinstance(error, KeyError) else one_line(error)
+        raise InputError(
+            f"{file}: is damaged, or is not one of avsep separate ({said}). Separate the clip again with --overwrite"
+        ) from error
+
+
+def parse_result(folder: Path, manifest: Any) -> Result:
+    """What a manifest says of a result in `folder`. Raises KeyError, TypeError, ValueError or AttributeError."""
+    if type(manifest["format"]) is not int:
+        raise ValueError(f"its format is {manifest['format']!r}")
+    told = manifest["input"]
+    seconds, rate = float(told["duration_seconds"]), int(told["audio"]["sample_rate"])
+    if not 0 <= seconds < math.inf or rate <= 0:
+        raise ValueError(f"the input has {seconds} s at {rate} Hz")
+    residual = manifest["residual"]
+    tracks = tuple(_track(folder, entry, seconds) for entry in manifest["tracks"])
+    if len({track.id for track in tracks}) < len(tracks):
+        raise ValueError("two tracks have the same id")
+    return Result(
+        folder,
+        Path(_text(told["path"])),
+        seconds,
+        rate,
+        tracks,
+        None if residual is None else _file(folder, residual),
+        manifest,
+    )
+
+
+def _track(folder: Path, entry: Mapping[str, Any], seconds: float) -> ResultTrack:
+    video, thumbnail, label, box = (entry.get(key) for key in ("video", "thumbnail", "label", "box"))
+    speaking, kind = entry.get("speaking"), _text(entry["kind"])
+    if kind not in KINDS:
+        raise ValueError(f"a track is of kind {kind!r}, not of {', '.join(KINDS)}")
+    if speaking is None and kind in ("person", "voice"):
+        speaking = []
+    return ResultTrack(
+        id=_file(folder, entry["id"]).name,
+        kind=kind,
+        label=None if label is None else _text(label),
+        audio=_file(folder, entry["audio"]),
+        video=None if video is None else _file(folder, video),
+        thumbnail=None if thumbnail is None else _file(folder, thumbnail),
+        box=None if box is None else _box(box),
+        appearances=_spans(entry.get("appearances") or [], seconds),
+        speaking=None if speaking is None else _spans(speaking, seconds),
+        entry=entry,
+    )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.100} is not a text")
+    return value
+
+
+def _file(folder: Path, name: Any) -> Path:
+    """A file of the folder itself: a manifest of a stranger must not lead anywhere else."""
+    if not _text(name) or name != Path(name).name or "\0" in name:
+        raise ValueError(f"{name!r:.100} is not the name of a file")
+    return folder / name
+
+
+def _box(values: Any) -> tuple[float, float, float, float]:
+    x1, y1, x2, y2 = (float(value) for value in values)
+    if not all(map(math.isfinite, (x1, y1, x2, y2))):
+        raise ValueError(f"a box is {values!r:.100}")
+    return x1, y1, x2, y2
+
+
+def _spans(entries: Any, seconds: float) -> tuple[Span, ...]:
+    """In order of time, within the clip; times are rounded to milliseconds there."""
+    spans = [Span(float(entry["start_seconds"]), float(entry["end_seconds"])) for entry in entries]
+    if not all(0 <= start <= end < math.inf for start, end in spans):
+        raise ValueError("a span does not begin before it ends")
+    return tuple(Span(start, min(end, seconds)) for start, end in sorted(spans) if start < seconds)

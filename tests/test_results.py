@@ -1,0 +1,136 @@
+"""A result folder read back, changed, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import pytest
+
+from avsep.errors import InputError, UsageError
+from avsep.results.change import change_result, rename_tracks
+from avsep.results.result import Span, read_result
+
+
+@pytest.fixture
+def folder(tmp_path):
+    def entry(number: int, kind: str = "person", **more):
+        name = f"speaker_{number:02d}"
+        return {"id": name, "kind": kind, "label": None, "audio": f"{name}.wav", "speaking": []} | more
+
+    content = {
+        "format": 1,
+        "avsep_version": "0.1.0",
+        "input": {"path": "talk.mp4", "duration_seconds": 8.0, "audio": {"sample_rate": 16000, "channels": 1}},
+        "tracks": [
+            entry(0, box=[1, 2, 3, 4], speaking=[{"start_seconds": 1.0, "end_seconds": 8.001}]),
+            entry(1, "voice"),
+            {"id": "source_00", "kind": "sound", "label": "rain", "audio": "source_00.wav"},
+        ],
+        "speakers": [],
+        "residual": "residual.wav",
+    }
+    (tmp_path / "talk").mkdir()
+    (tmp_path / "talk" / "manifest.json").write_text(json.dumps(content))
+    return tmp_path / "talk"
+
+
+def rewritten(folder, **changes):
+    file = folder / "manifest.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def test_a_result_is_read(folder):
+    result = read_result(folder)
+    assert [track.id for track in result.tracks] == ["speaker_00", "speaker_01", "source_00"]
+    first, second, sound = result.tracks
+    assert first.speaking == (Span(1.0, 8.0),), "spans end with the clip"
+    assert second.speaking == ()
+    assert sound.speaking is None
+    assert not sound.is_voice
+    assert (first.name, sound.name) == ("speaker_00", "rain")
+    assert result.track("rain") is sound
+
+
+def test_an_unknown_track_is_told_with_those_there_are(folder):
+    with pytest.raises(InputError, match=r"no track 'Ann'. There are: speaker_00, speaker_01, source_00 \(rain\)"):
+        read_result(folder).track("Ann")
+
+
+def test_no_result(tmp_path):
+    with pytest.raises(InputError, match="is not there"):
+        read_result(tmp_path / "none")
+    with pytest.raises(InputError, match=r"no manifest\.json"):
+        read_result(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"format": "1"},
+        {"tracks": [{"id": "../x", "kind": "voice", "audio": "a.wav"}]},
+        {"tracks": [{"id": "x", "kind": "voice", "audio": "/etc/passwd"}]},
+        {"tracks": [{"id": "x", "kind": "ghost", "audio": "x.wav"}]},
+        {"tracks": [{"id": "x", "kind": "voice", "audio": "x.wav", "speaking": [{"start_seconds": 2}]}]},
+        {
+            "tracks": [
+                {
+                    "id": "x",
+                    "kind": "voice",
+                    "audio": "x.wav",
+                    "speaking": [{"start_seconds": float("nan"), "end_seconds": 1}],
+                }
+            ]
+        },
+        {"tracks": 7},
+        {"input": {}},
+        {"residual": ["x"]},
+    ],
+)
+def test_a_damaged_manifest_is_one_clear_error(folder, damage):
+    rewritten(folder, **damage)
+    with pytest.raises(InputError, match=r"manifest\.json: is damaged"):
+        read_result(folder)
+
+
+def test_names_stay_in_tracks_and_speakers(folder):
+    result = rename_tracks(folder, {"speaker_00": " Ann  Lee ", "speaker_01": "Bob"})
+    assert [track.label for track in result.tracks] == ["Ann Lee", "Bob", "rain"]
+    assert [entry["label"] for entry in result.manifest["speakers"]] == ["Ann Lee", "Bob"]
+    exchanged = rename_tracks(folder, {"Ann Lee": "Bob", "Bob": "Ann Lee"})
+    assert [track.label for track in exchanged.tracks][:2] == ["Bob", "Ann Lee"]
+    assert rename_tracks(folder, {"Bob": None}).tracks[0].label is None
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ({"speaker_00": "A\nB\x1b"}, "not a name"),
+        ({"speaker_00": "x" * 101}, "not a name"),
+        ({"speaker_00": "Ann", "speaker_01": "Ann"}, "would both be called 'Ann'"),
+    ],
+)
+def test_bad_names_change_nothing(folder, names, message):
+    before = (folder / "manifest.json").read_bytes()
+    with pytest.raises(UsageError, match=message):
+        rename_tracks(folder, names)
+    assert (folder / "manifest.json").read_bytes() == before
+
+
+def test_sounds_have_no_names(folder):
+    with pytest.raises(InputError, match="source_00 is a sound"):
+        rename_tracks(folder, {"source_00": "Ann"})
+
+
+def test_two_writers_lose_nothing(folder):
+    def add(key: str) -> None:
+        for number in range(20):
+            change_result(folder, lambda content, _, n=number: content.update({f"{key}{n}": n}))
+
+    threads = [threading.Thread(target=add, args=(key,)) for key in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    manifest = read_result(folder).manifest
+    assert all(manifest[f"{key}{n}"] == n for key in "ab" for n in range(20))
