@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
 import time
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,7 +33,7 @@ def name_of(clip: Clip) -> str:
 
 
 def make(clip: Clip, out: Path, seconds: float = 0.0) -> Path:
-    """Write out/NAME.txt, whose text tells nothing of who did it."""
+    """Write out/NAME.txt, whose text tells nothing of who did it, once there is no file out/wait."""
     what = clip.name.split(".")[0]
     target = out / f"{clip.name}.txt"
     if what == "die":
@@ -50,12 +51,26 @@ def make(clip: Clip, out: Path, seconds: float = 0.0) -> Path:
     if what == "odd":
         raise ZeroDivisionError("division by zero")
     time.sleep(seconds)
+    while (out / "wait").exists():
+        time.sleep(0.05)
     write_whole(target, lambda partial: partial.write_text(clip.name * 3))
     return target
 
 
 def clips(names: list[str], source: Path) -> list[Clip]:
     return [Clip(name, source) for name in names]
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "jobs.jsonl").read_text().splitlines()]
+
+
+def finished(folder: Path) -> list[str]:
+    return [line["id"] for line in lines(folder) if line.get("state") == "done"]
+
+
+def texts(folder: Path) -> dict[str, str]:
+    return {file.name: file.read_text() for file in folder.iterdir() if file.name not in ("jobs.jsonl", "skipped.tsv")}
 
 
 def main() -> None:

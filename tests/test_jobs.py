@@ -15,9 +15,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal, NamedTuple
 
-import job_factory
 import pytest
-from job_factory import Clip, clips, make, name_of
+from job_factory import Clip, clips, finished, lines, make, name_of
 
 from avsep.errors import AvsepError, OutputError
 from avsep.jobs.engine import IN_PROCESS, Engine
@@ -29,18 +28,6 @@ from avsep.jobs.run import outcomes, run_jobs
 from avsep.jobs.worker import Row, Work
 from avsep.storage import files
 from avsep.storage.files import DAY, partial_name
-
-
-def lines(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "jobs.jsonl").read_text().splitlines()]
-
-
-def finished(folder: Path) -> list[str]:
-    return [line["id"] for line in lines(folder) if line.get("state") == "done"]
-
-
-def texts(folder: Path) -> dict[str, str]:
-    return {file.name: file.read_text() for file in folder.iterdir() if file.name not in ("jobs.jsonl", "skipped.tsv")}
 
 
 def test_results_keep_their_order_and_those_without_are_listed(
@@ -373,36 +360,6 @@ def test_one_worker_without_limits_is_this_process() -> None:
     assert not any(engine.in_process for engine in others)
 
 
-POISON = {"die": "died 2 times (SIGKILL)", "hang": "takes more than 10 s", "memory": "more than 1.5 GiB"}
-"""Name of the clip: what is said of it."""
-
-
-def poisoned(folder: Path, cluster: Literal["ray"] | None, capsys: pytest.CaptureFixture[str]) -> None:
-    """60 clips, 3 of them poison: all 57 come out, each of the three is named once with its reason.
-
-    The third asks for 8 GiB in pieces without writing to them, and is stopped at --memory-limit 1.5, so that the
-    machine does not suffer.
-    """
-    names = [f"{number:02d}" for number in range(57)]
-    mixed = [*names[:1], "die", *names[1:20], "memory", *names[20:30], "hang", *names[30:]]
-    out = folder / "out"
-    engine = Engine(2, cluster, time_limit=10.0, memory_limit=1.5)
-    found = run_jobs(clips(mixed, folder), functools.partial(make, out=out), out, name=name_of, engine=engine)
-    assert list(found) == names
-    assert texts(out) == {f"{name}.txt": name * 3 for name in names}, "half a file was left"
-    told = capsys.readouterr().err
-    listed = (out / "skipped.tsv").read_text()
-    for name, reason in POISON.items():
-        assert told.count(f"\n  {name}: ") == listed.count(f"{name}\t") == 1
-        assert reason in listed.split(f"{name}\t")[1].split("\n")[0]
-    assert [line["state"] for line in lines(out) if line.get("id") in POISON] == ["failed"] * 3
-
-
-@pytest.mark.slow
-def test_poison_harms_nobody_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    poisoned(tmp_path, None, capsys)
-
-
 class Idle:
     """A pool that does nothing, and whose processes died so often."""
 
@@ -502,83 +459,3 @@ def test_processes_that_cannot_start_are_one_message(
     work = Work({"call": "deadly:work", "with": {}}, str(tmp_path), str(tmp_path))
     with Pool(work, 1) as pool, pytest.raises(AvsepError, match=message):
         list(pool.outcomes([Row("a", None)]))
-
-
-def drive(out: Path, cluster: str, seconds: float, count: int = 24) -> subprocess.Popen[str]:
-    """A driver as a process of its own; see job_factory."""
-    here = Path(__file__).parent
-    environment = {**os.environ, "PYTHONPATH": f"{here.parent}:{here}"}
-    command = [sys.executable, job_factory.__file__, out, cluster, str(seconds), str(count)]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True)
-
-
-def until(true: Any, seconds: float = 240) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.05)
-
-
-def some_done(out: Path, driver: subprocess.Popen[str], least: int = 3) -> bool:
-    if driver.poll() is not None:
-        pytest.fail(f"the driver ended too early: {driver.communicate()[1]}")
-    return (out / "jobs.jsonl").exists() and (out / "jobs.jsonl").read_text().count('"done"') >= least
-
-
-def children(process: int) -> list[int]:
-    """Numbers of the processes that a process started, and of those that they did."""
-    found = []
-    for task in Path(f"/proc/{process}/task").glob("*/children"):
-        for child in map(int, task.read_text().split()):
-            found += [child, *children(child)]
-    return found
-
-
-def command_of(process: int) -> str:
-    try:
-        return Path(f"/proc/{process}/cmdline").read_text().replace("\0", " ")
-    except OSError:
-        return ""
-
-
-def whole(count: int = 24) -> dict[str, str]:
-    return {f"{number:03d}.txt": f"{number:03d}" * 3 for number in range(count)}
-
-
-def goes_on_to_the_same(folder: Path, before: int) -> None:
-    """A run that was killed when so many were done, started again, ends as one that was not."""
-    again = drive(folder, "local", 0.2)
-    _, told = again.communicate(timeout=240)
-    assert again.returncode == 0
-    assert f"{before} of 24 were done by an earlier run" in told
-    assert texts(folder) == whole()
-    assert sorted(finished(folder)) == sorted(name[:3] for name in whole())
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("victim", ["driver", "worker"])
-def test_a_killed_run_that_is_started_again_gives_the_same(tmp_path: Path, victim: str) -> None:
-    first = drive(tmp_path, "local", 0.2)
-    until(lambda: some_done(tmp_path, first))
-    workers = [child for child in children(first.pid) if "spawn_main" in command_of(child)]
-    assert len(workers) == 2
-    os.kill(first.pid if victim == "driver" else workers[0], 9)
-    first.communicate(timeout=120)
-    assert first.returncode == (-9 if victim == "driver" else 0)
-    until(lambda: not any(map(command_of, workers)))  # they do not outlive it
-    before = finished(tmp_path)
-    assert (len(before) < 24) == (victim == "driver")
-    goes_on_to_the_same(tmp_path, len(before))
-
-
-@pytest.mark.slow
-def test_of_two_drivers_one_works(tmp_path: Path) -> None:
-    first = drive(tmp_path, "local", 0.5, 10)
-    until(lambda: some_done(tmp_path, first, 1))
-    second = drive(tmp_path, "local", 0.5, 10)
-    _, told = second.communicate(timeout=120)
-    assert second.returncode == 1
-    assert f"another run works there (process {first.pid} on" in told
-    first.communicate(timeout=120)
-    assert first.returncode == 0
-    assert texts(tmp_path) == whole(10)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from job_factory import clips, make, name_of
-from test_jobs import command_of, drive, finished, goes_on_to_the_same, poisoned, some_done, until
+from job_factory import clips, finished, make, name_of
+from test_jobs_faults import command_of, drive, goes_on_to_the_same, kill, poisoned, some_done, until
 
 from avsep.errors import UsageError
 from avsep.jobs.cluster import OBJECT_STORE, _ray, _start
@@ -115,19 +115,25 @@ def below(process: int, ancestor: int) -> bool:
     return False
 
 
-@pytest.mark.parametrize("victim", ["driver", "worker", "raylet"])
-def test_a_killed_run_that_is_started_again_gives_the_same(tmp_path: Path, victim: str) -> None:
-    """Killed with Ray, started again without: the list tells what is finished whichever engine ran."""
+def test_a_run_whose_worker_driver_and_raylet_are_killed_goes_on_to_the_same(tmp_path: Path) -> None:
+    """The worker first, then the driver; started again, the raylet; started once more, without Ray: the list tells what
+    is finished whichever engine ran."""
     pytest.importorskip("ray", reason="Ray is not installed (the extra cluster)")
     first = drive(tmp_path, "ray", 0.2)
     until(lambda: some_done(tmp_path, first))
-    who = {"driver": lambda: [first.pid], "worker": lambda: owned(first.pid, "spawn_main"),
-           "raylet": lambda: owned(first.pid, "raylet/raylet")}[victim]()  # fmt: skip
-    assert who, "nobody to kill"
-    os.kill(who[0], signal.SIGKILL)
+    kill(owned(first.pid, "spawn_main")[0])
+    done = len(finished(tmp_path))
+    until(lambda: some_done(tmp_path, first, done + 4))  # the run outlives its worker
+    kill(first.pid)
     first.communicate(timeout=240)
-    assert (first.returncode == 0) == (victim == "worker")
+    assert first.returncode == -signal.SIGKILL
     until(lambda: not owned(first.pid, "spawn_main"))
-    before = finished(tmp_path)
-    assert (len(before) < 24) == (victim != "worker")
-    goes_on_to_the_same(tmp_path, len(before))
+    done = len(finished(tmp_path))
+
+    second = drive(tmp_path, "ray", 0.2)
+    until(lambda: some_done(tmp_path, second, done + 3))
+    kill(owned(second.pid, "raylet/raylet")[0])
+    second.communicate(timeout=240)
+    assert second.returncode != 0
+    until(lambda: not owned(second.pid, "spawn_main"))
+    goes_on_to_the_same(tmp_path)
