@@ -7,6 +7,7 @@ from pathlib import Path
 
 from avsep.cli import options
 from avsep.cli.terminal import Terminal
+from avsep.safe_text import safe_lines
 from avsep.timeline.formats import CAPTIONS, FORMATS, USUAL, check_formats
 
 DESCRIPTION = """\
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
                 terminal.say(f"warning: {warning}")
             written.append({"folder": str(result.folder), "files": files, "warnings": warnings})
             if not args.json:
-                terminal.result("\n".join(str(result.folder / name) for name in files))
+                terminal.result(safe_lines([str(result.folder / name) for name in files]))
     finally:
         if args.json:
             terminal.result_json(written)

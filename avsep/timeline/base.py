@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+from unicodedata import category
 
 from avsep.errors import InputError
 from avsep.results.result import Result, Span
@@ -43,7 +44,7 @@ RESIDUAL_COLOUR = Colour("WHITE", 150, 150, 150)
 
 
 class Lane(NamedTuple):
-    """A track as an editor shows it, or the residual. id: of the track. name: printable, no other lane has it.
+    """A track as an editor shows it, or the residual. id: of the track. name: one line, which no other lane has.
     speaking: None where nobody speaks in it."""
 
     id: str
@@ -78,7 +79,7 @@ class TimeLine:
     @property
     def title(self) -> str:
         """The clip's name without its ending."""
-        return printable(self.result.clip.stem) or "clip"
+        return in_one_line(self.result.clip.stem) or "clip"
 
     @property
     def seconds(self) -> float:
@@ -88,11 +89,11 @@ class TimeLine:
     def lanes(self) -> tuple[Lane, ...]:
         """The tracks, and then the residual: together they are the input's sound."""
         tracks, residual = self.result.tracks, self.result.residual
-        names = [printable(track.name) or track.id for track in tracks]
+        names = [in_one_line(track.name) or track.id for track in tracks]
         count = Counter([*names, "residual"])
         lanes = [
             Lane(
-                printable(track.id),
+                in_one_line(track.id),
                 track.kind,
                 name if count[name] == 1 else f"{name} ({track.id})",
                 track.audio,
@@ -139,6 +140,7 @@ class TimeLine:
                 raise InputError(f"{lane.audio}: {why}. Separate the clip again with --overwrite") from error
 
 
-def printable(text: str) -> str:
-    """A text in one line; what cannot be printed in it becomes U+FFFD."""
-    return "".join(each if each.isprintable() else "\ufffd" for each in " ".join(text.split()))
+def in_one_line(text: str) -> str:
+    """A text without breaks of lines, in which each control character and half character becomes U+FFFD. Marks of
+    writing direction and joiners stay, as scripts need them."""
+    return "".join("\ufffd" if category(each) in ("Cc", "Cs") else each for each in " ".join(text.split()))

@@ -14,42 +14,43 @@ if TYPE_CHECKING:
     from avsep.timeline.picture import Picture
 
 
+_ROUNDED = 0.005
+"""By which a rate of pictures may differ from one that editors know, such as 30000/1001, and mean it."""
+
+
 def write_otio(line: TimeLine, path: Path) -> None:
     """One clip as long as the sound in a track for each lane, with a marker for each stretch of speech: who edits cuts
     for himself, and what is cut away here could not be pulled out again.
 
     All times have the rate of the picture, or of the sound where there is none; they need not be whole.
     """
-    import opentimelineio as otio
+    import opentimelineio
 
-    schema, picture = otio.schema, line.picture
-    writer = _Writer(line.result.folder, picture.fps if picture else float(line.result.sample_rate))
-    timeline = schema.Timeline(line.title, global_start_time=writer.time(0))
-    if picture is not None:
-        timeline.tracks.append(writer.picture_track(picture))
+    writer = _Writer(opentimelineio, line)
+    timeline = opentimelineio.schema.Timeline(line.title, global_start_time=writer.time(0))
+    if line.picture is not None:
+        timeline.tracks.append(writer.picture_track(line.picture))
     timeline.tracks.extend([writer.sound_track(lane, line.seconds) for lane in line.lanes])
     path.write_text(timeline.to_json_string(indent=2) + "\n", encoding="utf-8")
 
 
 class _Writer:
-    """Makes tracks of a time line with this rate, whose files are seen from `folder`."""
+    """Makes the tracks. otio: the library, which is an extra."""
 
-    def __init__(self, folder: Path, rate: float) -> None:
-        import opentimelineio as otio
-
-        self._schema, self._time_type, self._range_type = (
-            otio.schema,
-            otio.opentime.RationalTime,
-            otio.opentime.TimeRange,
-        )
-        self._folder, self._rate = folder, rate
+    def __init__(self, otio: Any, line: TimeLine) -> None:
+        self._schema, self._time = otio.schema, otio.opentime
+        self._folder, self._rate = line.result.folder, float(line.result.sample_rate)
+        if line.picture is not None:
+            fps = line.picture.fps
+            known = self._time.RationalTime.nearest_smpte_timecode_rate(fps)
+            self._rate = known if abs(known - fps) < _ROUNDED else fps
 
     def time(self, seconds: float) -> Any:
         # Rounding leaves no traces of binary fractions; it is far below a sample.
-        return self._time_type(round(seconds * self._rate, 6), self._rate)
+        return self._time.RationalTime(round(seconds * self._rate, 6), self._rate)
 
     def range(self, start: float, end: float) -> Any:
-        return self._range_type(self.time(start), self.time(end - start))
+        return self._time.TimeRange(self.time(start), self.time(end - start))
 
     def sound_track(self, lane: Lane, seconds: float) -> Any:
         clip = self._clip(lane.name, lane.audio, self.range(0, seconds), self.range(0, seconds))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from avsep.errors import InputError
 from avsep.media.probe import ClipInfo, end_of_pictures, probe
 from avsep.media.unchanged import sha256
 from avsep.results.result import MANIFEST, Result
+from avsep.storage.documents import finite
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Picture:
 
     clip: the file. is_own: whether avsep wrote it, else it is the clip that was separated. zero_seconds: the result's
     time 0 on the file's own clock, which begins with its first sample or picture. start_seconds, end_seconds: when the
-    picture begins and ends on the result's clock; it may begin before 0.
+    picture begins and ends on the result's clock; it may begin before 0. fps: of the clip that was separated.
     """
 
     clip: ClipInfo
@@ -28,15 +28,11 @@ class Picture:
     zero_seconds: float
     start_seconds: float
     end_seconds: float
+    fps: float
 
     @property
     def file(self) -> Path:
         return self.clip.path
-
-    @property
-    def fps(self) -> float:
-        assert self.clip.video is not None
-        return self.clip.video.fps
 
 
 def find_picture(result: Result, warn: Callable[[str], None]) -> Picture | None:
@@ -50,20 +46,21 @@ def find_picture(result: Result, warn: Callable[[str], None]) -> Picture | None:
         return None
     options = result.manifest.get("options")
     options = options if isinstance(options, Mapping) else {}
-    begin = _seconds(result, result.manifest["input"].get("start_seconds", 0.0))
+    begin = _number(result, result.manifest["input"].get("start_seconds", 0.0))
     if not options.get("mark"):
         own = next((track.video for track in result.tracks if track.video and track.video.is_file()), None)
         if own is not None:
             # Pictures from before the sound are there unless the clip was cut; the sound is late by as much then.
-            lead = 0.0 if begin else max(0.0, -_seconds(result, told.get("start_seconds")))
-            return _in_own(probe(own), lead)
+            lead = 0.0 if begin else max(0.0, -_number(result, told.get("start_seconds")))
+            return _in_own(probe(own), lead, _number(result, told.get("fps")))
     return _in_clip(result, begin, options, warn)
 
 
-def _in_own(video: ClipInfo, lead: float) -> Picture | None:
-    if video.video is None:
+def _in_own(video: ClipInfo, lead: float, fps: float) -> Picture | None:
+    """fps: not that of the file, in which the first picture may be shown for longer."""
+    if video.video is None or fps <= 0:
         return None
-    return Picture(video, True, lead, 0.0 - lead, end_of_pictures(video) - lead)
+    return Picture(video, True, lead, 0.0 - lead, end_of_pictures(video) - lead, fps)
 
 
 def _in_clip(result: Result, begin: float, options: Mapping[str, Any], warn: Callable[[str], None]) -> Picture | None:
@@ -73,7 +70,12 @@ def _in_clip(result: Result, begin: float, options: Mapping[str, Any], warn: Cal
             f"{result.clip}: is not there, so the picture is left out. Start in the folder from which it was separated"
         )
         return None
-    if told.get("sha256") not in (None, sha256(result.clip)):
+    try:
+        is_other = told.get("sha256") not in (None, sha256(result.clip))
+    except OSError as error:
+        warn(f"{result.clip}: cannot be read ({error.strerror}), so the picture is left out")
+        return None
+    if is_other:
         warn(f"{result.clip}: is another file than was separated, so the picture is left out")
         return None
     end = options.get("end")
@@ -81,7 +83,7 @@ def _in_clip(result: Result, begin: float, options: Mapping[str, Any], warn: Cal
         result.clip,
         audio_stream=told["audio"].get("stream"),
         start=begin or None,
-        end=None if end is None else _seconds(result, end),
+        end=None if end is None else _number(result, end),
     )
     if clip.video is None:
         return None
@@ -91,13 +93,13 @@ def _in_clip(result: Result, begin: float, options: Mapping[str, Any], warn: Cal
         start = max(start, 0.0)
     if clip.ends_early:
         stop = min(stop, clip.duration_seconds)
-    return Picture(clip, False, zero, start, stop) if stop > max(start, 0.0) else None
+    return Picture(clip, False, zero, start, stop, clip.video.fps) if stop > max(start, 0.0) else None
 
 
-def _seconds(result: Result, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+def _number(result: Result, value: Any) -> float:
+    try:
+        return finite(value)
+    except ValueError as error:
         raise InputError(
-            f"{result.folder / MANIFEST}: is damaged (a time is {value!r:.60}). Separate the clip again with "
-            "--overwrite"
-        )
-    return float(value)
+            f"{result.folder / MANIFEST}: is damaged ({error}). Separate the clip again with --overwrite"
+        ) from error

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from avsep.errors import InputError, UsageError
 from avsep.safe_text import one_line
-from avsep.storage.documents import read_json
-from avsep.timeline.base import Cue, TimeLine, printable
+from avsep.storage.documents import finite, read_json
+from avsep.timeline.base import Cue, TimeLine, in_one_line
 
 
 def read_captions(folder: Path, line: TimeLine) -> tuple[Cue, ...]:
@@ -60,12 +59,16 @@ def _cues(document: Any, name: str, seconds: float) -> Iterator[Cue]:
             raise ValueError(f"{where} ends at {end:g} s, before its start at {start:g} s")
         if start > seconds:
             raise ValueError(f"{where} starts at {start:g} s, and the clip has {seconds:g} s")
-        text = printable(segment["text"])
+        text = in_one_line(segment["text"])
         if text:
             yield Cue(start, min(end, seconds), name, text)
 
 
 def _time(value: Any, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-        raise ValueError(f"{what} is {value!r:.60}, not seconds from 0 on")
-    return float(value)
+    try:
+        found = finite(value)
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from error
+    if found < 0:
+        raise ValueError(f"{what} is {found:g} s, before the clip begins")
+    return found
