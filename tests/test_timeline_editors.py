@@ -149,7 +149,6 @@ def test_reaper_quotes_with_what_a_name_has_not(text, written):
 
 
 CASES = [
-    pytest.param({}, None, 0.0, id="together"),
     pytest.param({"sound_start": 0.8}, None, 0.8, id="picture first"),
     pytest.param({"times": 0.8 + np.arange(60) / 25}, None, 0.0, id="sound first"),
     pytest.param({}, 0.52, 0.0, id="a span"),

@@ -42,12 +42,11 @@ def samples(path: Path, stream: int) -> tuple[np.ndarray, float]:
 @pytest.mark.parametrize(
     ("rate", "channels", "level", "codec"),
     [
-        (16_000, 1, 0.8, "flac"),
         (44_100, 2, 0.8, "flac"),
-        (48_000, 6, 0.8, "flac"),
+        (8_000, 6, 0.8, "flac"),
         (16_000, 1, 3.0, "pcm_f32le"),
         (192_000, 1, 0.8, "pcm_f32le"),
-        (16_000, 10, 0.8, "pcm_f32le"),
+        (8_000, 10, 0.8, "pcm_f32le"),
     ],
 )
 def test_mka_has_every_track_without_loss(tmp_path, rate, channels, level, codec):
@@ -70,15 +69,14 @@ def test_mka_has_every_track_without_loss(tmp_path, rate, channels, level, codec
 
 
 @pytest.mark.parametrize(
-    ("media", "start", "lead", "first"),
+    ("videos", "media", "start", "lead", "first"),
     [
-        ({}, None, 0.0, 0),
-        ({"sound_start": 0.8}, None, 0.8, 0),
-        ({"times": 0.8 + np.arange(60) / 25}, None, 0.0, 0),
-        ({}, 0.52, 0.0, 13),
+        pytest.param(True, {"sound_start": 0.8}, None, 0.8, 0, id="of a person, picture first"),
+        pytest.param(True, {}, 0.52, 0.0, 13, id="of a person, a span"),
+        pytest.param(False, {"times": 0.8 + np.arange(60) / 25}, None, 0.0, 0, id="of the clip, sound first"),
+        pytest.param(False, {"sound_start": 0.8}, None, 0.8, 0, id="of the clip, picture first"),
     ],
 )
-@pytest.mark.parametrize("videos", [True, False], ids=["of a person", "of the clip"])
 def test_mp4_has_every_track_in_step_with_the_picture(tmp_path, monkeypatch, videos, media, start, lead, first):
     """lead: seconds by which the pictures come before the sound. first: number of the first picture."""
     tracks = [person(0, NAMES[0]), person(1, NAMES[1])]
