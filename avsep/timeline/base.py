@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -89,18 +90,19 @@ class TimeLine:
     def lanes(self) -> tuple[Lane, ...]:
         """The tracks, and then the residual: together they are the input's sound."""
         tracks, residual = self.result.tracks, self.result.residual
-        names = [in_one_line(track.name) or track.id for track in tracks]
+        ids = [in_one_line(track.id) for track in tracks]
+        names = [in_one_line(track.name) or own for own, track in zip(ids, tracks, strict=True)]
         count = Counter([*names, "residual"])
         lanes = [
             Lane(
-                in_one_line(track.id),
+                own,
                 track.kind,
-                name if count[name] == 1 else f"{name} ({track.id})",
+                name if count[name] == 1 else f"{name} ({own})",
                 track.audio,
                 track.speaking,
                 COLOURS[number % len(COLOURS)],
             )
-            for number, (track, name) in enumerate(zip(tracks, names, strict=True))
+            for number, (own, track, name) in enumerate(zip(ids, tracks, names, strict=True))
         ]
         if residual is not None:
             lanes.append(Lane("residual", "residual", "residual", residual, None, RESIDUAL_COLOUR))
@@ -126,8 +128,6 @@ class TimeLine:
 
     def check_sounds(self) -> None:
         """Raise InputError where the sound of a lane is missing or damaged."""
-        import os
-
         import soundfile
 
         for lane in self.lanes:

@@ -71,7 +71,7 @@ def _in_clip(result: Result, begin: float, options: Mapping[str, Any], warn: Cal
         )
         return None
     try:
-        is_other = told.get("sha256") not in (None, sha256(result.clip))
+        is_other = told.get("sha256") != sha256(result.clip)
     except OSError as error:
         warn(f"{result.clip}: cannot be read ({error.strerror}), so the picture is left out")
         return None
@@ -79,9 +79,10 @@ def _in_clip(result: Result, begin: float, options: Mapping[str, Any], warn: Cal
         warn(f"{result.clip}: is another file than was separated, so the picture is left out")
         return None
     end = options.get("end")
+    stream = told["audio"].get("stream")
     clip = probe(
         result.clip,
-        audio_stream=told["audio"].get("stream"),
+        audio_stream=stream if isinstance(stream, int) else None,
         start=begin or None,
         end=None if end is None else _number(result, end),
     )

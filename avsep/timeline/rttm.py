@@ -19,7 +19,7 @@ def write_rttm(line: TimeLine, path: Path) -> None:
     for span, lane in line.turns:
         start, end = round(span.start, 3), round(span.end, 3)
         rows.append(f"SPEAKER {recording} 1 {start:.3f} {end - start:.3f} <NA> <NA> {names[lane.id]} <NA> <NA>\n")
-    path.write_text("".join(rows), encoding="utf-8")
+    path.write_text("".join(rows), encoding="utf-8", newline="\n")
 
 
 def _words(lanes: Sequence[Lane]) -> dict[str, str]:
