@@ -101,4 +101,5 @@ def _make(line: TimeLine, parts: Sequence[Part], place: Callable[[Path], Path]) 
 
 def _add_files(content: dict[str, Any], names: Sequence[str]) -> None:
     listed = content.get("files")
-    content["files"] = sorted({*(listed if isinstance(listed, list) else ()), *names})
+    kept = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
+    content["files"] = sorted({*kept, *names})
