@@ -62,7 +62,9 @@ class Separator:
         from avsep.modes.choice import choose
         from avsep.modes.residual import split_residual
         from avsep.output.write import write_result
+        from avsep.timeline.formats import check_formats
 
+        check_formats(options.also)
         # The model comes first: a wrong one is told before any clip is decoded.
         contract = self._contract(options)
         with self._scene(path, output, options, progress) as scene:
@@ -105,14 +107,17 @@ class Separator:
         """A clip and, where there is an output, the folder to write to, which gets its name when the block succeeds."""
         from avsep.media.decode import probe
         from avsep.media.unchanged import unchanged
+        from avsep.output.ownership import SEPARATION
         from avsep.output.workspace import result_folder, workspace
+        from avsep.timeline.formats import files_of
 
         clip = probe(path, audio_stream=options.audio_stream, start=options.start, end=options.end)
         kept: list[str] = []
         place: AbstractContextManager[Path | None] = nullcontext()
         if output is not None:
             target = result_folder(output, clip.path)
-            place = workspace(target, options.overwrite, inputs=[clip.path], say=kept.append)
+            kind = SEPARATION.with_files(files_of(options.also))
+            place = workspace(target, options.overwrite, inputs=[clip.path], kind=kind, say=kept.append)
         with place as folder, unchanged(clip) as sha256:
             yield Scene(
                 clip,

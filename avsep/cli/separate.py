@@ -14,6 +14,7 @@ from avsep.errors import AvsepError
 from avsep.inference.quality import Quality
 from avsep.jobs.options import add_engine, engine_of
 from avsep.media.array import Channels
+from avsep.timeline.formats import FORMATS, check_formats, files_of
 
 if TYPE_CHECKING:
     from avsep.cli.separate_many import Many
@@ -37,6 +38,13 @@ def register(commands) -> None:
     options.add_output(parser, DEFAULT_OUTPUT, "the folders go")
     parser.add_argument("--overwrite", action="store_true", help="replace output of an earlier run")
     options.add_videos(parser)
+    parser.add_argument(
+        "--also",
+        type=options.names,
+        default=(),
+        metavar="FORMATS",
+        help=f"write these, too, as 'avsep timeline' does: {', '.join(FORMATS)}, with commas between them",
+    )
     parser.add_argument(
         "--dry-run", action="store_true", help="check everything, say what would be done, write nothing"
     )
@@ -158,6 +166,7 @@ class Job:
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
     options.check_span(args)
+    check_formats(args.also)
     checks.check_stems(args.clips)
     args.enroll, args.target = checks.by_name("--enroll", args.enroll), checks.by_name("--target", args.target)
     results: Results = {}
@@ -194,9 +203,10 @@ def _check_clips(
 ) -> tuple[list[Job], int]:
     """Probe every clip and look at its output folder, before any decoding; that of a `finished` one may be there."""
     from avsep.media.decode import probe
+    from avsep.output.ownership import SEPARATION
     from avsep.output.workspace import folders_of, result_folder
 
-    jobs, exit_code = [], 0
+    jobs, exit_code, kind = [], 0, SEPARATION.with_files(files_of(args.also))
     array = None if args.array in ("auto", "off") else args.array
     named = [name for name in (args.model, args.residual, args.turns, array) if name]
     inputs = folders_of([*args.clips, *named, *args.enroll.values(), *args.target.values()])
@@ -205,7 +215,7 @@ def _check_clips(
             info = probe(clip, audio_stream=args.audio_stream, start=args.start, end=args.end)
             target = result_folder(args.output, clip)
             if clip not in finished:
-                checks.check_target(target, inputs, overwrite=args.overwrite)
+                checks.check_target(target, inputs, overwrite=args.overwrite, kind=kind)
         except AvsepError as error:
             exit_code = max(exit_code, _failed(clip, error, terminal, results))
         else:
@@ -256,6 +266,7 @@ def _options(args: argparse.Namespace) -> Options:
         end=args.end,
         video=not args.no_video,
         mark=args.mark,
+        also=args.also,
         overwrite=args.overwrite,
         av_offset=args.av_offset,
         quality=args.quality,

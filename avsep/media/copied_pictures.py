@@ -8,12 +8,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from avsep.errors import InputError
 from avsep.media.container import Damage, demux, open_container
-from avsep.media.mp4 import Mp4, PersonVideo
+from avsep.media.mp4 import Mp4, PersonVideo, TracksVideo
 from avsep.media.pictures import CLOCK, PictureLog, shown_pictures
 from avsep.media.probe import ClipInfo
 
@@ -83,8 +85,21 @@ def plan_copy(clip: ClipInfo, log: PictureLog) -> CopyPlan | None:
     return None if stamps is None else CopyPlan(first, stamps, begin)
 
 
+def plan_own(path: Path, begin_seconds: float) -> CopyPlan:
+    """How to copy all pictures of an mp4 that avsep wrote: as they are. begin_seconds: see CopyPlan. Raises InputError
+    where there are none."""
+    with open_container(path) as container:
+        stream: Any = next(iter(container.streams.video), None)
+        packets = [] if stream is None else list(_pictures_of(container, stream, Damage()))
+        times = [(packet.pts, packet.dts, packet.duration) for packet in packets]
+        if not times or any(value is None for row in times for value in row):
+            raise InputError(f"{path}: has no pictures that can be copied. Separate the clip again with --overwrite")
+        ticks = float(stream.time_base) * CLOCK
+    return CopyPlan(0, np.round(np.array(times) * ticks).astype(np.int64), begin_seconds)
+
+
 def copy_pictures(
-    clip: ClipInfo, plan: CopyPlan, jobs: Sequence[PersonVideo], progress: Callable[[float], None]
+    clip: ClipInfo, plan: CopyPlan, jobs: Sequence[PersonVideo | TracksVideo], progress: Callable[[float], None]
 ) -> None:
     """Write an mp4 for each job, reading the clip once. progress is called with the time of each packet."""
     assert clip.video is not None

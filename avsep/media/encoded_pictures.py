@@ -11,7 +11,7 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from avsep.media.mp4 import Mp4, PersonVideo
+from avsep.media.mp4 import Mp4, PersonVideo, TracksVideo
 from avsep.media.pictures import CLOCK, pictures, shown_pictures
 from avsep.media.probe import ClipInfo, VideoInfo
 from avsep.media.video import grid_at_or_after, to_yuv420p
@@ -29,7 +29,7 @@ _PRESET = "superfast"
 
 def encode_pictures(
     clip: ClipInfo,
-    jobs: Sequence[PersonVideo],
+    jobs: Sequence[PersonVideo | TracksVideo],
     mark: bool,
     warn: Callable[[str], None],
     progress: Callable[[float], None],
@@ -82,7 +82,7 @@ class _Stream:
     def __init__(
         self,
         video: VideoInfo,
-        jobs: Sequence[PersonVideo],
+        jobs: Sequence[PersonVideo | TracksVideo],
         planes: list[np.ndarray],
         colours: dict[str, int],
         begin: float,
@@ -140,10 +140,10 @@ def _pixels(plane: Any) -> np.ndarray:
     return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
 
 
-def _box_at(person: Person, seconds: float) -> np.ndarray | None:
+def _box_at(person: Person | None, seconds: float) -> np.ndarray | None:
     """The person's face box at a moment (x1, y1, x2, y2 in pixels), None while not on screen."""
     grid = grid_at_or_after(seconds)  # the first instant at which the picture is seen
-    for track in person.tracks:
+    for track in person.tracks if person else ():
         row = grid - track.first
         if 0 <= row <= len(track):  # one beyond: the last picture may fall between the last instants
             return track.boxes[min(row, len(track) - 1)]

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from avsep.media.copied_pictures import copy_pictures, plan_copy
 from avsep.media.encoded_pictures import encode_pictures
-from avsep.media.mp4 import PersonVideo, playable_gain
+from avsep.media.mp4 import PersonVideo, TracksVideo, playable_gain
 from avsep.media.pictures import PictureLog, log_pictures
 from avsep.media.probe import ClipInfo
 from avsep.signals import ProgressHook, no_progress
@@ -17,14 +17,14 @@ __all__ = ["PersonVideo", "write_person_videos"]
 
 def write_person_videos(
     clip: ClipInfo,
-    jobs: Sequence[PersonVideo],
+    jobs: Sequence[PersonVideo | TracksVideo],
     warn: Callable[[str], None],
     progress: ProgressHook = no_progress,
     *,
     mark: bool = False,
     log: PictureLog | None = None,
 ) -> None:
-    """Write an mp4 (H.264 and AAC, playable in a browser) for each person, reading the clip once for all.
+    """Write an mp4 (H.264 and AAC, playable in a browser) for each job, reading the clip once for all.
 
     The pictures are copied where that shows the same as encoding them anew. mark: draw a box around the person, for
     which they are always encoded. log: of an earlier reading of all pictures; without it they are decoded once more.
@@ -39,7 +39,7 @@ def write_person_videos(
     def done(seconds: float) -> None:
         progress("video", min(max(seconds, 0.0), total), total)
 
-    gain = playable_gain([job.wav for job in jobs])
+    gain = playable_gain([sound.wav for job in jobs for sound in job.sounds])
     jobs = [replace(job, gain=gain) for job in jobs]
     plan = None if mark else plan_copy(clip, log or log_pictures(clip))
     if plan is not None:

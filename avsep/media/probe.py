@@ -92,7 +92,7 @@ def probe(
         state = FileState.of(path)
         audio, first_audio, first_end = _probe_audio(container, path, audio_stream)
     with open_container(path) as container:
-        duration = _end_of_sound(container, container.streams.audio[audio.stream], first_end) - first_audio
+        duration = _end_of_stream(container, container.streams.audio[audio.stream], first_end) - first_audio
     with open_container(path) as container:
         begin = start or 0.0
         if begin >= duration:
@@ -145,7 +145,7 @@ def _probe_audio(container: Any, path: Path, number: int | None) -> tuple[AudioI
     return info, first, first + frame.samples / frame.sample_rate
 
 
-def _end_of_sound(container: Any, stream: Any, end: float) -> float:
+def _end_of_stream(container: Any, stream: Any, end: float) -> float:
     """End of a stream on the container's clock, from its header where that tells, else from its last packets.
 
     end: that of its first frame.
@@ -165,6 +165,15 @@ def _end_of_sound(container: Any, stream: Any, end: float) -> float:
                 return tail
             container.seek(0)  # the sound ends long before the pictures
     return max(_last_packet_end(container, stream) or end, end)
+
+
+def end_of_pictures(clip: ClipInfo) -> float:
+    """When the pictures of a clip's file end, on the clip's clock."""
+    assert clip.video is not None
+    first = clip.origin_seconds + clip.video.start_seconds
+    with open_container(clip.path) as container:
+        stream = container.streams.video[clip.video.stream]
+        return _end_of_stream(container, stream, first + 1 / clip.video.fps) - clip.origin_seconds
 
 
 def _last_packet_end(container: Any, stream: Any) -> float | None:

@@ -34,9 +34,9 @@ class Options:
 
     speakers: voices to separate where there are no faces; "auto" estimates how many there are. audio_stream: number
     among the audio streams. start, end: seconds on the sound's own clock. video: write an mp4 for each person. mark:
-    draw a box around the person in it. overwrite: replace earlier output. av_offset: seconds by which the sound comes
-    after the picture (default: found for each person). quality: more or less work for the separation, see
-    avsep.inference.quality.
+    draw a box around the person in it. also: formats for other programs, see avsep.timeline.formats. overwrite:
+    replace earlier output. av_offset: seconds by which the sound comes after the picture (default: found for each
+    person). quality: more or less work for the separation, see avsep.inference.quality.
     array: whether several channels are microphones, "auto", "off" or a file with their positions, see
     avsep.media.array. channels: of an array that are written, "reference" or "all". turns: RTTM file
     that tells who speaks when before an array. residual: model of sounds that splits what people and voices leave. At
@@ -51,6 +51,7 @@ class Options:
     end: float | None = None
     video: bool = True
     mark: bool = False
+    also: tuple[str, ...] = ()
     overwrite: bool = False
     av_offset: float | None = None
     quality: Quality = "normal"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,10 @@ class Kind(NamedTuple):
     command: str
     manifests: tuple[str, ...]
     result: re.Pattern[str]
+
+    def with_files(self, names: Iterable[str]) -> Kind:
+        """The same for a run that may write these files, too."""
+        return self._replace(result=re.compile("|".join([self.result.pattern, *map(re.escape, names)])))
 
 
 SEPARATION = Kind(

@@ -10,7 +10,9 @@ from avsep.media.decode import picture_at
 from avsep.media.encode import PersonVideo, write_jpeg, write_person_videos
 from avsep.output import manifest
 from avsep.output.tracks import TrackReader, write_tracks
+from avsep.results.result import parse_result
 from avsep.signals import FRAME_RATE, Person, Tracks
+from avsep.timeline.write import write_formats
 
 if TYPE_CHECKING:
     from avsep.media.probe import ClipInfo
@@ -54,6 +56,10 @@ def write_result(scene: Scene, tracks: Tracks) -> dict[str, Any]:
     names = [track.name for track in tracks.tracks]
     warnings += [f"{names[a]} and {names[b]} are nearly the same sound" for a, b in same]
     result = manifest.separation(scene, tracks, with_video, warnings)
+    if scene.options.also:
+        with scene.watch.step("formats"):
+            files = write_formats(parse_result(folder, result), scene.options.also, warnings.append, scene.progress)
+        result = manifest.separation(scene, tracks, with_video, warnings) | {"files": files}
     manifest.write(folder / "manifest.json", result)
     return result
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import stat
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,17 @@ def read_json(path: Path) -> Any:
         return json.loads(read_text(path, "utf-8-sig"))
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+
+
+def finite(value: Any) -> float:
+    """A number that a document holds. Raises ValueError for what is none, and for NaN and infinity."""
+    try:
+        found = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    except OverflowError:  # an integer of many digits
+        found = math.inf
+    if not math.isfinite(found):
+        raise ValueError(f"{value!r:.60} is not a number")
+    return found
 
 
 def read_yaml(path: Path) -> Any:

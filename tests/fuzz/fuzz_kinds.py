@@ -58,6 +58,7 @@ KINDS = {
     "exported_yaml": Kind(seeds.configurations, _yaml, ".yaml", 50),
     "positions": Kind(seeds.positions, changed_json, ".json", 300),
     "lineage": Kind(seeds.lineages, changed_json, ".json", 200),
+    "transcript": Kind(seeds.transcripts, changed_json, ".json", 200),
     "results": Kind(seeds.results, changed_json, ".json", 300, "manifest.json"),
     "lips": Kind(seeds.lips, changed_zip, ".npz", 300),
     "rooms": Kind(seeds.rooms, changed_zip, ".npz", 150),

@@ -44,6 +44,7 @@ from avsep.media.video import picture_at, read_video
 from avsep.output.ownership import own_files
 from avsep.signals import Person
 from avsep.speech.turns import read_turns, speaking
+from avsep.timeline.transcripts import read_transcript
 from avsep.training.configuration import check_configuration
 from avsep.training.resume import check_checkpoint
 from preprocessing.archives import unpack
@@ -145,6 +146,13 @@ def _configuration(path: Path) -> None:
     check_configuration([path], ["--trainer.max_epochs=3"])
 
 
+def _transcript(path: Path) -> None:
+    for cue in read_transcript(path, "Ann", 2.0):
+        assert 0 <= cue.start <= cue.end <= 2.0
+        assert len(cue.text.splitlines()) == 1
+        assert cue.text.encode("utf-8")
+
+
 def _results(path: Path) -> None:
     names = own_files(path.parent)
     assert all(name == Path(name).name for name in names)
@@ -212,6 +220,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "exported_yaml": read_yaml,
     "positions": lambda path: read_positions(path, 2),
     "lineage": read_about,
+    "transcript": _transcript,
     "results": _results,
     "lips": _lips,
     "rooms": _rooms,

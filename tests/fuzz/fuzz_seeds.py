@@ -267,6 +267,15 @@ def results() -> tuple[bytes, ...]:
 
 
 @cache
+def transcripts() -> tuple[bytes, ...]:
+    """What whisper and whisperX write for a track."""
+    word = {"word": "a", "start": 0.5, "end": 0.6, "score": 0.9}
+    segment = {"id": 0, "start": 0.5, "end": 1.5, "text": " a b", "words": [word]}
+    both = ({"text": "a b", "segments": [segment], "language": "en"}, {"segments": [segment], "word_segments": [word]})
+    return tuple(json.dumps(document).encode() for document in both)
+
+
+@cache
 def shards() -> tuple[bytes, ...]:
     flac, out = io.BytesIO(), io.BytesIO()
     soundfile.write(flac, tone(SECONDS)[0], 16_000, format="FLAC")

@@ -1,0 +1,69 @@
+"""`avsep timeline RESULT...`: results as files for editors, players and diarization tools."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from avsep.cli import options
+from avsep.cli.terminal import Terminal
+from avsep.safe_text import safe_lines
+from avsep.timeline.formats import CAPTIONS, FORMATS, USUAL, check_formats
+
+DESCRIPTION = """\
+Write files that other programs open into the folders of results: who speaks when, and the tracks beside each other.
+They bear the names that the people have now. Nothing is separated again."""
+
+
+def register(commands) -> None:
+    parser = commands.add_parser("timeline", help="results for editors and players", description=DESCRIPTION)
+    parser.add_argument("results", nargs="+", type=Path, metavar="RESULT", help="a folder that avsep separate wrote")
+    parser.add_argument(
+        "--formats",
+        type=options.names,
+        metavar="NAMES",
+        help=f"with commas between them, of {', '.join(FORMATS)} (default: {','.join(USUAL)})",
+    )
+    parser.add_argument(
+        "--captions",
+        type=Path,
+        metavar="DIR",
+        help="what whisper or whisperX wrote for each track (DIR/speaker_00.json, ...): captions.vtt and captions.srt"
+        " with names, of one RESULT",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    options.add_messages(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace, terminal: Terminal) -> int:
+    from avsep.errors import UsageError
+
+    if args.captions is not None and len(args.results) > 1:
+        raise UsageError(f"--captions {args.captions} belongs to one result, and {len(args.results)} are given")
+    known, usual = (FORMATS, USUAL) if args.captions is None else (CAPTIONS, tuple(CAPTIONS))
+    formats = args.formats or usual
+    check_formats(formats, known)
+
+    from avsep.results.result import read_result
+    from avsep.timeline.write import add_formats
+
+    # A folder that is no result is told before anything is written.
+    found = [read_result(folder) for folder in args.results]
+    written = []
+    try:
+        for result in found:
+            warnings: list[str] = []
+            with terminal.progress(result.folder.name) as hook:
+                files = add_formats(
+                    result, formats, warnings.append, hook, captions=args.captions, overwrite=args.overwrite
+                )
+            for warning in warnings:
+                terminal.say(f"warning: {warning}")
+            written.append({"folder": str(result.folder), "files": files, "warnings": warnings})
+            if not args.json:
+                terminal.result(safe_lines([str(result.folder / name) for name in files]))
+    finally:
+        if args.json:
+            terminal.result_json(written)
+    return 0
