@@ -35,8 +35,8 @@ AWAITED = [
 
 def test_what_no_test_can_run() -> None:
     marks = Counter(block.mark for page in PAGES.values() for block in blocks(page))
-    assert marks.pop("made") >= 10
-    assert marks.pop("test") >= 40
+    assert marks.pop("made") >= 8
+    assert marks.pop("test") >= 35
     # Everything else says why it is not run.
     assert marks == {
         "needs=network": 3,
@@ -62,11 +62,9 @@ def test_commands_are_known(name: str) -> None:
     parser = build_parser()
     for block in blocks(PAGES[name]):
         for words in commands(block) if block.kind == "sh" else ():
-            if "avsep" in words:
-                try:
-                    parser.parse_args([*words[words.index("avsep") + 1 :]])
-                except SystemExit:
-                    pytest.fail(" ".join(words))
+            for place, (program, command) in enumerate(itertools.pairwise(words), 1):
+                if program == "avsep" and command.isalpha():
+                    parser.parse_args(words[place:])  # ends where it is wrong
 
 
 @pytest.fixture(scope="module")
