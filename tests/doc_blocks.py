@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +19,9 @@ import soundfile as sf
 from media_factory import write_media
 from two_talkers import DEMO, in_a_room, voices
 
+from avsep.checkpoint import save_model
 from avsep.dsp.resample import resample
+from avsep.models.conv_tasnet import ConvTasNet
 
 START, SECONDS = 2.0, 3.0
 """The part of the demo clip in which both talk."""
@@ -42,6 +48,26 @@ def commands(block: Block) -> Iterator[list[str]]:
             yield words
 
 
+def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run with this environment's commands first on the PATH; whatever ends the test ends all it started."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=os.environ | {"PATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        out, err = process.communicate()
+    except BaseException:
+        os.killpg(process.pid, signal.SIGTERM)
+        raise
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
 def write_inputs(folder: Path) -> None:
     """What the commands of the how-to pages are given, in a folder."""
     talk = write_talk(folder / "talk.mp4")
@@ -58,6 +84,8 @@ def write_inputs(folder: Path) -> None:
     turns = [(0.0, 3.0, "Ann"), (0.5, 2.5, "Bob")]
     lines = [f"SPEAKER meeting 1 {start} {length} <NA> <NA> {name} <NA> <NA>\n" for start, length, name in turns]
     (folder / "meeting.rttm").write_text("".join(lines))
+    mine = ConvTasNet(filters=16, kernel=64, stride=32, bottleneck=8, hidden=12, blocks=1, repeats=1)
+    save_model(folder / "mine.safetensors", mine, "mine", "MIT", {"data": "none"})
     (folder / "captions").mkdir()
     for name, text in (("speaker_00", "Good morning."), ("speaker_01", "Hello.")):
         written = {"segments": [{"start": 0.5, "end": 1.5, "text": text}]}
