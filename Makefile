@@ -1,6 +1,7 @@
 # make demo     set up, separate the bundled clip, say what it gained
 # make check    set up, check the style and types, run the fast tests: two minutes on two cores
 # make test     the same with all tests: ten minutes
+# make docs     the documentation as a site, in build/site/
 # make fuzz     read many more damaged files than the tests do
 # make release  wheel, source archive and list of packages in dist/
 # make install  set up alone: .venv with the locked packages and the `avsep` command
@@ -20,7 +21,7 @@ ifdef PIP_CERT
 export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 
-.PHONY: install demo check test fuzz lint format lock bench licences audit sbom release clean
+.PHONY: install demo check test docs fuzz lint format lock bench licences audit sbom release clean
 
 install: $(STAMP)
 
@@ -35,6 +36,10 @@ check: lint
 
 test: lint
 	$(PYTEST)
+
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: install
+	$(BIN)/mkdocs build --strict -f docs/site/mkdocs.yml
 
 # FUZZ times as many damaged files as `make test` tries, others every time.
 fuzz: export FUZZ ?= 20

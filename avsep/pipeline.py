@@ -55,7 +55,7 @@ class Separator:
         options: Options = DEFAULTS,
         progress: ProgressHook | None = None,
     ) -> dict[str, Any]:
-        """Separate one clip into output/<its name>/ (see README: what comes out) and return the manifest.
+        """Separate one clip into `output/<its name>/` (see README: what comes out) and return the manifest.
 
         Raises InputError, OutputError, UsageError or WeightsError; then nothing is written.
         """
@@ -92,7 +92,7 @@ class Separator:
         options: Options = DEFAULTS,
         progress: ProgressHook | None = None,
     ) -> dict[str, Any]:
-        """The people of a clip, with times and boxes; thumbnails and people.json go to output/<its name>/ if it is
+        """The people of a clip, with times and boxes; thumbnails and people.json go to `output/<its name>/` if it is
         given."""
         from avsep.output.write import write_people
 
