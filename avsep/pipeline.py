@@ -105,6 +105,7 @@ class Separator:
         """A clip and, where there is an output, the folder to write to, which gets its name when the block succeeds."""
         from avsep.media.decode import probe
         from avsep.media.unchanged import unchanged
+        from avsep.output.checksums import checksums
         from avsep.output.workspace import result_folder, workspace
 
         clip = probe(path, audio_stream=options.audio_stream, start=options.start, end=options.end)
@@ -125,6 +126,7 @@ class Separator:
                 progress=progress or no_progress,
                 warnings=kept,
                 sha256=sha256,
+                checksums=checksums(options, self.model),
             )
 
     def _contract(self, options: Options) -> Contract:
