@@ -7,7 +7,7 @@ from typing import Any
 
 from avsep.safe_text import safe_lines, safe_text
 
-RIGHT = ("parameters", "clips", "length", "processing", "real-time factor", "people", "voices", "warnings")
+RIGHT = ("parameters",)
 """Columns of numbers."""
 
 

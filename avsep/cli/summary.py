@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from avsep.cli import report
-from avsep.cli.listing import table
 from avsep.cli.overall import clock
 from avsep.errors import OutputError
-from avsep.safe_text import safe_line
+from avsep.safe_text import safe_lines
 from avsep.storage.files import write_whole
 
 NAME = "summary.csv"
@@ -106,16 +105,17 @@ def _cell(value: Any) -> Any:
 
 def shown(rows: Sequence[Row]) -> str:
     """A table with a line for each state, and the clips that failed."""
-    lines = [_line(state, [row for row in rows if row.state == state]) for state in STATES]
-    lines = [line for line in lines if line[1] != "0"]
+    lines = [_line(state, of_state) for state in STATES if (of_state := [row for row in rows if row.state == state])]
     if len(lines) > 1:
         lines.append(_line("all", rows))
-    header = ("", "clips", "length", "processing", "real-time factor", "people", "voices", "warnings")
+    cells = [("", "clips", "length", "processing", "real-time factor", "people", "voices", "warnings"), *lines]
+    first, *others = (max(map(len, column)) for column in zip(*cells, strict=True))
+    made = ["  ".join([line[0].ljust(first), *map(str.rjust, line[1:], others)]) for line in cells]
     failed = [row for row in rows if row.state == "failed"]
     named = [f"failed: {row.reason}" for row in failed[:FAILED_SHOWN]]
     if len(failed) > FAILED_SHOWN:
         named.append(f"and {len(failed) - FAILED_SHOWN} more that failed")
-    return "\n".join([table(header, lines), *map(safe_line, named)])
+    return safe_lines([*map(str.rstrip, made), *named])
 
 
 def _line(name: str, rows: Sequence[Row]) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ of names), rtsp and sdp, vobsub, sbg and other scripts, and raw samples without 
 
 _NAMES = (
     # sound and pictures
-    "3g2 3gp asf avi dav dv f4v flv gxf ism ismv ivr kux m2t m2ts m2v m4v mj2 mk3d mkv mov mp4 mpeg mpg mts mxf nsv",
+    "3g2 3gp asf avi dav dv f4v flv gxf ism ismv ivr kux m2t m2ts m4v mj2 mk3d mkv mov mp4 mpeg mpg mts mxf nsv",
     "nut nuv ogm ogv psp rm rmvb roq swf ts ty vob webm wmv wtv",
     # sound
     "aa aa3 aac aax ac3 ac4 adx aif aifc aiff amr ape au avr caf dff dsf dss dts dtshd ec3 eac3 flac g722 gsm hca iamf",
