@@ -63,10 +63,10 @@ def _search(named: Path, output: Path, say: Callable[[str], None]) -> list[Input
     if clips and left_out:
         say(f"{named}: {_count(clips, 'clip')}; left out: {left_out}")
     if not search.found:
-        nothing = "no clip matches" if pattern else "there are no clips in it"
-        but = f", only {left_out}" if left_out else ""
+        nothing = "no clip matches" if pattern else "is a folder without clips"
+        but = f", there is only {left_out}" if left_out else ""
         search.found.append(
-            Input(named, error=InputError(f"{named}: {nothing}{but}. Name a folder, files or a pattern of clips"))
+            Input(named, error=InputError(f"{named}: {nothing}{but}. Name the files, or another folder or pattern"))
         )
     return search.found
 

@@ -18,13 +18,15 @@ class Overall:
     """How many of the clips are done, what is worked at, and the time left by what their seconds took so far. Nothing
     where nobody watches.
 
-    bar: a rich Progress with one task, or None.
+    bar: a rich Progress without a task, or None. what: is said between the clips.
     """
 
-    def __init__(self, terminal: Terminal, bar: Any = None, clips: int = 0, seconds: float = 0.0) -> None:
-        self._terminal, self._bar, self._clips, self._done = terminal, bar, clips, 0
+    def __init__(
+        self, terminal: Terminal, bar: Any = None, clips: int = 0, seconds: float = 0.0, what: str = ""
+    ) -> None:
+        self._terminal, self._bar, self._clips, self._what, self._done = terminal, bar, clips, what, 0
         if bar is not None:
-            self._task = bar.add_task("", total=seconds, clips=self._count())
+            self._task = bar.add_task(what, total=seconds, clips=self._count())
 
     @contextmanager
     def clip(self, name: str) -> Iterator[ProgressHook]:
@@ -40,7 +42,7 @@ class Overall:
         """A clip of so many seconds is done with, however it went."""
         self._done += 1
         if self._bar is not None:
-            self._bar.update(self._task, advance=seconds, clips=self._count(), description="")
+            self._bar.update(self._task, advance=seconds, clips=self._count(), description=self._what)
 
     def _step(self, name: str, step: str, share: float) -> None:
         self._bar.update(self._task, description=f"{safe_line(name)}: {step} {min(share, 1.0):.0%}")
@@ -50,9 +52,10 @@ class Overall:
 
 
 @contextmanager
-def overall(terminal: Terminal, clips: int, seconds: float) -> Iterator[Overall]:
-    """A bar for clips of so many seconds in all, which gives way to what is printed meanwhile."""
-    if terminal.quiet or not sys.stderr.isatty():
+def overall(terminal: Terminal, clips: int, seconds: float, what: str = "") -> Iterator[Overall]:
+    """A bar for clips of so many seconds in all, which gives way to what is printed meanwhile. None for a single clip,
+    which has a bar of its own."""
+    if clips < 2 or terminal.quiet or not sys.stderr.isatty():
         yield Overall(terminal)
         return
     from rich.console import Console
@@ -72,7 +75,7 @@ def overall(terminal: Terminal, clips: int, seconds: float) -> Iterator[Overall]
     with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
         terminal.live = bar
         try:
-            yield Overall(terminal, bar, clips, seconds)
+            yield Overall(terminal, bar, clips, seconds, what)
         finally:
             terminal.live = None
 

@@ -42,13 +42,13 @@ def separated(manifest: Mapping[str, Any], folder: Path) -> str:
     return safe_lines(lines)
 
 
-def line(manifest: Mapping[str, Any], folder: Path, before: bool) -> str:
+def line(clip: Path, manifest: Mapping[str, Any], folder: Path, before: bool) -> str:
     """One of many clips, in a line. before: whether its results were there already."""
     source = manifest["input"]
     facts = [manifest["mode"], _found(manifest), _took(source, manifest.get("timing", {}))]
     if count := count_warnings(manifest):
         facts.append(f"{count} warning{'s' if count > 1 else ''}")
-    return f"{source['path']} -> {folder}  ({'was there; ' if before else ''}{', '.join(facts)})"
+    return f"{clip} -> {folder}  ({'was there; ' if before else ''}{', '.join(facts)})"
 
 
 def count_warnings(manifest: Mapping[str, Any]) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence, Set
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -179,12 +178,12 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     tally = Tally(terminal, [each.path for each in inputs], many=many, as_json=args.json)
     engine = _engine(args)
     try:
-        jobs, exit_code = _check_clips(args, inputs, tally, engine.finished(inputs) if engine else set())
+        with overall(terminal, len(inputs), len(inputs), "checking") as bar:
+            jobs, exit_code = _check_clips(args, inputs, tally, engine.finished(inputs) if engine else set(), bar)
         if jobs and (exit_code == 0 or args.keep_going):
-            with ExitStack() as stack:
-                stack.enter_context(checks.no_empty_folders(*{job.output for job in jobs}))
-                seconds = sum(job.info.duration_seconds for job in jobs)
-                bar = stack.enter_context(overall(terminal, len(jobs), seconds)) if many else Overall(terminal)
+            seconds = sum(job.info.duration_seconds for job in jobs)
+            folders = {job.output for job in jobs}
+            with checks.no_empty_folders(*folders), overall(terminal, len(jobs), seconds) as bar:
                 code = engine.run(jobs, tally, bar, args.keep_going) if engine else _each(args, jobs, tally, bar)
             exit_code = max(exit_code, code)
     finally:
@@ -203,7 +202,7 @@ def _engine(args: argparse.Namespace) -> Many | None:
 
 
 def _check_clips(
-    args: argparse.Namespace, inputs: Sequence[Input], tally: Tally, finished: Set[Path]
+    args: argparse.Namespace, inputs: Sequence[Input], tally: Tally, finished: Set[Path], bar: Overall
 ) -> tuple[list[Job], int]:
     """Probe every clip and look at its output folder, before any decoding; that of a `finished` one may be there. With
     --skip-done those that are done are told and left out."""
@@ -217,6 +216,7 @@ def _check_clips(
     folders = folders_of([*clips, *named, *args.enroll.values(), *args.target.values()])
     request = _request(args)
     for each in inputs:
+        bar.done(1)
         try:
             if each.error is not None:
                 raise each.error

@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from avsep.checkpoint import find_weights
 from avsep.cli.inputs import Input
 from avsep.cli.overall import Overall
 from avsep.cli.tally import Tally
 from avsep.jobs.engine import Engine, cores
 from avsep.jobs.outcome import Outcome
 from avsep.jobs.run import finished, outcomes
-from avsep.output.checksums import files_asked
+from avsep.output.checksums import files_named
 from avsep.output.exchange import settle_stale
 from avsep.output.ownership import SEPARATION
 from avsep.output.workspace import result_folder
@@ -85,7 +86,8 @@ class Many:
     ) -> None:
         if threads is None and engine.cluster is None:
             threads = max(1, cores() // engine.count)
-        self._beside = tuple(files_asked(options, model).values())
+        weights = [find_weights(name) for name in (model, options.residual) if name]
+        self._beside = (*weights, *files_named(options).values())
         self._output, self._engine, self._again = output, engine, options.overwrite
         self._work: Callable[[Order], Separated] = functools.partial(
             separate_clip,

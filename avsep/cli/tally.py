@@ -28,7 +28,7 @@ class Tally:
         state: State = "was there" if before else "separated"
         self._note(clip, Row.of(clip, folder, state, manifest), {**manifest, "folder": str(folder)})
         if self._many:
-            self._line(clip, report.line(manifest, folder, before))
+            self._line(clip, report.line(clip, manifest, folder, before))
         else:
             if before:
                 self.terminal.say(f"{clip.name}: was there")

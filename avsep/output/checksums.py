@@ -7,24 +7,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avsep.checkpoint import find_weights
+from avsep.errors import WeightsError
 from avsep.media.unchanged import sha256
 
 if TYPE_CHECKING:
     from avsep.modes.base import Options
 
 
-def files_asked(options: Options, model: str | None) -> dict[str, Path]:
-    """Weights that are asked for, recordings, pictures, turns and positions, by the names that they are given. Raises
-    WeightsError for an unknown model."""
-    weights = {name: find_weights(name) for name in (model, options.residual) if name}
+def files_named(options: Options) -> dict[str, Path]:
+    """Recordings, pictures, turns and positions that the options name, by these names; those that are there."""
     named = (options.turns, options.array, *options.enroll.values(), *options.target.values())
-    return weights | {str(name): Path(name) for name in named if name and Path(name).is_file()}
+    return {str(name): Path(name) for name in named if name and Path(name).is_file()}
 
 
 def checksums(options: Options, model: str | None) -> dict[str, str]:
-    """SHA-256 of each of `files_asked` that can be read."""
+    """SHA-256 of the weights that are asked for, and of `files_named`, by their names. Whoever needs one that cannot be
+    read tells what is wrong with it."""
+    files = files_named(options)
+    for name in filter(None, (model, options.residual)):
+        with suppress(WeightsError):  # a model that is in no file
+            files[name] = find_weights(name)
     found: dict[str, str] = {}
-    for name, file in files_asked(options, model).items():
-        with suppress(OSError):  # whoever needs it tells what is wrong with it
+    for name, file in files.items():
+        with suppress(OSError):
             found[name] = sha256(file)
     return found

@@ -26,7 +26,6 @@ class Request:
 
     @staticmethod
     def of(options: Options, model: str | None) -> Request:
-        """Raises WeightsError for an unknown model."""
         return Request(manifest.options(options, model), checksums(options, model))
 
     def result(self, folder: Path, clip: Path) -> Result:
@@ -50,7 +49,7 @@ class Request:
         options = options if isinstance(options, dict) else {}
         for name, now in self.options.items():
             if name not in OF_THE_RUN and (name not in options or options[name] != now):
-                return f"was made with other options ({name}: {options.get(name)} then, {now} now)"
+                return f"was made with other options ({name}: {options.get(name)!s:.100} then, {now} now)"
         if told.get("checksums") != self.checksums:
             return "the weights, or a file that the options name, were others"
         files = [found.residual, *(file for one in found.tracks for file in (one.audio, one.video, one.thumbnail))]
