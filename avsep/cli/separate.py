@@ -222,17 +222,19 @@ def _check_clips(
                 raise each.error
             output = args.output / each.place
             target = result_folder(output, each.path)
-            if request is not None and (done := _done(args, request, each.path, target)):
-                tally.separated(each.path, target, done.manifest, before=True)
-                continue
-            info = probe(each.path, audio_stream=args.audio_stream, start=args.start, end=args.end)
-            if each.path not in finished:
-                checks.check_target(target, folders, overwrite=args.overwrite)
+            done = _done(args, request, each.path, target) if request else None
+            if done is None:
+                info = probe(each.path, audio_stream=args.audio_stream, start=args.start, end=args.end)
+                if each.path not in finished:
+                    checks.check_target(target, folders, overwrite=args.overwrite)
         except AvsepError as error:
             tally.failed(each.path, str(error))
             exit_code = max(exit_code, error.exit_code)
         else:
-            jobs.append(Job(each.path, info, output, target))
+            if done is None:
+                jobs.append(Job(each.path, info, output, target))
+            else:
+                tally.separated(each.path, target, done.manifest, before=True)
     # With several clips one that cannot be used is an input that failed, not wrong usage of them all.
     return jobs, min(exit_code, 1) if args.keep_going else exit_code
 
@@ -271,16 +273,20 @@ def _each(args: argparse.Namespace, jobs: Sequence[Job], tally: Tally, bar: Over
     for job in jobs:
         try:
             if args.dry_run:
-                _tell_plan(args, job, separator.check(job.clip, wanted), tally)
+                models = separator.check(job.clip, wanted)
             else:
                 with bar.clip(job.clip.name) as hook:
                     manifest = separator.separate(job.clip, job.output, wanted, hook)
-                tally.separated(job.clip, job.target, manifest)
         except AvsepError as error:
             tally.failed(job.clip, str(error))
             if not args.keep_going:
                 return max(exit_code, error.exit_code)
             exit_code = 1
+        else:
+            if args.dry_run:
+                _tell_plan(args, job, models, tally)
+            else:
+                tally.separated(job.clip, job.target, manifest)
         bar.done(job.info.duration_seconds)
     return exit_code
 

@@ -137,10 +137,12 @@ def _tell(job: Job, outcome: Outcome, tally: Tally) -> bool:
     if outcome.state == "done":
         file = job.target / MANIFEST
         try:
-            tally.separated(job.clip, job.target, read_json(file), before=outcome.earlier)
-            return True
+            manifest = read_json(file)
         except (OSError, ValueError) as error:
             reason = f"{file}: cannot be read ({error}). Separate {job.clip} again with --overwrite"
+        else:
+            tally.separated(job.clip, job.target, manifest, before=outcome.earlier)
+            return True
     else:
         reason = outcome.reason if outcome.state == "skipped" else f"{job.clip}: {outcome.reason}"
     tally.failed(job.clip, reason)

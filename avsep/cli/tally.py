@@ -51,7 +51,7 @@ class Tally:
 
     def close(self, output: Path | None) -> None:
         """Show what belongs to the end. output: where summary.csv goes, unless no clip has results; None for a dry run.
-        What cannot be written is told, as the results are there."""
+        Raises OutputError where it cannot be written."""
         if self._as_json:
             self.terminal.result_json([self._documents[clip] for clip in self._clips if clip in self._documents])
         rows = [self._rows.get(clip) or Row(str(clip)) for clip in self._clips]
@@ -60,7 +60,7 @@ class Tally:
         if not self._as_json:
             self.terminal.result(summary.shown(rows))
         if output is not None:
-            self.terminal.say(f"{len(rows)} clips are listed in {summary.write(output, rows)}")
+            self.terminal.say(f"what came of each clip is in {summary.write(output, rows)}")
 
     def _note(self, clip: Path, row: Row, document: dict[str, Any]) -> None:
         self._rows[clip] = row
