@@ -467,10 +467,10 @@ def test_a_folder_in_processes_gives_what_one_process_gives(cli, talks: Path) ->
     code, _, err = cli("separate", "talks", "-o", "talks/out", "--jobs", 2, *asked)
     assert code == 1
     assert [row["state"] for row in rows(talks / "out")] == ["separated", "separated", "failed"], err
-    shutil.copytree(talks / "out", talks / "two")
+    two = shutil.copytree(talks / "out", talks.parent / "two")
     shutil.rmtree(talks / "out" / "mon" / "a")
     code, _, err = cli("separate", "talks", "-o", "talks/out", "--skip-done", *asked)
     assert [row["state"] for row in rows(talks / "out")] == ["was there", "separated", "failed"], err
     for name in ("speaker_00.wav", "speaker_01.wav", "residual.wav"):
-        one, two = (soundfile.read(talks / folder / "mon" / "a" / name)[0] for folder in ("out", "two"))
-        assert np.abs(one - two).max() < 1e-4
+        here, there = (soundfile.read(folder / "mon" / "a" / name)[0] for folder in (talks / "out", two))
+        assert np.abs(here - there).max() < 1e-4
