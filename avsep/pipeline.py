@@ -107,6 +107,7 @@ class Separator:
         """A clip and, where there is an output, the folder to write to, which gets its name when the block succeeds."""
         from avsep.media.decode import probe
         from avsep.media.unchanged import unchanged
+        from avsep.output.checksums import checksums
         from avsep.output.ownership import SEPARATION
         from avsep.output.workspace import result_folder, workspace
         from avsep.timeline.formats import files_of
@@ -130,6 +131,7 @@ class Separator:
                 progress=progress or no_progress,
                 warnings=kept,
                 sha256=sha256,
+                checksums=checksums(options, self.model),
             )
 
     def _contract(self, options: Options) -> Contract:

@@ -12,6 +12,7 @@ import numpy as np
 
 from avsep.inference.models import ModelStore
 from avsep.media.decode import probe
+from avsep.media.unchanged import sha256
 from avsep.modes.base import Options, Scene
 from avsep.output import manifest
 from avsep.signals import FRAME_RATE, SAMPLE_RATE, FaceTrack, LipClip, Person, Track, Tracks
@@ -29,6 +30,7 @@ def fake_pipeline(on_separate: Callable[[Path], None] = lambda clip: None, mode:
     class Separator:
         def __init__(self, model=None, *, device="auto", threads=None) -> None:
             calls.append(("Separator", model, device, threads))
+            self.model = model
 
         def check(self, path, options=None) -> str:
             calls.append(("check", Path(path), options))
@@ -40,7 +42,8 @@ def fake_pipeline(on_separate: Callable[[Path], None] = lambda clip: None, mode:
             on_separate(Path(path))
             progress("separation", 2.0, 2.0)
             people = [person(BOX)] if mode == "audio-visual" else [None]
-            return _write(Path(output) / Path(path).stem, "manifest.json", separated(path, people, mode))
+            found = separated(path, people, mode, options or Options(), self.model)
+            return _write(Path(output) / Path(path).stem, "manifest.json", found)
 
         def faces(self, path, output, options=None, progress=None) -> dict:
             calls.append((Path(path), output, options))
@@ -64,7 +67,13 @@ def person(box: Sequence[float], seconds: float = 2.0) -> Person:
     return Person((track,), ("the face is small",))
 
 
-def separated(path: Path | str, people: Sequence[Person | None], mode: str = "audio-visual") -> dict[str, Any]:
+def separated(
+    path: Path | str,
+    people: Sequence[Person | None],
+    mode: str = "audio-visual",
+    options: Options | None = None,
+    model: str | None = None,
+) -> dict[str, Any]:
     """The manifest of a clip with a track for each person, or voice (None), that speaks from 0.4 to 1.52 s."""
     clip = probe(path)
     time = round(clip.duration_seconds * SAMPLE_RATE)
@@ -76,7 +85,8 @@ def separated(path: Path | str, people: Sequence[Person | None], mode: str = "au
     ]
     sources = Estimates.of(np.zeros((max(1, len(people)), time), np.float32), SAMPLE_RATE)
     gains = np.zeros((len(people), sources.count, len(speech)), np.float32)
-    scene = Scene(clip, [one for one in people if one], ModelStore())
+    found = [one for one in people if one]
+    scene = Scene(clip, found, ModelStore(), options or Options(), model, sha256=sha256(clip.path))
     scene.watch.seconds["faces"] = 0.6
     return manifest.separation(scene, Tracks(mode, "small-av", sources, gains, tracks), True, [])
 

@@ -49,7 +49,7 @@ def test_many_clips_give_the_same_and_are_not_separated_twice(cli, tmp_path: Pat
 
     code, out, err = cli("separate", *clips, "-o", "two", *TWO)
     assert code == 0, err
-    assert err.count(": was there") == 2
+    assert out.count("(was there; ") == 2
     assert [line.split(" -> ")[1].split()[0] for line in out.splitlines() if " -> " in line] == [
         "two/a",
         "two/b",
@@ -116,8 +116,7 @@ def test_a_manifest_that_is_gone_harms_no_other_clip(cli, tmp_path: Path, quick:
     code, out, err = cli(*many)
     assert code == 1
     assert "out/a: exists already" in err
-    assert "b.wav: was there" in err
-    assert "out/b" in out
+    assert f"{clips[1]} -> out/b  (was there; " in out
 
 
 def test_a_manifest_that_goes_while_it_is_read_is_one_line(

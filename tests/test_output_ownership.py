@@ -73,7 +73,9 @@ def test_a_manifest_names_its_files(tmp_path: Path, kind: Kind, name: str, docum
 def test_what_avsep_writes_proves_itself(tmp_path: Path) -> None:
     (tmp_path / "talk.mp4").write_text("a clip")
     audio = SimpleNamespace(sample_rate=16000, channels=1, stream=0)
-    clip = SimpleNamespace(path=tmp_path / "talk.mp4", audio=audio, video=None, start_seconds=0.0, duration_seconds=2.0)
+    clip = SimpleNamespace(
+        path=tmp_path / "talk.mp4", audio=audio, video=None, start_seconds=0.0, duration_seconds=2.0, file_state=None
+    )
     (tmp_path / "talk").mkdir()
     manifest.write(tmp_path / "talk" / "people.json", manifest.people(Scene(clip, [], ModelStore()), thumbnails=True))
     assert own_files(tmp_path / "talk") == {"people.json"}

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from avsep.cli.inputs import Input
 from avsep.errors import OutputError, UsageError
 from avsep.output import workspace
 from avsep.output.ownership import SEPARATION, Kind
 
 
-def check_stems(clips: Sequence[Path]) -> None:
-    """Raise UsageError where two clips would write the same folder."""
-    first: dict[str, Path] = {}
-    for clip in clips:
-        other = first.setdefault(clip.stem, clip)
-        if other is not clip:
-            raise UsageError(
-                f"{other} and {clip} would both write the folder {clip.stem}/."
-                " Rename one, or separate them in two calls with different -o"
-            )
+def check_folders(inputs: Iterable[Input]) -> None:
+    """Raise UsageError where two clips would write the same folder, or one into that of another."""
+    first: dict[Path, Path] = {}
+    way_out = "Rename one, or separate them in two calls with different -o"
+    for each in inputs:
+        folder = each.place / each.path.stem
+        other = first.setdefault(folder, each.path)
+        if other is not each.path:
+            raise UsageError(f"{other} and {each.path} would both write the folder {folder}/. {way_out}")
+    for folder, clip in first.items():
+        above = next((first[parent] for parent in folder.parents if parent in first), None)
+        if above is not None:
+            raise UsageError(f"{clip} would write the folder {folder}/, which lies in that of {above}. {way_out}")
 
 
 def by_name(option: str, given: Sequence[tuple[str, str]]) -> dict[str, str]:
@@ -58,14 +62,13 @@ def check_target(
 
 
 @contextmanager
-def no_empty_folders(output: Path) -> Iterator[None]:
-    """Remove the folders of `output` that the block made and left empty: a run that fails writes nothing."""
-    made = [folder for folder in (output, *output.parents) if not folder.exists()]
+def no_empty_folders(*outputs: Path) -> Iterator[None]:
+    """Remove the folders of `outputs` that the block made and left empty: a run that fails writes nothing."""
+    folders = {folder for output in outputs for folder in (output, *output.parents)}
+    made = [folder for folder in folders if not folder.exists()]
     try:
         yield
     finally:
-        for folder in made:
-            try:
+        for folder in sorted(made, key=lambda folder: len(folder.parts), reverse=True):
+            with suppress(OSError):  # never made, or there are results in it
                 folder.rmdir()
-            except OSError:  # never made, or there are results in it
-                break

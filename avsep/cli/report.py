@@ -42,6 +42,20 @@ def separated(manifest: Mapping[str, Any], folder: Path) -> str:
     return safe_lines(lines)
 
 
+def line(clip: Path, manifest: Mapping[str, Any], folder: Path, before: bool) -> str:
+    """One of many clips, in a line. before: whether its results were there already."""
+    source = manifest["input"]
+    facts = [manifest["mode"], _found(manifest), _took(source, manifest.get("timing", {}))]
+    if count := count_warnings(manifest):
+        facts.append(f"{count} warning{'s' if count > 1 else ''}")
+    return f"{clip} -> {folder}  ({'was there; ' if before else ''}{', '.join(facts)})"
+
+
+def count_warnings(manifest: Mapping[str, Any]) -> int:
+    """Those of the tracks, too."""
+    return len(manifest.get("warnings", ())) + sum(len(track.get("warnings", ())) for track in manifest["tracks"])
+
+
 def label(track: Mapping[str, Any]) -> str:
     """dog_bark (0.93), the probability where there is one"""
     name, p = track["label"], track.get("probabilities", {}).get(track["label"])
@@ -104,16 +118,22 @@ _WORDS = {
 
 def mode_line(manifest: Mapping[str, Any]) -> str:
     """The mode, what was found and, for sound alone, why."""
-    clip, mode = Path(manifest["input"]["path"]).name, manifest["mode"]
+    clip, mode, found = Path(manifest["input"]["path"]).name, manifest["mode"], _found(manifest)
+    if mode != "audio-only":
+        return f"{clip}: {mode}, {found}"
+    why = "no video stream" if not manifest["input"].get("video") else "no usable face in the picture"
+    return f"{clip}: audio-only ({why}), {found}"
+
+
+def _found(manifest: Mapping[str, Any]) -> str:
+    """2 people, 1 voice"""
+    mode = manifest["mode"]
     usual = {"audio-visual": "person", "universal": "sound"}.get(mode, "voice")
     counts = Counter(_WORDS[track["kind"]] for track in manifest["tracks"]) or {_WORDS[usual]: 0}
     found = ", ".join(f"{count} {words[count != 1]}" for words, count in counts.items())
     if "choice" in manifest:
         found += f" of {len(manifest['choice']['found'])}"
-    if mode != "audio-only":
-        return f"{clip}: {mode}, {found}"
-    why = "no video stream" if not manifest["input"].get("video") else "no usable face in the picture"
-    return f"{clip}: audio-only ({why}), {found}"
+    return found
 
 
 def spans(times: Sequence[Mapping[str, float]]) -> str:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
-from avsep.cli import checks, options, report
+from avsep.cli import checks, options, report, summary
+from avsep.cli.inputs import Input, find_inputs, is_search
+from avsep.cli.overall import Overall, overall
+from avsep.cli.tally import Tally
 from avsep.cli.terminal import Terminal
-from avsep.errors import AvsepError
+from avsep.errors import AvsepError, InputError, OutputError
 from avsep.inference.quality import Quality
 from avsep.jobs.options import add_engine, engine_of
 from avsep.media.array import Channels
@@ -20,23 +23,30 @@ if TYPE_CHECKING:
     from avsep.cli.separate_many import Many
     from avsep.media.decode import ClipInfo
     from avsep.pipeline import Options
+    from avsep.results.request import Request
+    from avsep.results.result import Result
 
 DEFAULT_OUTPUT = Path("separated")
-
-Results = dict[Path, dict[str, Any]]
-"""What --json shows of each clip."""
 
 DESCRIPTION = """\
 Separate each clip into one track per person. For CLIP the folder DIR/<clip's name>/ gets speaker_00.wav, .mp4 and .jpg
 for each person, residual.wav (the sound without all tracks) and manifest.json. Where no face can be used, the sound
-alone is separated, and it says so. With --model universal any sounds are separated and named: source_00.wav, ..."""
+alone is separated, and it says so. With --model universal any sounds are separated and named: source_00.wav, ...
+
+CLIP may be a folder, which is searched for sound and video with all that lies below it, or a pattern in quotes, such as
+'talks/**/*.mp4'. The results then lie as the clips do, and DIR gets a summary.csv."""
 
 
 def register(commands) -> None:
     parser = commands.add_parser("separate", help="one clean track per person", description=DESCRIPTION)
-    parser.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help="video or audio file")
+    parser.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help="video or audio file, folder, or pattern")
     options.add_output(parser, DEFAULT_OUTPUT, "the folders go")
     parser.add_argument("--overwrite", action="store_true", help="replace output of an earlier run")
+    parser.add_argument(
+        "--skip-done",
+        action="store_true",
+        help="leave alone what an earlier run made of the same clip with the same options",
+    )
     options.add_videos(parser)
     parser.add_argument(
         "--also",
@@ -157,51 +167,54 @@ def _add_targets(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class Job:
-    """A clip that passed all checks and where its output goes."""
+    """A clip that passed all checks. output: the folder in which its own folder goes, the target."""
 
     clip: Path
     info: ClipInfo
+    output: Path
     target: Path
 
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
     options.check_span(args)
     check_formats(args.also)
-    checks.check_stems(args.clips)
+    inputs = find_inputs(args.clips, args.output, terminal.say)
+    checks.check_folders(inputs)
     args.enroll, args.target = checks.by_name("--enroll", args.enroll), checks.by_name("--target", args.target)
-    results: Results = {}
-    many = _many(args)
-    jobs, exit_code = _check_clips(args, terminal, results, many.finished() if many else set())
+    many = len(inputs) > 1 or any(map(is_search, args.clips))
+    if many and not args.dry_run:
+        summary.check_place(args.output)
+    tally = Tally(terminal, [each.path for each in inputs], many=many, as_json=args.json)
+    engine = _engine(args)
     try:
-        if exit_code == 0 or (args.keep_going and jobs):
-            with checks.no_empty_folders(args.output):
-                if many:
-                    clips, as_json = [job.clip for job in jobs], args.json
-                    code = many.run(clips, terminal, results, as_json=as_json, keep_going=args.keep_going)
-                else:
-                    code = _each(args, jobs, terminal, results)
-                exit_code = max(exit_code, code)
+        with overall(terminal, len(inputs), len(inputs), "checking") as bar:
+            jobs, exit_code = _check_clips(args, inputs, tally, engine.finished(inputs) if engine else set(), bar)
+        if jobs and (exit_code == 0 or args.keep_going):
+            seconds = sum(job.info.duration_seconds for job in jobs)
+            folders = {job.output for job in jobs}
+            with checks.no_empty_folders(*folders), overall(terminal, len(jobs), seconds) as bar:
+                code = engine.run(jobs, tally, bar, args.keep_going) if engine else _each(args, jobs, tally, bar)
+            exit_code = max(exit_code, code)
     finally:
-        if args.json:
-            terminal.result_json([results[clip] for clip in args.clips if clip in results])
+        tally.close(None if args.dry_run else args.output)
     return exit_code
 
 
-def _many(args: argparse.Namespace) -> Many | None:
+def _engine(args: argparse.Namespace) -> Many | None:
     """None where the clips are separated here, one after the other."""
     engine = engine_of(args)
     if engine.in_process or args.dry_run:
         return None
     from avsep.cli.separate_many import Many
 
-    machine = {"model": args.model, "device": args.device, "threads": args.threads}
-    return Many(args.clips, args.output, _options(args), engine, **machine)
+    return Many(args.output, _options(args), engine, model=args.model, device=args.device, threads=args.threads)
 
 
 def _check_clips(
-    args: argparse.Namespace, terminal: Terminal, results: Results, finished: Set[Path]
+    args: argparse.Namespace, inputs: Sequence[Input], tally: Tally, finished: Set[Path], bar: Overall
 ) -> tuple[list[Job], int]:
-    """Probe every clip and look at its output folder, before any decoding; that of a `finished` one may be there."""
+    """Probe every clip and look at its output folder, before any decoding; that of a `finished` one may be there. With
+    --skip-done those that are done are told and left out."""
     from avsep.media.decode import probe
     from avsep.output.ownership import SEPARATION
     from avsep.output.workspace import folders_of, result_folder
@@ -209,50 +222,82 @@ def _check_clips(
     jobs, exit_code, kind = [], 0, SEPARATION.with_files(files_of(args.also))
     array = None if args.array in ("auto", "off") else args.array
     named = [name for name in (args.model, args.residual, args.turns, array) if name]
-    inputs = folders_of([*args.clips, *named, *args.enroll.values(), *args.target.values()])
-    for clip in args.clips:
+    clips = [each.path for each in inputs]
+    folders = folders_of([*clips, *named, *args.enroll.values(), *args.target.values()])
+    request = _request(args)
+    for each in inputs:
+        bar.done(1)
         try:
-            info = probe(clip, audio_stream=args.audio_stream, start=args.start, end=args.end)
-            target = result_folder(args.output, clip)
-            if clip not in finished:
-                checks.check_target(target, inputs, overwrite=args.overwrite, kind=kind)
+            if each.error is not None:
+                raise each.error
+            output = args.output / each.place
+            target = result_folder(output, each.path)
+            done = _done(args, request, each.path, target) if request else None
+            if done is None:
+                info = probe(each.path, audio_stream=args.audio_stream, start=args.start, end=args.end)
+                if each.path not in finished:
+                    checks.check_target(target, folders, overwrite=args.overwrite, kind=kind)
         except AvsepError as error:
-            exit_code = max(exit_code, _failed(clip, error, terminal, results))
+            tally.failed(each.path, str(error))
+            exit_code = max(exit_code, error.exit_code)
         else:
-            jobs.append(Job(clip, info, target))
+            if done is None:
+                jobs.append(Job(each.path, info, output, target))
+            else:
+                tally.separated(each.path, target, done.manifest, before=True)
     # With several clips one that cannot be used is an input that failed, not wrong usage of them all.
     return jobs, min(exit_code, 1) if args.keep_going else exit_code
 
 
-def _each(args: argparse.Namespace, jobs: list[Job], terminal: Terminal, results: Results) -> int:
+def _request(args: argparse.Namespace) -> Request | None:
+    """What --skip-done looks for."""
+    if not args.skip_done:
+        return None
+    from avsep.results.request import Request
+
+    return Request.of(_options(args), args.model)
+
+
+def _done(args: argparse.Namespace, request: Request, clip: Path, target: Path) -> Result | None:
+    """The result that an earlier run made of a clip in the same way. Raises OutputError where it was made in another
+    way and is not to be replaced."""
+    if not (clip.is_file() and target.is_dir()):
+        return None
+    try:
+        return request.result(target, clip)
+    except InputError:  # no result of ours, or a damaged one
+        return None
+    except OutputError:
+        if args.overwrite:
+            return None
+        raise
+
+
+def _each(args: argparse.Namespace, jobs: Sequence[Job], tally: Tally, bar: Overall) -> int:
     """Separate every clip, or say what would be done with it."""
     from avsep.pipeline import Separator
 
     separator = Separator(args.model, device=args.device, threads=args.threads)
     wanted = _options(args)
     exit_code = 0
-    for number, job in enumerate(jobs, 1):
-        count = f"({number}/{len(jobs)}) " if len(jobs) > 1 else ""
+    for job in jobs:
         try:
             if args.dry_run:
                 models = separator.check(job.clip, wanted)
             else:
-                with terminal.progress(f"{count}{job.clip.name}") as hook:
-                    manifest = separator.separate(job.clip, args.output, wanted, hook)
+                with bar.clip(job.clip.name) as hook:
+                    manifest = separator.separate(job.clip, job.output, wanted, hook)
         except AvsepError as error:
-            exit_code = max(exit_code, _failed(job.clip, error, terminal, results))
+            tally.failed(job.clip, str(error))
             if not args.keep_going:
-                return exit_code
+                return max(exit_code, error.exit_code)
             exit_code = 1
-            continue
-        if args.dry_run:
-            _tell_plan(args, job, models, terminal, results)
-            continue
-        terminal.say(report.mode_line(manifest))
-        if args.json:
-            results[job.clip] = manifest | {"folder": str(job.target)}
         else:
-            terminal.result(report.separated(manifest, job.target))
+            if args.dry_run:
+                _tell_plan(args, job, models, tally)
+            else:
+                tally.separated(job.clip, job.target, manifest)
+        bar.done(job.info.duration_seconds)
     return exit_code
 
 
@@ -282,19 +327,10 @@ def _options(args: argparse.Namespace) -> Options:
     )
 
 
-def _tell_plan(args: argparse.Namespace, job: Job, model: str, terminal: Terminal, results: Results) -> None:
+def _tell_plan(args: argparse.Namespace, job: Job, model: str, tally: Tally) -> None:
     if args.residual:
         from avsep.checkpoint import find_weights, read_card
 
         model += f", then {read_card(find_weights(args.residual)).name}"
-    if args.json:
-        plan = asdict(job.info) | {"path": str(job.clip), "output": str(job.target), "model": model}
-        results[job.clip] = {"input": str(job.clip), "plan": plan}
-    else:
-        terminal.result(report.plan(job.info, job.target, model))
-
-
-def _failed(clip: Path, error: AvsepError, terminal: Terminal, results: Results) -> int:
-    terminal.error(str(error))
-    results[clip] = {"input": str(clip), "error": str(error)}
-    return error.exit_code
+    plan = asdict(job.info) | {"path": str(job.clip), "output": str(job.target), "model": model}
+    tally.planned(job.clip, job.target, job.info.duration_seconds, plan, report.plan(job.info, job.target, model))

@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from avsep.checkpoint import find_weights
-from avsep.cli import report
-from avsep.cli.terminal import Terminal
-from avsep.jobs.engine import Engine
+from avsep.cli.inputs import Input
+from avsep.cli.overall import Overall
+from avsep.cli.tally import Tally
+from avsep.jobs.engine import Engine, cores
+from avsep.jobs.outcome import Outcome
 from avsep.jobs.run import finished, outcomes
+from avsep.output.checksums import files_named
 from avsep.output.exchange import settle_stale
 from avsep.output.ownership import SEPARATION
 from avsep.output.workspace import result_folder
 from avsep.pipeline import Options, Separator
 from avsep.storage.documents import read_json
 
+if TYPE_CHECKING:
+    from avsep.cli.separate import Job
+
 MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
 class Order:
-    """A clip to separate. beside: the other files that the result depends on, such as the weights."""
+    """A clip to separate. place: where below the output its folder goes; text, as it is no file that is read. beside:
+    the other files that the result depends on, such as the weights."""
 
     clip: Path
+    place: str
     beside: tuple[Path, ...]
 
 
@@ -54,18 +62,20 @@ def separate_clip(
     overwrite: bool = False,
 ) -> Separated:
     """Separate one clip. Raises AvsepError."""
-    separator = _separator(model, device, threads)
-    separator.separate(order.clip, output, replace(options, overwrite=overwrite))
-    folder = result_folder(output, order.clip)
+    separator, place = _separator(model, device, threads), output / order.place
+    separator.separate(order.clip, place, replace(options, overwrite=overwrite))
+    folder = result_folder(place, order.clip)
     return Separated(folder, folder / MANIFEST)
 
 
 class Many:
-    """The clips of one call. Raises WeightsError where a model is unknown, before anything is read."""
+    """The clips of one call. Raises WeightsError where a model is unknown, before anything is read.
+
+    threads: of each process; by default the cores are shared out. Those of a cluster have one each.
+    """
 
     def __init__(
         self,
-        clips: Sequence[Path],
         output: Path,
         options: Options,
         engine: Engine,
@@ -74,11 +84,11 @@ class Many:
         device: str,
         threads: int | None,
     ) -> None:
+        if threads is None and engine.cluster is None:
+            threads = max(1, cores() // engine.count)
         weights = [find_weights(name) for name in (model, options.residual) if name]
-        named = [options.turns, options.array, *options.enroll.values(), *options.target.values()]
-        beside = (*weights, *(Path(name) for name in named if name and Path(name).is_file()))
+        self._beside = (*weights, *files_named(options).values())
         self._output, self._engine, self._again = output, engine, options.overwrite
-        self._orders = {str(clip): Order(clip, beside) for clip in clips}
         self._work: Callable[[Order], Separated] = functools.partial(
             separate_clip,
             output=output,
@@ -89,57 +99,51 @@ class Many:
             overwrite=options.overwrite,
         )
 
-    def finished(self) -> set[Path]:
+    def finished(self, inputs: Sequence[Input]) -> set[Path]:
         """The clips that an earlier run separated in just this way, with its results still there."""
-        return set() if self._again else {Path(name) for name in finished(self._orders, self._work, self._output)}
+        if self._again:
+            return set()
+        orders = {str(each.path): self._order(each.path, each.place) for each in inputs if each.error is None}
+        return {Path(name) for name in finished(orders, self._work, self._output)}
 
-    def run(
-        self,
-        clips: Sequence[Path],
-        terminal: Terminal,
-        results: dict[Path, dict[str, Any]],
-        *,
-        as_json: bool,
-        keep_going: bool,
-    ) -> int:
-        """Separate these of the clips and show what came of each as it comes; returns the exit code."""
-        orders = {str(clip): self._orders[str(clip)] for clip in clips}
-        exit_code, left = 0, set(clips)
+    def _order(self, clip: Path, place: Path) -> Order:
+        return Order(clip, str(place), self._beside)
+
+    def run(self, jobs: Sequence[Job], tally: Tally, bar: Overall, keep_going: bool) -> int:
+        """Separate the clips and tell what came of each as it comes; returns the exit code."""
+        named = {str(job.clip): job for job in jobs}
+        orders = {name: self._order(job.clip, job.output.relative_to(self._output)) for name, job in named.items()}
+        exit_code, left = 0, set(named)
         found = outcomes(orders, self._work, self._output, self._engine, again=self._again, tidy=False)
         try:
             with closing(found):  # type: ignore[type-var]
-                for number, outcome in enumerate(found, 1):
-                    clip = Path(outcome.id)
+                for outcome in found:
+                    job = named[outcome.id]
+                    bar.done(job.info.duration_seconds)
                     if outcome.state == "done":
-                        left.discard(clip)
-                        terminal.say(f"({number}/{len(orders)}) {clip.name}{': was there' if outcome.earlier else ''}")
-                        reason = _show(clip, outcome.result, terminal, results, as_json)
-                        if reason is None:
-                            continue
-                    else:
-                        reason = outcome.reason if outcome.state == "skipped" else f"{clip}: {outcome.reason}"
-                    terminal.error(reason)
-                    results[clip] = {"input": str(clip), "error": reason}
-                    exit_code = 1 if keep_going else outcome.exit_code
-                    if not keep_going:
-                        break
+                        left.discard(outcome.id)
+                    if not _tell(job, outcome, tally):
+                        exit_code = 1 if keep_going else outcome.exit_code
+                        if not keep_going:
+                            break
         finally:
-            for clip in left:  # whose process may have been killed
-                settle_stale(result_folder(self._output, clip).absolute(), SEPARATION, terminal.say)
+            for name in left:  # whose process may have been killed
+                settle_stale(named[name].target.absolute(), SEPARATION, tally.terminal.say)
         return exit_code
 
 
-def _show(
-    clip: Path, made: Separated, terminal: Terminal, results: dict[Path, dict[str, Any]], as_json: bool
-) -> str | None:
-    """Show the results of a clip; tells why where they cannot be read any more."""
-    try:
-        manifest: Mapping[str, Any] = read_json(made.manifest)
-    except (OSError, ValueError) as error:
-        return f"{made.manifest}: cannot be read ({error}). Separate {clip} again with --overwrite"
-    terminal.say(report.mode_line(manifest))
-    if as_json:
-        results[clip] = {**manifest, "folder": str(made.folder)}
+def _tell(job: Job, outcome: Outcome, tally: Tally) -> bool:
+    """Tell what came of a clip; returns whether it has results."""
+    if outcome.state == "done":
+        file = job.target / MANIFEST
+        try:
+            manifest = read_json(file)
+        except (OSError, ValueError) as error:
+            reason = f"{file}: cannot be read ({error}). Separate {job.clip} again with --overwrite"
+        else:
+            tally.separated(job.clip, job.target, manifest, before=outcome.earlier)
+            return True
     else:
-        terminal.result(report.separated(manifest, made.folder))
-    return None
+        reason = outcome.reason if outcome.state == "skipped" else f"{job.clip}: {outcome.reason}"
+    tally.failed(job.clip, reason)
+    return False

@@ -17,6 +17,8 @@ from avsep.errors import OutputError
 from avsep.safe_text import safe_line, safe_text
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from avsep.signals import ProgressHook  # at run time it would bring numpy, and help must be instant
 
 _NOBODY_READS = {errno.EPIPE, errno.EBADF}
@@ -38,18 +40,26 @@ def open_closed_streams() -> None:
 
 
 class Terminal:
-    """Results and messages of one run. verbose adds detail, quiet leaves errors only."""
+    """Results and messages of one run. verbose adds detail, quiet leaves errors only.
+
+    live: a bar that is on the screen and gives way to them (a rich Progress).
+    """
 
     def __init__(self, *, verbose: bool = False, quiet: bool = False) -> None:
         self.verbose, self.quiet = verbose, quiet
+        self.live: Progress | None = None
 
     def result(self, text: str) -> None:
         """Print a result on stdout. A reader that went away does not stop the work.
 
         Raises OutputError where nothing can be written for another reason, such as a full disk.
         """
-        with _to_stdout():
+        with self._bar_away(), _to_stdout():
             print(_printable(text, sys.stdout), flush=True)
+
+    def result_line(self, text: str) -> None:
+        """The same, as one line."""
+        self.result(safe_line(text))
 
     def result_json(self, document: Any) -> None:
         """Print one JSON document on stdout."""
@@ -58,15 +68,30 @@ class Terminal:
 
     def say(self, text: str) -> None:
         if not self.quiet:
-            _to_stderr(f"avsep: {safe_line(text)}")
+            self._to_stderr(f"avsep: {safe_line(text)}")
 
     def detail(self, text: str) -> None:
         """More with -v, which may take several lines."""
         if self.verbose:
-            _to_stderr(f"avsep: {text}")
+            self._to_stderr(f"avsep: {text}")
 
     def error(self, text: str) -> None:
-        _to_stderr(f"avsep: error: {safe_line(text)}")
+        self._to_stderr(f"avsep: error: {safe_line(text)}")
+
+    def _to_stderr(self, text: str) -> None:
+        with self._bar_away():
+            _to_stderr(text)
+
+    @contextmanager
+    def _bar_away(self) -> Iterator[None]:
+        if self.live is None:
+            yield
+            return
+        self.live.stop()
+        try:
+            yield
+        finally:
+            self.live.start()
 
     def flush(self) -> None:
         """Print what libraries left in stdout's buffer. Raises as `result`."""

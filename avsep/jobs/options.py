@@ -12,10 +12,13 @@ from avsep.jobs.engine import Engine, cores
 
 
 def add_engine(parser: argparse.ArgumentParser, workers: int | None = None) -> None:
-    """--workers (by default one process a core), --cluster, --time-limit, --memory-limit. See `engine_of`."""
+    """--jobs, also called --workers (by default one process a core), --cluster, --time-limit, --memory-limit. See
+    `engine_of`."""
     group = parser.add_argument_group("many clips")
     group.add_argument(
+        "--jobs",
         "--workers",
+        dest="workers",
         type=at_least,
         metavar="N",
         help=f"processes of this machine, on a cluster clips at a time (default: {workers or cores()}, on a cluster its"

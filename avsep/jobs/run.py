@@ -24,8 +24,8 @@ from avsep.storage.files import remove_partials, write_lines
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-NOT_ASKED = ("overwrite",)
-"""Options of a function that change whether it works, not what comes out."""
+NOT_ASKED = ("overwrite", "threads")
+"""Options of a function that change whether it works or how fast, not what comes out."""
 
 NAMED = 20
 """Failed jobs that are named at the end; all are in the list of those that gave nothing."""

@@ -26,5 +26,18 @@ FORMATS = (
 """Names of FFmpeg's demuxers. None of them opens a second file. Left out are concat, hls, dash, imf, image2 (patterns
 of names), rtsp and sdp, vobsub, sbg and other scripts, and raw samples without a header."""
 
+_NAMES = (
+    # sound and pictures
+    "3g2 3gp asf avi dav dv f4v flv gxf ism ismv ivr kux m2t m2ts m4v mj2 mk3d mkv mov mp4 mpeg mpg mts mxf nsv",
+    "nut nuv ogm ogv psp rm rmvb roq swf ts ty vob webm wmv wtv",
+    # sound
+    "aa aa3 aac aax ac3 ac4 adx aif aifc aiff amr ape au avr caf dff dsf dss dts dtshd ec3 eac3 flac g722 gsm hca iamf",
+    "isma lc3 loas m2a m4a m4b mac mka mlp mmf mp2 mp3 mpa mpc nist oga ogg oma opus osq pvf qcp qoa ra sbc shn snd",
+    "spdif spx sph tak thd tta voc vqf w64 wav wma wv xa",
+)
+SUFFIXES = frozenset(f".{name}" for names in _NAMES for name in names.split())
+"""How files are called that hold sound, alone or with pictures: what a folder is searched for. A clip that is named
+itself may be called anything."""
+
 OPEN_OPTIONS = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file"}
 """For av.open of a file that somebody else made."""

@@ -77,7 +77,8 @@ class Scene:
 
     model: name or path of the model that was asked for, None for the bundled ones. folder: for files that are gone with
     the run. searched: whether people were searched yet. warnings: for the manifest. faults: of an array's channels.
-    picture_log: what decoding the pictures told. sha256: of the clip's file. sound: what is separated in place of the
+    picture_log: what decoding the pictures told. sha256: of the clip's file. checksums: of the other files that the
+    result depends on, by the names that the options give them. sound: what is separated in place of the
     clip's sound. enrolments, portraits: of who is asked for, once they were read.
     """
 
@@ -94,6 +95,7 @@ class Scene:
     faults: list[str] = field(default_factory=list)
     picture_log: PictureLog | None = None
     sha256: str | None = None
+    checksums: Mapping[str, str] = field(default_factory=dict)
     sound: Recording | None = None
     enrolments: Sequence[Enrolment] = ()
     portraits: Mapping[str, np.ndarray] = field(default_factory=dict)

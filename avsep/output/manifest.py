@@ -14,7 +14,7 @@ from avsep.version import __version__
 
 if TYPE_CHECKING:
     from avsep.media.probe import ClipInfo
-    from avsep.modes.base import Scene
+    from avsep.modes.base import Options, Scene
 
 FORMAT = 1
 DOUBTFUL = 0.5
@@ -52,7 +52,8 @@ def separation(scene: Scene, tracks: Tracks, video: bool, warnings: Sequence[str
         "input": describe_input(scene.clip, scene.sha256, seconds),
         "mode": tracks.mode,
         "model": tracks.model,
-        "options": options(scene),
+        "options": options(scene.options, scene.model),
+        "checksums": dict(scene.checksums),
         "tracks": entries,
         "speakers": [e for e in entries if e["kind"] in ("person", "voice")],
         "residual": "residual.wav",
@@ -94,10 +95,9 @@ def entry(track: Track, video: bool, seconds: float) -> dict[str, Any]:
     return found | {"warnings": warnings}
 
 
-def options(scene: Scene) -> dict[str, Any]:
-    """The options of the run, as JSON reads them back."""
-    given = asdict(scene.options)
-    return {name: _plain(value) for name, value in given.items()}
+def options(given: Options, model: str | None) -> dict[str, Any]:
+    """The options of the run and the model that was asked for, as JSON reads them back."""
+    return {"model": model} | {name: _plain(value) for name, value in asdict(given).items()}
 
 
 def _plain(value: Any) -> Any:
@@ -143,11 +143,13 @@ def target(asked: Target, found: Sequence[Track], track: str | None) -> dict[str
 
 
 def describe_input(clip: ClipInfo, sha256: str | None, seconds: float) -> dict[str, Any]:
-    """The input as found: path, checksum, length of the sound, streams."""
-    video = clip.video
+    """The input as found: path, checksum, size and time of change, length of the sound, streams."""
+    video, state = clip.video, clip.file_state
     return {
         "path": str(clip.path),
         "sha256": sha256,
+        "size_bytes": state and state.size,
+        "modified_ns": state and state.modified_ns,
         "start_seconds": clip.start_seconds,
         "duration_seconds": round(seconds, 3),
         "audio": {"sample_rate": clip.audio.sample_rate, "channels": clip.audio.channels, "stream": clip.audio.stream},
