@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import stat
 import sys
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,9 @@ def register(commands) -> None:
         default="auto",
         help="of the samples (default: auto, a WAV if there is the head of one, else s16le)",
     )
-    group.add_argument("--rate", type=options.whole(1000, 384_000), metavar="HZ", help="of raw samples (default: 16000)")
+    group.add_argument(
+        "--rate", type=options.whole(1000, 384_000), metavar="HZ", help="of raw samples (default: 16000)"
+    )
     group.add_argument("--channels", type=options.whole(1, 64), metavar="N", help="of raw samples (default: 1)")
     group.add_argument("--device", metavar="NAME|N", help="record from a microphone instead, by its name or number")
     group = parser.add_argument_group("what goes out")
@@ -69,10 +72,14 @@ def register(commands) -> None:
         metavar="MS",
         help=f"sound that is separated at a time; more costs less and is later (default: {CHUNK_MS:g})",
     )
-    group.add_argument("--threads", type=options.whole(1, options.MOST_THREADS), default=1, metavar="N", help="default: 1")
+    group.add_argument(
+        "--threads", type=options.whole(1, options.MOST_THREADS), default=1, metavar="N", help="default: 1"
+    )
     group = parser.add_argument_group("messages")
     loudness = group.add_mutually_exclusive_group()
-    loudness.add_argument("-v", "--verbose", action="store_true", help="say latency and speed on stderr, show tracebacks")
+    loudness.add_argument(
+        "-v", "--verbose", action="store_true", help="say latency and speed on stderr, show tracebacks"
+    )
     loudness.add_argument("-q", "--quiet", action="store_true", help="only errors on stderr")
     parser.set_defaults(run=run)
 
@@ -81,7 +88,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     _check(args)
     import torch
 
-    from avsep.live.loop import separate_stream
+    from avsep.live.loop import Report, separate_stream
     from avsep.live.sinks import check_outs
     from avsep.live.stopping import Stopped, Stopping
 
@@ -95,14 +102,14 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
             separator = _separator(args, model, voice, source.rate)
             sinks = _sinks(args, separator, sound, stopping)
         except Stopped as end:
-            return _ended(end.number, 0.0, terminal)
+            return _ended(Report(signal=end.number), terminal)
         terminal.detail(
             f"{source.rate} Hz, {source.channels} channel(s) in; {separator.sources} voices out; latency "
             f"{separator.latency(args.chunk / 1000)}"
         )
-        report = separate_stream(source, separator, sinks, stopping, terminal.say, live=_is_live(args))
+        report = separate_stream(source, separator, sinks, terminal.say, live=_is_live(args))
     _tell(report, source, separator, sinks, terminal)
-    return _ended(report.signal, report.seconds, terminal) if report.signal else 0
+    return _ended(report, terminal) if report.signal else 0
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -180,7 +187,7 @@ def _sinks(args: argparse.Namespace, separator: LiveSeparator, sound: Sound, sto
     if args.play is not None:
         from avsep.live.devices import DeviceSink
 
-        sinks.append(DeviceSink(args.play, separator.sources, separator.rate, args.chunk / 1000, stopping))
+        sinks.append(DeviceSink(args.play, separator.sources, separator.rate, args.chunk / 1000))
     source = -1 if args.device is not None else 0
     sinks += open_sinks(_outs(args), separator.sources, sound, stopping, overwrite=args.overwrite, source=source)
     return sinks
@@ -188,14 +195,10 @@ def _sinks(args: argparse.Namespace, separator: LiveSeparator, sound: Sound, sto
 
 def _is_live(args: argparse.Namespace) -> bool:
     """A file is read as fast as it is separated; what comes in otherwise may be recorded just now."""
-    import stat
-
     return args.device is not None or not stat.S_ISREG(os.fstat(0).st_mode)
 
 
-def _tell(
-    report: Report, source: Source, separator: LiveSeparator, sinks: list[Sink], terminal: Terminal
-) -> None:
+def _tell(report: Report, source: Source, separator: LiveSeparator, sinks: list[Sink], terminal: Terminal) -> None:
     terminal.detail(
         f"{report.seconds:.2f} s separated, real-time factor {report.real_time_factor:.3f}, at most "
         f"{report.most_behind:.2f} s behind the input"
@@ -211,11 +214,12 @@ def _tell(
         terminal.say(f"nobody reads the output any more; stopped after {report.seconds:.2f} s")
 
 
-def _ended(number: int, seconds: float, terminal: Terminal) -> int:
+def _ended(report: Report, terminal: Terminal) -> int:
     """The exit code after a signal."""
-    what = "interrupted" if number == signal.SIGINT else "terminated"
-    terminal.error(f"{what} after {seconds:.2f} s of sound. All that came in until then was separated and written")
-    return 128 + number
+    what = "interrupted" if report.signal == signal.SIGINT else "terminated"
+    written = "some of the output was not taken by its reader, and is lost" if report.cut else "all of it is written"
+    terminal.error(f"{what} after {report.seconds:.2f} s of sound; {written}")
+    return 128 + report.signal
 
 
 def _milliseconds(text: str) -> float:

@@ -31,22 +31,24 @@ class StreamingSeparator:
     """
 
     def __init__(self, model: MaskingModel, batch: int = 1) -> None:
-        if model.contract.cues or not isinstance(model.encoder, Encoder) or not isinstance(model.decoder, Decoder):
+        encoder, decoder = (getattr(model, part, None) for part in ("encoder", "decoder"))
+        if model.contract.cues or not isinstance(encoder, Encoder) or not isinstance(decoder, Decoder):
             raise ValueError(
                 "streaming needs a model without cues and with the learnt encoder and decoder of Conv-TasNet; this one "
-                f"has cues {model.contract.cues}, {type(model.encoder).__name__} and {type(model.decoder).__name__}"
+                f"has cues {model.contract.cues}, {type(encoder).__name__} and {type(decoder).__name__}"
             )
-        norm, causal = (model.separator.init_args.get(name) for name in ("norm", "causal"))
-        if not causal or norm != "cLN":
+        norm, causal, enter = (model.separator.init_args.get(name) for name in ("norm", "causal", "enter_norm"))
+        if not causal or norm != "cLN" or enter not in (None, "", "cLN"):
             raise ValueError(
                 f"streaming needs a model with causal=True and norm='cLN'; this one has causal={causal}, norm={norm!r}"
+                + (f", enter_norm={enter!r}" if enter else "")
             )
-        if not (model.encoder.padded and model.decoder.padded):
+        if not (encoder.padded and decoder.padded):
             raise ValueError("streaming needs an encoder and a decoder with padded=True; this one has padded=False")
-        self.encoder, self.decoder = model.encoder, model.decoder
+        self.encoder, self.decoder = encoder, decoder
         shared = {id(parameter): parameter for parameter in model.parameters()}
         self._separator = with_memory(copy.deepcopy(model.separator, shared)).eval()
-        self.latency, self.stride = model.encoder.kernel, model.encoder.stride
+        self.latency, self.stride = encoder.kernel, encoder.stride
         self._edge = self.latency - self.stride
         like = next(model.parameters())
         # As the encoder pads: zeros before the first sample; what the decoder makes of them is no output.

@@ -47,7 +47,7 @@ class DeviceSource:
         with self._stream:
             while True:
                 self.waited = self._stream.read_available < self.chunk
-                with self.stopping.waiting():
+                with self.stopping.reading():
                     try:
                         data, overflowed = self._stream.read(self.chunk)
                     except self.sounds.PortAudioError as error:
@@ -55,13 +55,17 @@ class DeviceSource:
                 self.lost += bool(overflowed)
                 yield np.ascontiguousarray(data.T)
 
+    def rest(self) -> np.ndarray:
+        """Nothing: the device is closed by then."""
+        return np.zeros((self.channels, 0), np.float32)
+
 
 class DeviceSink:
     """A device that plays each source on a channel of its own. late: how often there was nothing to play in time."""
 
     gone = False
 
-    def __init__(self, name: str, sources: int, rate: int, chunk_seconds: float, stopping: Stopping) -> None:
+    def __init__(self, name: str, sources: int, rate: int, chunk_seconds: float) -> None:
         self.sounds = sound_devices()
         info = _device(self.sounds, name, "output")
         if info["max_output_channels"] < sources:
@@ -69,18 +73,17 @@ class DeviceSink:
                 f"--play {info['name']} has {info['max_output_channels']} channel(s); each of the {sources} sources "
                 "needs one. Choose another device, or write to --out"
             )
-        self.stopping, self.late, self.name = stopping, 0, info["name"]
+        self.late, self.name = 0, info["name"]
         chunk = max(1, round(chunk_seconds * rate))
         self._stream = _opened(self.sounds, "OutputStream", OutputError, info, rate, sources, chunk)
         self._stream.start()
 
     def write(self, sources: np.ndarray) -> None:
         """(sources, time); waits until there is room for it."""
-        with self.stopping.waiting():
-            try:
-                self.late += bool(self._stream.write(np.ascontiguousarray(sources.T, np.float32)))
-            except self.sounds.PortAudioError as error:
-                raise OutputError(f"{self.name} plays no more ({one_line(error)})") from error
+        try:
+            self.late += bool(self._stream.write(np.ascontiguousarray(sources.T, np.float32)))
+        except self.sounds.PortAudioError as error:
+            raise OutputError(f"{self.name} plays no more ({one_line(error)})") from error
 
     def close(self) -> None:
         """Play what was written, then stop."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from avsep.live.separator import LiveSeparator
 from avsep.live.sinks import Sink
 from avsep.live.source import Source
-from avsep.live.stopping import Stopped, Stopping
+from avsep.live.stopping import Stopped
 
 BEHIND_SECONDS = 0.1
 """From which on it is told that the separation is behind its input."""
@@ -22,12 +22,14 @@ AGAIN_SECONDS = 10.0
 @dataclass
 class Report:
     """What became of a stream. seconds: of sound that came in; busy: that separating it took; most_behind: by which
-    the separation was behind its input at most; signal: that ended it, or 0; unread: every reader went away."""
+    the separation was behind its input at most; signal: that ended it, or 0; cut: what was known then was not taken by
+    a reader; unread: every reader went away."""
 
     seconds: float = 0.0
     busy: float = 0.0
     most_behind: float = 0.0
     signal: int = 0
+    cut: bool = False
     unread: bool = False
 
     @property
@@ -62,7 +64,6 @@ def separate_stream(
     source: Source,
     separator: LiveSeparator,
     sinks: Sequence[Sink],
-    stopping: Stopping,
     tell: Callable[[str], None],
     *,
     live: bool,
@@ -74,30 +75,40 @@ def separate_stream(
     report = Report()
     pace = Pace(tell if live else lambda text: None)
     try:
-        try:
-            for piece in source.pieces():
-                came = time.perf_counter()
-                sources = separator.feed(piece)
-                report.busy += time.perf_counter() - came
-                seconds = piece.shape[1] / source.rate
-                report.seconds += seconds
-                if not _written(sinks, sources):
-                    report.unread = True
-                    break
-                pace.passed(seconds, time.perf_counter() - came, source.waited)
-        except Stopped as end:
-            report.signal = end.number
-            stopping.answered()
+        for piece in _until_stopped(source, report):
+            came = time.perf_counter()
+            sources = separator.feed(piece)
+            report.busy += time.perf_counter() - came
+            seconds = piece.shape[1] / source.rate
+            report.seconds += seconds
+            if not _written(sinks, sources):
+                report.unread = True
+                break
+            pace.passed(seconds, time.perf_counter() - came, source.waited)
         if not report.unread:
             _written(sinks, separator.finish())
     except Stopped as end:
-        report.signal = end.number
+        report.signal, report.cut = end.number, True
     finally:
-        stopping.answered()
         for sink in sinks:
             sink.close()
     report.most_behind = pace.most_behind if live else 0.0
     return report
+
+
+def _until_stopped(source: Source, report: Report) -> Iterator[np.ndarray]:
+    """The pieces of a source; after a signal, what came in since the last one."""
+    pieces = source.pieces()
+    while True:
+        try:
+            piece = next(pieces, None)
+        except Stopped as end:
+            report.signal = end.number
+            yield source.rest()
+            return
+        if piece is None:
+            return
+        yield piece
 
 
 def _written(sinks: Sequence[Sink], sources: np.ndarray) -> bool:

@@ -72,7 +72,7 @@ class Places:
             if self._filled == self._block.shape[1]:
                 self._filled = 0
                 self._looks += 1
-                self._look()
+                self._decide({i: self._embedding(self._said[i]) for i in self._listen()})
         return out
 
     def _arranged(self, piece: np.ndarray) -> np.ndarray:
@@ -83,17 +83,13 @@ class Places:
         self._faded += piece.shape[1]
         return weight * now + (1 - weight) * piece[self._before]
 
-    def _look(self) -> None:
-        """Whose voice was where in the last half second, as the model gave it."""
-        speakers = self._listen()
-        if not speakers:
+    def _decide(self, voices: dict[int, np.ndarray]) -> None:
+        """voices: the embedding of what was said last, of each estimate that said something in the last half second."""
+        if not voices:
             return
-        voices = {i: self._embedding(self._said[i]) for i in speakers}
         # (estimates, places)
-        alike = {
-            i: np.array([UNKNOWN if m is None else float(m @ v) for m in self._memory]) for i, v in voices.items()
-        }
-        scores = np.array([sum(alike[i][order.index(i)] for i in speakers) for order in self._orders])
+        alike = {i: np.array([UNKNOWN if m is None else float(m @ v) for m in self._memory]) for i, v in voices.items()}
+        scores = np.array([sum(alike[i][order.index(i)] for i in voices) for order in self._orders])
         here = self._orders.index(self.order)
         self._evidence = np.maximum(0, self._evidence + scores - scores[here])
         best = int(self._evidence.argmax())

@@ -1,4 +1,4 @@
-"""Another sample rate, piece by piece: joined, the pieces are what `avsep.dsp.resample.resample` gives for the whole."""
+"""Another sample rate, piece by piece: joined, the pieces are what `avsep.dsp.resample` gives for the whole."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from select import PIPE_BUF
 from typing import Protocol
 
 import numpy as np
@@ -83,8 +84,8 @@ class PipeSink:
         rest = memoryview(data)
         try:
             while rest and not self.gone:
-                with self.stopping.waiting():
-                    rest = rest[os.write(self.number, rest) :]
+                self.stopping.wait_to_write(self.number)
+                rest = rest[os.write(self.number, rest[:PIPE_BUF]) :]
         except BrokenPipeError:
             self.gone = True
         except OSError as error:
@@ -97,7 +98,7 @@ class PipeSink:
 def open_sinks(
     outs: Sequence[str], sources: int, sound: Sound, stopping: Stopping, *, overwrite: bool, source: int
 ) -> list[PipeSink]:
-    """One sink for all sources, or one for each; each "-" (standard output), the number of a file descriptor, or a
+    """No sink, one for all sources, or one for each; each "-" (standard output), the number of a file descriptor, or a
     file. `source`: the file descriptor that is read, which no file may be.
 
     Raises UsageError for other numbers of them or the same one twice, OutputError for one that cannot be opened.
@@ -120,9 +121,10 @@ def open_sinks(
 
 def check_outs(outs: Sequence[str], sources: int) -> None:
     """Raise UsageError where the outputs do not fit the sources, or one is given twice."""
-    if len(outs) not in (1, sources):
+    if len(outs) not in (0, 1, sources):
         raise UsageError(
-            f"--out is given {len(outs)} times, but there are {sources} sources. Give one --out for each, or one for all"
+            f"--out is given {len(outs)} times, but there are {sources} sources. Give one --out for each, or one for"
+            " all"
         )
     places = ["1" if out == "-" else out for out in outs]
     for out in outs:

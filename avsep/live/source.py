@@ -42,6 +42,9 @@ class Source(Protocol):
     def pieces(self) -> Iterator[np.ndarray]:
         """(channels, time) float32 each, at least a chunk but for the last."""
 
+    def rest(self) -> np.ndarray:
+        """What came in after the last piece, when the stream is ended from outside: (channels, time)."""
+
 
 @dataclass(frozen=True)
 class Raw:
@@ -109,18 +112,24 @@ class PipeSource:
         most = max(self.chunk, round(MOST_SECONDS * self.rate)) * block
         while True:
             self._fill(self.chunk * block, most)
-            frames = len(self._buffer) // block
-            if self._left is not None:
-                frames = min(frames, self._left)
-                self._left -= frames
-            if not frames:
+            piece = self.rest()
+            if not piece.shape[1]:
                 break
-            data = self._take(min(frames * block, len(self._buffer)))
-            yield without_damage(self.format.decode(data, self.channels), self._damage)
+            yield piece
         if self._left:
             self.tell(f"standard input ended {self._left / self.rate:.2f} s before the end that its head tells")
         elif self._ended and len(self._buffer) % block and self._left is None:
             self.tell(f"the last {len(self._buffer)} bytes are no whole frame of {block}, and are left out")
+
+    def rest(self) -> np.ndarray:
+        """The whole frames that came in and were not given yet: (channels, time)."""
+        block = self.format.width * self.channels
+        frames = len(self._buffer) // block
+        if self._left is not None:
+            frames = min(frames, self._left)
+            self._left -= frames
+        samples = self.format.decode(self._take(frames * block), self.channels)
+        return without_damage(samples, self._damage)
 
     def _damage(self, count: int) -> None:
         self.tell(f"{count} samples that are not finite or far beyond full scale became silence")
@@ -129,7 +138,7 @@ class PipeSource:
         """Wait until `least` bytes are there, or the input ends; take up to `most` that are there already."""
         self.waited = False
         while len(self._buffer) < least and not self._ended:
-            with self.stopping.waiting():
+            with self.stopping.reading():
                 if not select.select([self.number], [], [], 0)[0]:
                     self.waited = True
                     select.select([self.number], [], [])
@@ -138,7 +147,9 @@ class PipeSource:
                 except BlockingIOError:
                     continue
                 except OSError as error:
-                    raise InputError(f"standard input cannot be read ({error.strerror}). Look at what feeds it") from error
+                    raise InputError(
+                        f"standard input cannot be read ({error.strerror}). Look at what feeds it"
+                    ) from error
             self._buffer += data
             self._ended = not data
 

@@ -64,7 +64,9 @@ def read_head(read: Callable[[int], bytes]) -> WavHead:
         raise InputError("standard input: the WAV has no 'fmt ' chunk before its sound. It is damaged: write it again")
     sample_format, rate, channels = found
     length = long_size if size == UNKNOWN and long_size else None if size == 0 or size >= ENDLESS else size
-    return WavHead(sample_format, rate, channels, None if length is None else length // (sample_format.width * channels))
+    return WavHead(
+        sample_format, rate, channels, None if length is None else length // (sample_format.width * channels)
+    )
 
 
 def write_head(sample_format: SampleFormat, rate: int, channels: int, frames: int | None = None) -> bytes:
