@@ -219,13 +219,17 @@ def test_other_numbers_of_voices_need_weights(capsys) -> None:
     assert "no weights that come with avsep separate 4 voices of a stream, but 2" in capsys.readouterr().err
 
 
-def all_read(end: int) -> None:
-    """Wait until the other end of a pipe has been emptied, and what came out is separated."""
-    waiting = array.array("i", [1])
-    while waiting[0]:
+def waiting_in(pipe: int) -> int:
+    """Bytes."""
+    count = array.array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, count)
+    return count[0]
+
+
+def all_read(pipe: int) -> None:
+    """Wait until a pipe has been emptied."""
+    while waiting_in(pipe):
         time.sleep(0.01)
-        fcntl.ioctl(end, termios.FIONREAD, waiting)
-    time.sleep(0.3)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -260,11 +264,17 @@ def test_a_reader_that_goes_away_ends_the_stream(tmp_path: Path, capsys) -> None
 def test_a_signal_ends_a_stream_whose_reader_takes_nothing(tmp_path: Path, capsys) -> None:
     weights = tiny_weights(tmp_path)
     out_read, out_write = os.pipe()
-    timer = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT))
+
+    def interrupt() -> None:
+        while waiting_in(out_read) < 60_000:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
     with (tmp_path / "in").open("w+b") as file, standard(0, file.fileno()), standard(1, out_write):
         file.write(noise(2.0).tobytes())  # more than a pipe holds, when separated
         file.seek(0)
-        timer.start()
+        thread.start()
         assert main(["stream", "--model", str(weights), *RAW]) == 130
     assert "some of the output was not taken by its reader, and is lost" in capsys.readouterr().err
     for end in (out_read, out_write):

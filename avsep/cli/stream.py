@@ -204,7 +204,7 @@ def _tell(report: Report, source: Source, separator: LiveSeparator, sinks: list[
         f"{report.most_behind:.2f} s behind the input"
     )
     if separator.places is not None and separator.places.changes:
-        terminal.detail(f"the model changed places {len(separator.places.changes)} times, which was set right")
+        terminal.detail(f"outputs were changed {separator.places.changes} times, so that each voice keeps its own")
     if source.lost:
         terminal.say(f"the device threw sound away {source.lost} times, because it was not taken in time")
     late = sum(sink.late for sink in sinks)

@@ -12,9 +12,9 @@ from avsep.dsp.resample import resample
 from avsep.models.voice_statistics import VoiceStatistics
 from avsep.signals import SAMPLE_RATE
 
-STEP_SECONDS = 0.5
+STEP_SECONDS = 0.25
 """How often it is looked at whose voice is where."""
-PICTURE_SECONDS = 0.04
+PICTURE_SECONDS = 0.05
 """Over which the levels of the outputs are compared."""
 FADE_SECONDS = 0.02
 """In which the outputs change places, after it is decided."""
@@ -22,31 +22,31 @@ ALONE = 0.8
 """Part of the energy of all outputs from which on an output is alone."""
 QUIET_DB = 30.0
 """Below the loudest so far: no speech."""
-SHORTEST_SECONDS, WINDOW_SECONDS = 1.0, 2.0
+SHORTEST_SECONDS, WINDOW_SECONDS = 0.6, 1.0
 """Of speech of one output, of which an embedding is made; speech from before is forgotten after a pause of the
 window's length."""
-UNKNOWN = 0.15
-"""Likeness of a voice to an output that nobody has spoken on yet."""
-ENOUGH = 0.6
+UNKNOWN = 0.25
+"""Likeness of a voice to an output that nobody has spoken on yet: near the equal error rate (docs/models/voice.md)."""
+ENOUGH = 0.2
 """Likeness by which another order must be better, summed over the looks, for a change."""
-SLOWEST = 0.05
+SLOWEST = 0.02
 """Weight of a look in the memory of a voice that was heard for long."""
 
 
 class Places:
     """Estimates (sources, time) piece by piece -> the same, in an order that holds.
 
-    For each output the embeddings of what it said alone are averaged. Each half second what was said last is compared
+    For each output the embeddings of what it said alone are averaged. Each quarter second what was said last is compared
     with them. Where another order is more alike for long enough the outputs change places, with a crossfade. Nothing is
     delayed, so what was said before the decision stays where it was. Which pieces come makes no difference.
 
-    sample_rate: of the estimates. changes: seconds at which the outputs changed places.
+    sample_rate: of the estimates. changes: how often the outputs changed places, the last time at `changed_seconds`.
     """
 
     def __init__(self, voice: VoiceStatistics, sources: int, sample_rate: int) -> None:
         self.voice, self.rate = voice, sample_rate
         self.order = list(range(sources))
-        self.changes: list[float] = []
+        self.changes, self.changed_seconds = 0, 0.0
         self._before = self.order
         self._faded = self._fade = round(FADE_SECONDS * sample_rate)
         self._block = np.zeros((sources, round(STEP_SECONDS * sample_rate)), np.float32)
@@ -84,7 +84,7 @@ class Places:
         return weight * now + (1 - weight) * piece[self._before]
 
     def _decide(self, voices: dict[int, np.ndarray]) -> None:
-        """voices: the embedding of what was said last, of each estimate that said something in the last half second."""
+        """voices: the embedding of what was said last, of each estimate that said something in the last step."""
         if not voices:
             return
         # (estimates, places)
@@ -97,7 +97,7 @@ class Places:
             self._before, self.order = self.order, self._orders[best]
             self._faded = 0
             self._evidence[:] = 0
-            self.changes.append(self._looks * STEP_SECONDS)
+            self.changes, self.changed_seconds = self.changes + 1, self._looks * STEP_SECONDS
         if not self._evidence.any():
             for i, embedding in voices.items():
                 self._remember(self.order.index(i), embedding)

@@ -1,6 +1,6 @@
 """How much of a conversation each voice stays at its output of `avsep stream`, with the memory of voices and without.
 
-    python tests/benchmarks/stream_places.py SPEECH/manifest.tsv [--each 2] [--seconds 600] [--split dev]
+    python tests/benchmarks/stream_places.py SPEECH/manifest.tsv [--each 2] [--first 2] [--seconds 600] [--split dev]
 
 SPEECH/manifest.tsv has the columns path, speaker, gender, split and seconds. Two talkers take turns of one to three
 utterances, in every fifth turn six, so that the other one is silent for longer than the model looks back; the next turn
@@ -40,6 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("speech", type=Path, metavar="MANIFEST", help="of the speech")
     parser.add_argument("--each", type=int, default=2, help="conversations (default: 2)")
+    parser.add_argument("--first", type=int, default=2, help="number of the first (default: 2; settings saw 0 and 1)")
     parser.add_argument("--seconds", type=float, default=600, help="length of each (default: 600)")
     parser.add_argument("--split", default="dev", help="of the speakers (default: dev)")
     args = parser.parse_args()
@@ -48,7 +49,7 @@ def main() -> None:
     print(machine())
     model, _ = load_model("audio-causal")
     voice, _ = load_model("voice")
-    for number in range(args.each):
+    for number in range(args.first, args.first + args.each):
         references, names = conversation(args.speech, number, args.seconds, args.split)
         estimates = separated(model, references.sum(axis=0))
         places = Places(voice, 2, SAMPLE_RATE)
@@ -59,7 +60,7 @@ def main() -> None:
         tell("the model alone", estimates, references)
         tell("with the memory of voices", kept, references)
         print(
-            f"    {len(places.changes)} changes of places by the memory; it took {took / args.seconds:.3f} s a second\n"
+            f"    {places.changes} changes of places by the memory; it took {took / args.seconds:.3f} s a second\n"
             f"    level of the sum of the outputs against the mixture: {level(kept.sum(0), references.sum(0)):+.1f} dB",
             flush=True,
         )
