@@ -20,8 +20,10 @@ FADE_SECONDS = 0.02
 """In which the outputs change places, after it is decided."""
 ALONE = 0.8
 """Part of the energy of all outputs from which on an output is alone."""
-QUIET_DB = 30.0
-"""Below the loudest so far: no speech."""
+QUIET_DB, SILENT_DB = 30.0, -60.0
+"""Below the loudest of late, or below this against full scale: no speech."""
+FORGOTTEN = 0.995
+"""What is left of the loudest power after a look: half after 35 s."""
 SHORTEST_SECONDS, WINDOW_SECONDS = 0.6, 1.0
 """Of speech of one output, of which an embedding is made; speech from before is forgotten after a pause of the
 window's length."""
@@ -36,9 +38,9 @@ SLOWEST = 0.02
 class Places:
     """Estimates (sources, time) piece by piece -> the same, in an order that holds.
 
-    For each output the embeddings of what it said alone are averaged. Each quarter second what was said last is compared
-    with them. Where another order is more alike for long enough the outputs change places, with a crossfade. Nothing is
-    delayed, so what was said before the decision stays where it was. Which pieces come makes no difference.
+    For each output the embeddings of what it said alone are averaged. Each quarter second what was said last is
+    compared with them. Where another order is more alike for long enough the outputs change places, with a crossfade.
+    Nothing is delayed, so what was said before the decision stays where it was. Which pieces come makes no difference.
 
     sample_rate: of the estimates. changes: how often the outputs changed places, the last time at `changed_seconds`.
     """
@@ -107,8 +109,8 @@ class Places:
         hop = round(PICTURE_SECONDS * self.rate)
         pictures = self._block[:, : self._block.shape[1] // hop * hop].reshape(len(self._block), -1, hop)
         power = np.square(pictures).mean(axis=2)
-        self._loudest = max(self._loudest, float(power.max()))
-        speech = power.sum(axis=0) > self._loudest * 10 ** (-QUIET_DB / 10)
+        self._loudest = max(FORGOTTEN * self._loudest, float(power.max()))
+        speech = power.sum(axis=0) > max(self._loudest * 10 ** (-QUIET_DB / 10), 10 ** (SILENT_DB / 10))
         alone = (power > ALONE * power.sum(axis=0)) & speech
         found = []
         for i, mine in enumerate(alone):

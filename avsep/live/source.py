@@ -6,6 +6,7 @@ import os
 import select
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -104,7 +105,7 @@ class PipeSource:
                     f"no WAV head on standard input: taken as {name}, {raw.rate} Hz, {raw.channels} channel(s)."
                     " Give --format, --rate and --channels for something else"
                 )
-        check_sound("standard input", self.rate, self.channels)
+        check_sound(Path("standard input"), self.rate, self.channels)
 
     def pieces(self) -> Iterator[np.ndarray]:
         """(channels, time) float32: whatever has come in, a chunk at least."""
