@@ -6,12 +6,12 @@ import copy
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from avsep.inference.running_layers import with_memory
 from avsep.models.masking import MaskingModel
 from avsep.models.parts.decoder import Decoder
 from avsep.models.parts.encoder import Encoder
-from avsep.models.parts.layers import CumulativeLayerNorm, DepthwiseConv
 
 
 class StreamingSeparator:
@@ -31,20 +31,24 @@ class StreamingSeparator:
     """
 
     def __init__(self, model: MaskingModel, batch: int = 1) -> None:
-        if model.contract.cues or not isinstance(model.encoder, Encoder) or not isinstance(model.decoder, Decoder):
+        encoder, decoder = (getattr(model, part, None) for part in ("encoder", "decoder"))
+        if model.contract.cues or not isinstance(encoder, Encoder) or not isinstance(decoder, Decoder):
             raise ValueError(
                 "streaming needs a model without cues and with the learnt encoder and decoder of Conv-TasNet; this one "
-                f"has cues {model.contract.cues}, {type(model.encoder).__name__} and {type(model.decoder).__name__}"
+                f"has cues {model.contract.cues}, {type(encoder).__name__} and {type(decoder).__name__}"
             )
-        norm, causal = (model.separator.init_args.get(name) for name in ("norm", "causal"))
-        if not causal or norm != "cLN":
+        norm, causal, enter = (model.separator.init_args.get(name) for name in ("norm", "causal", "enter_norm"))
+        if not causal or norm != "cLN" or enter not in (None, "", "cLN"):
             raise ValueError(
                 f"streaming needs a model with causal=True and norm='cLN'; this one has causal={causal}, norm={norm!r}"
+                + (f", enter_norm={enter!r}" if enter else "")
             )
-        self.encoder, self.decoder = model.encoder, model.decoder
+        if not (encoder.padded and decoder.padded):
+            raise ValueError("streaming needs an encoder and a decoder with padded=True; this one has padded=False")
+        self.encoder, self.decoder = encoder, decoder
         shared = {id(parameter): parameter for parameter in model.parameters()}
-        self._separator = _with_memory(copy.deepcopy(model.separator, shared)).eval()
-        self.latency, self.stride = model.encoder.kernel, model.encoder.stride
+        self._separator = with_memory(copy.deepcopy(model.separator, shared)).eval()
+        self.latency, self.stride = encoder.kernel, encoder.stride
         self._edge = self.latency - self.stride
         like = next(model.parameters())
         # As the encoder pads: zeros before the first sample; what the decoder makes of them is no output.
@@ -83,50 +87,3 @@ class StreamingSeparator:
         skip = min(self._surplus, ready)
         self._surplus -= skip
         return self.decoder.with_bias(waveform[..., skip:ready])
-
-
-class _RunningNorm(nn.Module):
-    """A cumulative norm that remembers its sums. They are kept in double precision, for streams of hours."""
-
-    def __init__(self, norm: CumulativeLayerNorm) -> None:
-        super().__init__()
-        self.norm = norm
-        self.sums: tuple[Tensor, ...] | None = None
-        self.count = 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        sums = [s.double().cumsum(-1) for s in self.norm.sums(x)]
-        if self.sums is not None:
-            sums = [s + before for s, before in zip(sums, self.sums, strict=True)]
-        normal = self.norm.normalise(x, sums[0], sums[1], self.count)
-        self.sums = tuple(s[:, -1:] for s in sums)
-        self.count += x.shape[1]
-        return normal
-
-
-class _RunningConv(nn.Module):
-    """A causal convolution that remembers the frames it reaches back to."""
-
-    def __init__(self, conv: DepthwiseConv) -> None:
-        super().__init__()
-        self.conv = conv
-        self.past: Tensor | None = None
-
-    def forward(self, x: Tensor) -> Tensor:
-        reach = -min(self.conv.offsets)
-        past = x.new_zeros(len(x), reach, x.shape[2]) if self.past is None else self.past
-        x = torch.cat([past, x], dim=1)
-        self.past = x[:, x.shape[1] - reach :]
-        return self.conv(x)[:, reach:]
-
-
-def _with_memory(module: nn.Module) -> nn.Module:
-    """Swap every layer that looks back in time for one that remembers; the others work frame by frame."""
-    for name, child in module.named_children():
-        if isinstance(child, CumulativeLayerNorm):
-            setattr(module, name, _RunningNorm(child))
-        elif isinstance(child, DepthwiseConv):
-            setattr(module, name, _RunningConv(child))
-        else:
-            _with_memory(child)
-    return module

@@ -1,0 +1,1 @@
+"""Sound that is separated while it comes in. Data flows one way: source -> separator -> sinks."""
