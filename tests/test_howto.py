@@ -17,15 +17,7 @@ PAGES = {page.stem: page for page in [DOCS / "start.md", *sorted((DOCS / "howto"
 QUESTIONS = sorted(PAGES.keys() - {"start", "index"})
 REDIRECTS = ("<", ">", "|")
 
-MISSING = {
-    "editors": "--also, timeline",
-    "folders": "folders, --jobs, --skip-done",
-    "live": "stream",
-    "names": "name, page",
-    "rttm": "timeline",
-    "same-person": "--people, people",
-    "subtitles": "timeline",
-}
+MISSING = {"names": "name, page", "same-person": "--people, people"}
 """Pages of commands that are not there yet."""
 
 AWAITED = [
