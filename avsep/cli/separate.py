@@ -64,6 +64,11 @@ def register(commands) -> None:
         default="normal",
         help="how much work the separation is: the better, the slower (default: normal)",
     )
+    separation.add_argument(
+        "--measure",
+        action="store_true",
+        help="measure the voices without references (DNSMOS, leak, swaps) and mark what is not to be trusted",
+    )
     _add_array(parser)
     _add_sounds(parser)
     _add_targets(parser)
@@ -158,6 +163,10 @@ class Job:
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
     options.check_span(args)
+    if args.measure:
+        from avsep.evaluation.no_reference.mos import check_installed
+
+        check_installed("--measure")
     checks.check_stems(args.clips)
     args.enroll, args.target = checks.by_name("--enroll", args.enroll), checks.by_name("--target", args.target)
     results: Results = {}
@@ -268,6 +277,7 @@ def _options(args: argparse.Namespace) -> Options:
         span=args.span,
         enroll=args.enroll,
         target=args.target,
+        measure=args.measure,
     )
 
 
