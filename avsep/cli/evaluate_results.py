@@ -58,10 +58,9 @@ def are_results(paths: Sequence[Path]) -> bool:
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
     import torch
 
-    from avsep.evaluation.no_reference.measure import add_measures, measure
+    from avsep.evaluation.no_reference.measure import measure
     from avsep.evaluation.no_reference.mos import load_dnsmos, missing
     from avsep.inference.models import ModelStore, resolve_device
-    from avsep.results.change import change_result
     from avsep.results.result import read_result
 
     for name in REFERENCES_ONLY:
@@ -85,7 +84,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
         with terminal.progress(str(result.folder)) as hook:
             found = measure(result, models, dnsmos, hook)
         if args.mark:
-            change_result(result.folder, lambda content, _, found=found: add_measures(content, found))
+            _mark(result, found)
         documents.append(_document(result, found, reason))
         if not args.json:
             terminal.result(_block(result, found))
@@ -107,6 +106,13 @@ def _check(result: Result) -> None:
         )
     for track in voices:
         check_plain_file(track.audio)
+
+
+def _mark(result: Result, found: dict[str, Measures]) -> None:
+    from avsep.evaluation.no_reference.measure import add_measures
+    from avsep.results.change import change_result
+
+    change_result(result.folder, lambda content, _: add_measures(content, found))
 
 
 def _document(result: Result, found: dict[str, Measures], reason: str | None) -> dict[str, Any]:

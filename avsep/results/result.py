@@ -24,7 +24,7 @@ class Span(NamedTuple):
 
 
 class Doubt(NamedTuple):
-    """A span that is not to be trusted, in seconds as in `Span`. reason: in words; kind: in one word, such as "swap"."""
+    """A span that is not to be trusted, in seconds as in `Span`. reason: in words; kind: in one, such as "swap"."""
 
     start: float
     end: float

@@ -32,13 +32,13 @@ class Mos(NamedTuple):
     p808: float
 
 
-SCALES = Mos(
-    sig=np.poly1d([-0.08397278, 1.22083953, 0.0052439]),
-    bak=np.poly1d([-0.13166888, 1.60915514, -0.39604546]),
-    ovrl=np.poly1d([-0.06766283, 1.11546468, 0.04602535]),
-    p808=np.poly1d([1.0, 0.0]),
+SCALES = (
+    (-0.08397278, 1.22083953, 0.0052439),
+    (-0.13166888, 1.60915514, -0.39604546),
+    (-0.06766283, 1.11546468, 0.04602535),
+    (1.0, 0.0),
 )
-"""From what the networks give to a score, by their authors (speechmos.dnsmos)."""
+"""Polynomials from what the networks give to each score of `Mos`, by their authors (speechmos.dnsmos)."""
 
 
 def missing() -> str | None:
@@ -94,7 +94,7 @@ class Dnsmos:
         window = np.resize(speech / max(1.0, peak), int(WINDOW_SECONDS * SAMPLE_RATE)).astype(np.float32)
         sig, bak, ovrl = self._p835.run(None, {"input_1": window[None]})[0][0]
         p808 = self._p808.run(None, {"input_1": self._features(window)[None]})[0][0][0]
-        return Mos(*(float(scale(raw)) for scale, raw in zip(SCALES, (sig, bak, ovrl, p808), strict=True)))
+        return Mos(*(float(np.polyval(scale, raw)) for scale, raw in zip(SCALES, (sig, bak, ovrl, p808), strict=True)))
 
     def _features(self, window: np.ndarray) -> np.ndarray:
         """(time,) -> (frames, mels): dB below the loudest, 80 at most, as -1..1."""

@@ -84,8 +84,8 @@ def _per_window(spoken: np.ndarray, seconds: int) -> np.ndarray:
     """(pictures,) -> (seconds,): whether somebody speaks in the windows of `leak.in_windows`."""
     padded = np.zeros((seconds + leak.WINDOW) * FRAME_RATE, bool)
     padded[: len(spoken)] = spoken
-    spoken_seconds = padded.reshape(-1, FRAME_RATE).any(axis=1)
-    return np.stack([spoken_seconds[n : n + seconds] for n in range(leak.WINDOW)]).any(axis=0)
+    each = np.logical_or.reduce(padded.reshape(-1, FRAME_RATE), axis=1)
+    return np.logical_or.reduce([each[n : n + seconds] for n in range(leak.WINDOW)])
 
 
 def _pictures(windows: np.ndarray, pictures: int) -> np.ndarray:
