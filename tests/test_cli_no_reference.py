@@ -1,4 +1,4 @@
-"""`avsep evaluate RESULT...` and `avsep separate --measure`: what they print and write, and everything that is refused."""
+"""`avsep evaluate RESULT...`, `avsep separate --measure`: what they print and write, and all that is refused."""
 
 from __future__ import annotations
 

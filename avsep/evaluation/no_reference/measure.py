@@ -13,7 +13,7 @@ from avsep.embeddings.speaker import MODEL
 from avsep.evaluation.no_reference import leak, mos, swaps, trust
 from avsep.evaluation.no_reference.sound import Overview, VoiceSounds
 from avsep.output.manifest import times
-from avsep.results.result import Doubt, Result
+from avsep.results.result import Doubt, Result, Span
 from avsep.signals import ProgressHook, no_progress
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ def measure(
         if not sounds.tracks:
             return {}
         overview = sounds.overview(progress)
-        scores = [_scores(sounds, number, dnsmos) for number in range(len(sounds.tracks))]
-        pieces = swaps.embed_pieces(sounds, overview.spoken, models.voice(MODEL), models.device)
+        scores = [_scores(sounds, number, dnsmos, progress) for number in range(len(sounds.tracks))]
+        pieces = swaps.embed_pieces(sounds, overview.spoken, models.voice(MODEL), models.device, progress)
     return _of_tracks([track.id for track in sounds.tracks], overview, scores, swaps.likeness(pieces))
 
 
@@ -87,7 +87,9 @@ def add_measures(content: dict[str, Any], found: Mapping[str, Measures]) -> None
             entry.update(found[entry["id"]].entry())
 
 
-def _scores(sounds: VoiceSounds, track: int, dnsmos: mos.Dnsmos | None) -> list[tuple[mos.Mos, list[Any]]]:
+def _scores(
+    sounds: VoiceSounds, track: int, dnsmos: mos.Dnsmos | None, progress: ProgressHook
+) -> list[tuple[mos.Mos, list[Span]]]:
     """Scores of a track with the spans that each is of."""
     if dnsmos is None:
         return []
@@ -96,13 +98,15 @@ def _scores(sounds: VoiceSounds, track: int, dnsmos: mos.Dnsmos | None) -> list[
         score = dnsmos(sounds.joined(track, spans))
         if score is not None:
             found.append((score, spans))
+        done = (track + spans[-1].end / sounds.seconds) / len(sounds.tracks)
+        progress("DNSMOS", done * sounds.seconds, sounds.seconds)
     return found
 
 
 def _of_tracks(
     names: Sequence[str],
     overview: Overview,
-    scores: Sequence[list[tuple[mos.Mos, list[Any]]]],
+    scores: Sequence[list[tuple[mos.Mos, list[Span]]]],
     alike: np.ndarray,
 ) -> dict[str, Measures]:
     leaks, idle = leak.leak_db(overview), leak.idle_db(overview)
@@ -122,7 +126,7 @@ def _of_tracks(
             other_voice=max(
                 (value for other in others if (value := _mean(alike[:, number, other])) is not None), default=None
             ),
-            doubtful=sorted([*swapped, *shared, *poor]),
+            doubtful=sorted(one._replace(end=min(one.end, overview.seconds)) for one in (*swapped, *shared, *poor)),
         )
     return found
 

@@ -15,10 +15,7 @@ from avsep.data.sound_file import SoundReader
 from avsep.dsp.resample import CONTEXT_SECONDS, resample
 from avsep.errors import InputError
 from avsep.results.result import Result, Span
-from avsep.signals import FRAME_RATE, SAMPLE_RATE, ProgressHook, no_progress
-
-BLOCK_SECONDS = 1
-"""Of all tracks that are held at once, and that one row of `Overview.products` is of."""
+from avsep.signals import FRAME_RATE, SAMPLE_RATE, ProgressHook, no_progress, pictures_in
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,12 +23,13 @@ class Overview:
     """What all measures need of whole tracks, on the picture grid.
 
     power: (tracks, pictures), the mean of the squares. spoken: (tracks, pictures) bool, by the manifest. products:
-    (seconds, tracks, tracks), of each second the sums of one track times another.
+    (seconds, tracks, tracks), of each second the sums of one track times another. seconds: their length.
     """
 
     power: np.ndarray
     spoken: np.ndarray
     products: np.ndarray
+    seconds: float
 
     @property
     def pictures(self) -> int:
@@ -59,7 +57,11 @@ class VoiceSounds:
                     f"{first.sample_rate} Hz as {first.path.name}. Separate the clip again with --overwrite"
                 )
         self.rate = self._files[0].sample_rate if self._files else SAMPLE_RATE
-        self.seconds = self._files[0].seconds if self._files else 0.0
+        self.frames = self._files[0].frames if self._files else 0
+
+    @property
+    def seconds(self) -> float:
+        return self.frames / self.rate
 
     def __enter__(self) -> Self:
         return self
@@ -84,10 +86,10 @@ class VoiceSounds:
 
     def overview(self, progress: ProgressHook = no_progress) -> Overview:
         """One reading of all tracks, a second at a time."""
-        count, seconds = len(self.tracks), math.ceil(self.seconds / BLOCK_SECONDS)
-        power = np.zeros((count, math.ceil(self.seconds * FRAME_RATE)), np.float32)
-        products = np.zeros((seconds, count, count), np.float32)
-        for number in range(seconds):
+        count = len(self.tracks)
+        power = np.zeros((count, pictures_in(self.frames, self.rate)), np.float32)
+        products = np.zeros((-(-self.frames // self.rate), count, count), np.float32)
+        for number in range(len(products)):
             block = np.stack([self._samples(n, number * self.rate, (number + 1) * self.rate) for n in range(count)])
             products[number] = block @ block.T
             # Pictures need not be a whole number of samples.
@@ -95,9 +97,9 @@ class VoiceSounds:
             sums = np.add.reduceat(block.astype(np.float64) ** 2, edges, axis=1)
             sizes = np.diff([*edges, block.shape[1]])
             at = number * FRAME_RATE
-            power[:, at : at + len(edges)] = (sums / sizes)[:, : power.shape[1] - at]
-            progress("measures", min(number + 1.0, self.seconds), self.seconds)
-        return Overview(power, self._spoken(power.shape[1]), products)
+            power[:, at : at + len(edges)] = sums / sizes
+            progress("levels", min(number + 1.0, self.seconds), self.seconds)
+        return Overview(power, self._spoken(power.shape[1]), products, self.seconds)
 
     def _samples(self, track: int, first: int, last: int) -> np.ndarray:
         """(time,) at the file's rate; shorter at the end of the file."""

@@ -9,7 +9,7 @@ from scipy.ndimage import convolve1d
 
 from avsep.embeddings.speaker import LEAST_SECONDS, embed
 from avsep.evaluation.no_reference.sound import VoiceSounds
-from avsep.signals import FRAME_RATE, HOP
+from avsep.signals import FRAME_RATE, HOP, ProgressHook, no_progress
 
 if TYPE_CHECKING:
     from avsep.models.voice_statistics import VoiceStatistics
@@ -24,7 +24,13 @@ FEWEST_PIECES = 3
 """That a voice is told from."""
 
 
-def embed_pieces(sounds: VoiceSounds, spoken: np.ndarray, model: VoiceStatistics, device: str = "cpu") -> np.ndarray:
+def embed_pieces(
+    sounds: VoiceSounds,
+    spoken: np.ndarray,
+    model: VoiceStatistics,
+    device: str = "cpu",
+    progress: ProgressHook = no_progress,
+) -> np.ndarray:
     """(pieces, tracks, dims) float32 of length 1 for what is spoken in each piece; NaN for less than LEAST_SECONDS.
     spoken: (tracks, pictures) bool."""
     tracks, pictures = spoken.shape
@@ -36,6 +42,7 @@ def embed_pieces(sounds: VoiceSounds, spoken: np.ndarray, model: VoiceStatistics
             samples = sounds.read(int(track), start / FRAME_RATE, (start + PIECE) / FRAME_RATE)
             said = samples[np.repeat(here[track], HOP)[: len(samples)]]
             found[number, track] = embed(model, [said], device)[0] if np.any(said) else np.nan
+        progress("voices", min((start + PIECE) / FRAME_RATE, sounds.seconds), sounds.seconds)
     return found
 
 

@@ -60,7 +60,7 @@ def shared_sound(overview: Overview, names: Sequence[str]) -> list[list[Doubt]]:
             leaks = shared & ~same & ~talks[:, track]
             for windows, kind, reason in (
                 (same, "alike", f"nearly the same sound as {names[other]}"),
-                (leaks, "leak", f"{names[other]} is heard while this one is silent"),
+                (leaks, "leak", f"{names[other]} sounds in it while it is silent"),
                 (shared & ~same & ~leaks, "shared", f"has the sound of {names[other]} in it"),
             ):
                 doubts += _doubts(_pictures(windows, overview.pictures), kind, reason)
