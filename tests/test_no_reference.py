@@ -93,6 +93,12 @@ def test_dnsmos_is_that_of_its_authors(voices) -> None:
         assert ours == pytest.approx([theirs[f"{name}_mos"] for name in mos.Mos._fields], abs=5e-3)
 
 
+def test_what_sounds_poor_is_marked() -> None:
+    good, poor = mos.Mos(3, 3, 3, 3), mos.Mos(1, 1, trust.POOR_OVRL - 0.1, 1)
+    found = trust.poor_quality([(good, [Span(0, 9)]), (poor, [Span(9.5, 10), Span(10.4, 12)])], 400)
+    assert [(doubt.start, doubt.end, doubt.kind) for doubt in found] == [(9.52, 12.0, "quality")]
+
+
 # Leak and shared sound
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -81,9 +82,12 @@ class Dnsmos:
             return onnxruntime.InferenceSession(str(folder / name), options, providers=["CPUExecutionProvider"])
 
         self._p835, self._p808 = session("sig_bak_ovr.onnx"), session("model_v8.onnx")
-        self._mel = MelSpectrogram(
-            SAMPLE_RATE, n_fft=321, hop_length=160, n_mels=120, norm="slaney", mel_scale="slaney", pad_mode="constant"
-        )
+        with warnings.catch_warnings():
+            # Some of the lowest bands are between two bins, and were so when the network was trained.
+            warnings.simplefilter("ignore", UserWarning)
+            self._mel = MelSpectrogram(
+                SAMPLE_RATE, 321, hop_length=160, n_mels=120, norm="slaney", mel_scale="slaney", pad_mode="constant"
+            )
 
     def __call__(self, speech: np.ndarray) -> Mos | None:
         """Scores of one window of speech, (time,) at SAMPLE_RATE, of which the first WINDOW_SECONDS count; None for

@@ -44,7 +44,8 @@ class VoiceSounds:
 
     def __init__(self, result: Result) -> None:
         self.tracks = [track for track in result.tracks if track.is_voice]
-        self._first = result.manifest.get("options", {}).get("channels") == "all"
+        options = result.manifest.get("options")
+        self._first = isinstance(options, dict) and options.get("channels") == "all"
         with ExitStack() as stack:
             self._files = [stack.enter_context(SoundReader(track.audio)) for track in self.tracks]
             self._stack = stack.pop_all()

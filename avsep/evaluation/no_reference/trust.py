@@ -70,14 +70,11 @@ def shared_sound(overview: Overview, names: Sequence[str]) -> list[list[Doubt]]:
 
 def poor_quality(scores: Sequence[tuple[Mos, Sequence[Span]]], pictures: int) -> list[Doubt]:
     """Of a track: where DNSMOS is low. scores: of what is spoken in the spans."""
-    doubts: list[Doubt] = []
+    where = np.zeros(pictures, bool)
     for score, spans in scores:
-        if score.ovrl < POOR_OVRL:
-            where = np.zeros(pictures, bool)
-            for start, end in spans:
-                where[round(start * FRAME_RATE) : round(end * FRAME_RATE)] = True
-            doubts += _doubts(where, "quality", f"poor quality of speech (DNSMOS {score.ovrl:.1f})")
-    return doubts
+        for start, end in spans:
+            where[round(start * FRAME_RATE) : round(end * FRAME_RATE)] |= score.ovrl < POOR_OVRL
+    return _doubts(where, "quality", f"poor quality of speech (DNSMOS below {POOR_OVRL:g})")
 
 
 def _per_window(spoken: np.ndarray, seconds: int) -> np.ndarray:
