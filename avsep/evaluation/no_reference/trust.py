@@ -21,7 +21,7 @@ SHARED, ALIKE = 0.3, 0.9
 FAR_BELOW_DB = -13.0
 """What another track has so far below this one does this one no harm."""
 
-POOR_OVRL = 1.8
+POOR_OVRL = 1.5
 """DNSMOS, overall, below which speech is of poor quality."""
 
 JOINED_SECONDS = 1.0
