@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import warnings
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -16,7 +15,10 @@ from avsep.results.result import Span
 from avsep.signals import SAMPLE_RATE
 
 WINDOW_SECONDS = 9.01
-"""What the networks are given at a time; shorter speech is repeated until it is so long, as their authors do."""
+"""What the networks are given at a time; shorter speech is repeated until it is so long."""
+
+FFT, HOP, MELS = 321, 160, 120
+"""Of the spectrogram that the network of P.808 is given."""
 
 LEAST_SECONDS = 1.0
 """Of speech, below which nothing is told."""
@@ -69,7 +71,7 @@ class Dnsmos:
 
     def __init__(self, threads: int = 1) -> None:
         import onnxruntime
-        from torchaudio.transforms import MelSpectrogram
+        from torchaudio.transforms import Spectrogram
 
         spec = importlib.util.find_spec("speechmos")
         assert spec is not None
@@ -82,12 +84,8 @@ class Dnsmos:
             return onnxruntime.InferenceSession(str(folder / name), options, providers=["CPUExecutionProvider"])
 
         self._p835, self._p808 = session("sig_bak_ovr.onnx"), session("model_v8.onnx")
-        with warnings.catch_warnings():
-            # Some of the lowest bands are between two bins, and were so when the network was trained.
-            warnings.simplefilter("ignore", UserWarning)
-            self._mel = MelSpectrogram(
-                SAMPLE_RATE, 321, hop_length=160, n_mels=120, norm="slaney", mel_scale="slaney", pad_mode="constant"
-            )
+        self._spectrogram = Spectrogram(FFT, hop_length=HOP, pad_mode="constant")
+        self._bands = mel_bands()
 
     def __call__(self, speech: np.ndarray) -> Mos | None:
         """Scores of one window of speech, (time,) at SAMPLE_RATE, of which the first WINDOW_SECONDS count; None for
@@ -104,9 +102,22 @@ class Dnsmos:
         """(time,) -> (frames, mels): dB below the loudest, 80 at most, as -1..1."""
         import torch
 
-        mel = self._mel(torch.from_numpy(window[:-160])).T.numpy()
+        mel = self._spectrogram(torch.from_numpy(window[:-HOP])).numpy().T @ self._bands
         decibels = 10 * np.log10(np.maximum(mel, 1e-10) / max(float(mel.max()), 1e-10))
         return ((decibels.clip(min=-80) + 40) / 40).astype(np.float32)
+
+
+def mel_bands() -> np.ndarray:
+    """(frequencies, MELS) float32: Slaney's triangles of equal area from 0 to 8 kHz, as librosa has them. torchaudio's
+    are for an even FFT, whose bins lie elsewhere."""
+    linear, logarithmic = 200 / 3, np.log(6.4) / 27  # below and above 1 kHz, which is 15 mel
+    mels = np.linspace(0, 15 + np.log(SAMPLE_RATE / 2 / 1000) / logarithmic, MELS + 2)
+    edges = np.where(mels < 15, mels * linear, 1000 * np.exp(logarithmic * (mels - 15)))
+    frequencies = np.arange(FFT // 2 + 1)[:, None] * SAMPLE_RATE / FFT
+    widths = np.diff(edges)
+    rising, falling = (frequencies - edges[:-2]) / widths[:-1], (edges[2:] - frequencies) / widths[1:]
+    bands = np.minimum(rising, falling).clip(min=0) * 2 / (edges[2:] - edges[:-2])
+    return bands.astype(np.float32)
 
 
 def windows(spans: Sequence[Span]) -> Iterator[list[Span]]:
