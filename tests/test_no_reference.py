@@ -87,7 +87,7 @@ def test_dnsmos_tells_speech_from_noise_and_clips_nothing(voices) -> None:
 @pytest.mark.slow
 def test_dnsmos_is_that_of_its_authors(voices) -> None:
     dnsmos = pytest.importorskip("speechmos.dnsmos")
-    for samples in (voices[0], voices[1, : 2 * RATE], voices.sum(axis=0)):
+    for samples in (voices[0], voices[1, 3 * RATE : 5 * RATE], voices.sum(axis=0)):
         window = np.resize(np.clip(samples, -1, 1), int(mos.WINDOW_SECONDS * RATE))
         theirs, ours = dnsmos.run(window, RATE), mos.load_dnsmos()(window)
         assert ours == pytest.approx([theirs[f"{name}_mos"] for name in mos.Mos._fields], abs=5e-3)
