@@ -1,5 +1,5 @@
 """The steps in order: decode, find the people where the mode needs them, separate in the mode that fits, split the
-residual, choose what is asked for, write. The only file that knows it."""
+residual, choose what is asked for, write, measure. The only file that knows it."""
 
 from __future__ import annotations
 
@@ -76,7 +76,8 @@ class Separator:
             tracks = mode(scene)
             if options.residual:
                 tracks = split_residual(scene, tracks)
-            return write_result(scene, choose(scene, tracks))
+            content = write_result(scene, choose(scene, tracks))
+            return _measured(scene, content) if options.measure else content
 
     def check(self, path: str | Path, options: Options = DEFAULTS) -> str:
         """Which models may separate a clip, in words; write nothing. Raises what `separate` would raise before it
@@ -135,6 +136,11 @@ class Separator:
             )
 
     def _contract(self, options: Options) -> Contract:
+        """What the run needs, before the clip is looked at. Raises UsageError or WeightsError where it is missing."""
+        if options.measure:
+            from avsep.evaluation.no_reference.mos import check_installed
+
+            check_installed("--measure")
         return self.models.separation(self.model or default_models(options.voices)[0]).contract
 
     def _checked(self, scene: Scene, contract: Contract) -> Mode:
@@ -201,3 +207,22 @@ def find_people(scene: Scene) -> None:
         if warning:
             scene.warnings.append(warning)
         scene.people = identify(found.tracks, embedder, found.cuts)
+
+
+def _measured(scene: Scene, content: dict[str, Any]) -> dict[str, Any]:
+    """The manifest with the measures of its voices, which replaces the one in the scene's folder."""
+    from avsep.evaluation.no_reference.measure import add_measures, measure
+    from avsep.evaluation.no_reference.mos import load_dnsmos
+    from avsep.output import manifest
+    from avsep.results.result import MANIFEST, parse_result
+
+    assert scene.folder is not None
+    with scene.watch.step("measures"):
+        result = parse_result(scene.folder, content)
+        found = measure(result, scene.models, load_dnsmos(), scene.progress)
+    if not found:
+        content["warnings"].append("nothing is measured: no track is a voice")
+    add_measures(content, found)
+    content["timing"] = manifest.timing(scene, result.seconds)
+    manifest.write(scene.folder / MANIFEST, content)
+    return content

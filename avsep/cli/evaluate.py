@@ -1,4 +1,5 @@
-"""`avsep evaluate REFERENCES [ESTIMATES]`: how good a separation is, as a table, a CSV, a JSON summary and pictures."""
+"""`avsep evaluate REFERENCES [ESTIMATES]`: how good a separation is, as a table, a CSV, a JSON summary and pictures.
+`avsep evaluate RESULT...`: what can be told without references."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from avsep.cli import checks, options
+from avsep.cli import checks, evaluate_results, options
 from avsep.cli.terminal import Terminal
 from avsep.errors import UsageError
 from avsep.inference.quality import Quality
@@ -30,20 +31,29 @@ ESTIMATES/<mixture>/*.wav, as 'avsep separate' writes them, or s1/<mixture>.wav,
 and LibriMix. REFERENCES may also be a list: of references and estimates (columns mixture, source, reference,
 estimate), or a test list of mixtures. With --model the mixtures are separated first.
 
-DIR gets results.csv (a row for each source), summary.json (means with 95 % intervals) and pictures."""
+DIR gets results.csv (a row for each source), summary.json (means with 95 % intervals) and pictures.
+
+RESULT... are folders that 'avsep separate' wrote for a clip. Without references it is measured how the speech sounds,
+how much the tracks have in common and whether each stays one voice; no files are written, but see --mark."""
 
 
 def register(commands) -> None:
     parser = commands.add_parser(
         "evaluate",
-        help="measure estimates against references",
+        help="measure estimates against references, or results without any",
+        usage="%(prog)s [options] REFERENCES [ESTIMATES]\n       %(prog)s [options] RESULT...",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("references", type=Path, metavar="REFERENCES", help="folder of references, or a list")
-    parser.add_argument("estimates", nargs="?", type=Path, metavar="ESTIMATES", help="folder of estimates")
+    parser.add_argument("estimates", nargs="*", type=Path, metavar="ESTIMATES", help="folder of estimates")
     parser.add_argument(
         "--model", metavar="NAME", help="separate with this bundled model or weights file instead of ESTIMATES"
+    )
+    parser.add_argument(
+        "--mark",
+        action="store_true",
+        help="write measures and what is not to be trusted into the manifest of each RESULT",
     )
     options.add_output(parser, DEFAULT_OUTPUT, "the results go")
     parser.add_argument("--overwrite", action="store_true", help="replace the results of an earlier run")
@@ -115,10 +125,13 @@ def register(commands) -> None:
         "--jobs", type=options.whole(1), default=1, metavar="N", help="processes that score (default: 1)"
     )
     options.add_messages(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, default_of=parser.get_default)
 
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
+    if args.model is None and evaluate_results.are_results([args.references, *args.estimates]):
+        return evaluate_results.run(args, terminal)
+    _check_two(args)
     from avsep.evaluation import figures, masks
     from avsep.evaluation.run import evaluate
     from avsep.evaluation.score import Scoring
@@ -157,6 +170,21 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     return 0
 
 
+def _check_two(args: argparse.Namespace) -> None:
+    """REFERENCES and at most one folder of ESTIMATES, which is then `args.estimates`."""
+    if args.mark:
+        raise UsageError(
+            f"--mark marks results of avsep separate, and {args.references} is none: it has no manifest.json. Give the "
+            "folder of one clip, or leave --mark out"
+        )
+    if len(args.estimates) > 1:
+        raise UsageError(
+            f"{len(args.estimates)} folders of estimates are given, and {args.references} has room for one. Evaluate "
+            "one after the other"
+        )
+    args.estimates = args.estimates[0] if args.estimates else None
+
+
 def _trials(args: argparse.Namespace) -> tuple[Sequence[TrialSource], Any, dict[str, Any]]:
     """What is to be scored, how estimates are matched by default, and what the summary says of their origin."""
     from avsep.evaluation import table
@@ -172,7 +200,8 @@ def _trials(args: argparse.Namespace) -> tuple[Sequence[TrialSource], Any, dict[
     if not (pairs or args.model or args.estimates):
         raise UsageError(
             "nothing to compare with the references. Give a folder of ESTIMATES or a --model, or a list with the "
-            f"columns {', '.join(table.COLUMNS)}"
+            f"columns {', '.join(table.COLUMNS)}. Without references, give results of avsep "
+            "separate, each the folder of one clip"
         )
     for option, given in (("--plain", args.plain), ("--quality", args.quality)):
         if given and not args.model:

@@ -33,6 +33,7 @@ def separated(manifest: Mapping[str, Any], folder: Path) -> str:
         if track.get("confidence") is not None:
             facts.append(f"confidence {track['confidence']:.2f}")
         lines += [f"      {'; '.join(facts)}"] if facts else []
+        lines += [f"      {line}" for line in measures(track)]
         lines += [f"      warning: {warning}" for warning in track.get("warnings", ())]
     if not tracks:
         lines.append("  no tracks")
@@ -67,6 +68,26 @@ def similarity(target: Mapping[str, Any]) -> str:
     second = target["runner_up"]
     more = f", the next by {second['similarity']:.2f}" if second else ""
     return f"{target['by']} alike by {target['similarity']:.2f}{more}"
+
+
+def measures(track: Mapping[str, Any]) -> list[str]:
+    """DNSMOS 2.71, leak -41 dB, correlation 0.05; below it what is doubtful. Nothing where nothing was measured."""
+    found = track.get("measures")
+    if found is None:
+        return []
+    facts = [] if found["dnsmos"] is None else [f"DNSMOS {found['dnsmos']['ovrl']:.2f}"]
+    for key, text in (("leak_db", "leak {:.0f} dB"), ("correlation", "correlation {:.2f}")):
+        told = [value for value in found[key].values() if value is not None]
+        facts += [text.format(max(told))] if told else []
+    return [", ".join(facts) or "too little to measure", *doubts(track)]
+
+
+def doubts(track: Mapping[str, Any]) -> list[str]:
+    """doubtful 3.0-5.0 s: may be the voice of speaker_01"""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for doubt in track["doubtful"]:
+        found.setdefault(doubt["reason"], []).append(doubt)
+    return [f"doubtful {spans(where)}: {reason}" for reason, where in found.items()]
 
 
 def people(found: Mapping[str, Any], clip: Path, folder: Path | None) -> str:

@@ -82,6 +82,11 @@ def register(commands) -> None:
         default="normal",
         help="how much work the separation is: the better, the slower (default: normal)",
     )
+    separation.add_argument(
+        "--measure",
+        action="store_true",
+        help="measure the voices without references (DNSMOS, leak, swaps) and mark what is not to be trusted",
+    )
     _add_array(parser)
     _add_sounds(parser)
     _add_targets(parser)
@@ -178,6 +183,10 @@ class Job:
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
     options.check_span(args)
     check_formats(args.also)
+    if args.measure:
+        from avsep.evaluation.no_reference.mos import check_installed
+
+        check_installed("--measure")
     inputs = find_inputs(args.clips, args.output, terminal.say)
     checks.check_folders(inputs)
     args.enroll, args.target = checks.by_name("--enroll", args.enroll), checks.by_name("--target", args.target)
@@ -324,6 +333,7 @@ def _options(args: argparse.Namespace) -> Options:
         span=args.span,
         enroll=args.enroll,
         target=args.target,
+        measure=args.measure,
     )
 
 

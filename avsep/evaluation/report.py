@@ -80,14 +80,18 @@ def table(summary: Mapping[str, Any]) -> str:
                 *(f"{s[key]['mean']:.{places}f}" if key in (s := systems[name]) else "-" for name in others),
             ]
         )
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    text = [
+    return "\n".join([headline(summary), *aligned(lines)])
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of as many cells as lines of text: the first column to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
         "  ".join(
             cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))
-        )
+        ).rstrip()
         for line in lines
     ]
-    return "\n".join(line.rstrip() for line in [headline(summary), *text])
 
 
 def headline(summary: Mapping[str, Any]) -> str:

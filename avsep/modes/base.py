@@ -42,7 +42,8 @@ class Options:
     that tells who speaks when before an array. residual: model of sounds that splits what people and voices leave. At
     most one of these: only, without: labels of tracks, see avsep.modes.choice; span: start and end in seconds on the
     sound's own clock, for the one track that sounds there; enroll, target: whose tracks are asked for, names and files
-    with the voice and with the face of each, see avsep.modes.target.
+    with the voice and with the face of each, see avsep.modes.target. measure: tell what is not to be trusted, see
+    avsep.evaluation.no_reference.
     """
 
     speakers: int | Literal["auto"] = "auto"
@@ -64,6 +65,7 @@ class Options:
     span: tuple[float, float] | None = None
     enroll: Mapping[str, str] = field(default_factory=dict)
     target: Mapping[str, str] = field(default_factory=dict)
+    measure: bool = False
 
     @property
     def voices(self) -> int | None:

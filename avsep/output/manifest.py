@@ -43,7 +43,7 @@ def people(scene: Scene, *, thumbnails: bool) -> dict[str, Any]:
 
 def separation(scene: Scene, tracks: Tracks, video: bool, warnings: Sequence[str]) -> dict[str, Any]:
     """manifest.json of `avsep separate`. video: whether there is one for each person."""
-    seconds, taken = tracks.sources.seconds, scene.seconds_taken
+    seconds = tracks.sources.seconds
     chosen = {} if tracks.choice is None else {"chosen": True}
     entries = [entry(track, video, seconds) | chosen for track in tracks.tracks]
     return {
@@ -59,11 +59,17 @@ def separation(scene: Scene, tracks: Tracks, video: bool, warnings: Sequence[str
         "residual": "residual.wav",
         **({} if tracks.choice is None else {"choice": choice(tracks.choice)}),
         "warnings": list(dict.fromkeys(warnings)),
-        "timing": {
-            "total_seconds": round(taken, 3),
-            "real_time_factor": round(taken / seconds, 3) if seconds else None,
-            "steps": {name: round(value, 3) for name, value in scene.watch.seconds.items()},
-        },
+        "timing": timing(scene, seconds),
+    }
+
+
+def timing(scene: Scene, seconds: float) -> dict[str, Any]:
+    """How long the run has taken until now. seconds: of the sound."""
+    taken = scene.seconds_taken
+    return {
+        "total_seconds": round(taken, 3),
+        "real_time_factor": round(taken / seconds, 3) if seconds else None,
+        "steps": {name: round(value, 3) for name, value in scene.watch.seconds.items()},
     }
 
 

@@ -23,10 +23,20 @@ class Span(NamedTuple):
     end: float
 
 
+class Doubt(NamedTuple):
+    """A span that is not to be trusted, in seconds as in `Span`. reason: in words; kind: in one, such as "swap"."""
+
+    start: float
+    end: float
+    reason: str
+    kind: str
+
+
 @dataclass(frozen=True)
 class ResultTrack:
     """A track. label: a person's name, a class or a stem. box: x1, y1, x2, y2 in pixels. speaking: None for sounds and
-    stems. entry: all that the manifest says of it."""
+    stems. entry: all that the manifest says of it. doubtful: spans not to be trusted, by start; none where nothing was
+    measured."""
 
     id: str
     kind: str
@@ -38,6 +48,7 @@ class ResultTrack:
     appearances: tuple[Span, ...]
     speaking: tuple[Span, ...] | None
     entry: Mapping[str, Any]
+    doubtful: tuple[Doubt, ...] = ()
 
     @property
     def name(self) -> str:
@@ -135,7 +146,15 @@ def _track(folder: Path, entry: Mapping[str, Any], seconds: float) -> ResultTrac
         appearances=_spans(entry.get("appearances") or [], seconds),
         speaking=None if speaking is None else _spans(speaking, seconds),
         entry=entry,
+        doubtful=tuple(sorted(_doubt(one, seconds) for one in entry.get("doubtful") or [])),
     )
+
+
+def _doubt(entry: Mapping[str, Any], seconds: float) -> Doubt:
+    start, end = float(entry["start_seconds"]), float(entry["end_seconds"])
+    if not 0 <= start <= end < math.inf:
+        raise ValueError("a doubtful span does not begin before it ends")
+    return Doubt(min(start, seconds), min(end, seconds), _text(entry["reason"]), _text(entry.get("kind", "")))
 
 
 def _text(value: Any) -> str:
