@@ -11,6 +11,7 @@ import struct
 import termios
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -25,6 +26,14 @@ from avsep.live.samples import FORMATS
 from avsep.live.wav import UNKNOWN, write_head
 
 RAW = ["--format", "f32le", "--keep-order"]
+
+
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """As from a terminal, also where the tests themselves run in the background and are not to be interrupted."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
