@@ -318,7 +318,7 @@ def tracks_of(*people) -> Tracks:
 
 @pytest.fixture
 def shades(monkeypatch):
-    monkeypatch.setattr("avsep.modes.target.load_face_embedder", lambda device: (Shades(), None))
+    monkeypatch.setattr("avsep.people.traits.load_face_embedder", lambda device: (Shades(), None))
 
 
 def asked_for(colours: dict, people) -> Tracks:
@@ -440,7 +440,7 @@ def test_names_and_files(cli, talk, tmp_path):
 
 def test_a_target_without_weights_of_faces_is_refused(cli, tmp_path, monkeypatch):
     clip = write_media(tmp_path / "film.mp4", sound=tone(2.0), times=np.arange(0, 2, 0.04))
-    monkeypatch.setattr("avsep.modes.target.load_face_embedder", lambda device: (None, "no FaceNet weights"))
+    monkeypatch.setattr("avsep.people.traits.load_face_embedder", lambda device: (None, "no FaceNet weights"))
     code, _, err = cli("separate", clip, "--target", "face.jpg")
     assert code == 1
     assert "--target: faces cannot be compared (no FaceNet weights)" in err

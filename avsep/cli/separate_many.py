@@ -17,6 +17,7 @@ from avsep.jobs.run import finished, outcomes
 from avsep.output.exchange import settle_stale
 from avsep.output.ownership import SEPARATION
 from avsep.output.workspace import result_folder
+from avsep.people.library import INDEX
 from avsep.pipeline import Options, Separator
 from avsep.storage.documents import read_json
 
@@ -76,6 +77,8 @@ class Many:
     ) -> None:
         weights = [find_weights(name) for name in (model, options.residual) if name]
         named = [options.turns, options.array, *options.enroll.values(), *options.target.values()]
+        if options.people and not options.learn:  # what a run learns does not make its own results old
+            named.append(str(Path(options.people, INDEX)))
         beside = (*weights, *(Path(name) for name in named if name and Path(name).is_file()))
         self._output, self._engine, self._again = output, engine, options.overwrite
         self._orders = {str(clip): Order(clip, beside) for clip in clips}
