@@ -102,7 +102,6 @@ def test_numbers_of_learnt_people_are_not_used_again(folder):
     ("change", "error", "message"),
     [
         (lambda one: one.add("ann", embeddings()), UsageError, "Ann is there already"),
-        (lambda one: one.add("A\nnn", Embeddings(*[np.zeros((0, 0), np.float32)] * 3)), None, ""),
         (lambda one: one.add("\x1b[2J", embeddings()), UsageError, "is not a name"),
         (lambda one: one.rename("Ann", "Bob"), UsageError, "Bob is there already"),
         (lambda one: one.remove("Anne"), InputError, "nobody is called 'Anne'; the nearest is 'Ann'"),
@@ -113,12 +112,14 @@ def test_numbers_of_learnt_people_are_not_used_again(folder):
     ],
 )
 def test_a_change_that_is_refused_changes_nothing(folder, change, error, message):
-    if error is None:
-        pytest.skip("spaces within a name are one space")
+    def changed() -> None:
+        with changed_library(folder) as library:
+            library.learn(embeddings(seed=3), "talk.mp4")  # half of the change has been made
+            change(library)
+
     before = files(folder)
-    with pytest.raises(error, match=message), changed_library(folder) as library:
-        library.learn(embeddings(seed=3), "talk.mp4")  # half of the change has been made
-        change(library)
+    with pytest.raises(error, match=message):
+        changed()
     assert files(folder) == before
 
 
@@ -216,7 +217,7 @@ def test_damaged_embeddings_are_told_by_name_and_can_be_removed(folder):
         file = folder / f"{ann.id}.safetensors"
         whole = file.read_bytes()
         file.write_bytes(data)
-        with pytest.raises(InputError, match="the embeddings of Ann cannot be read.*Remove Ann"):
+        with pytest.raises(InputError, match=r"the embeddings of Ann cannot be read.*Remove Ann"):
             check_library(folder, create=False)
         file.write_bytes(whole)
     file.unlink()
@@ -250,7 +251,7 @@ def test_embeddings_that_are_not_as_they_are_written(folder, change, message):
 
 def test_a_library_that_is_not_there(tmp_path):
     for use in (open_library, changed_library):
-        with pytest.raises(InputError, match="there is no people library. Make one with 'avsep people add"):
+        with pytest.raises(InputError, match=r"there is no people library\. Make one with 'avsep people add"):
             use(tmp_path / "none").__enter__()
     assert check_library(tmp_path / "none", create=True).entries == []
     assert not (tmp_path / "none").exists()

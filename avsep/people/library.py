@@ -29,7 +29,7 @@ from avsep.errors import InputError, OutputError, UsageError
 from avsep.results.change import check_name
 from avsep.safe_text import one_line
 from avsep.storage.documents import read_json
-from avsep.storage.files import write_whole
+from avsep.storage.files import remove_partials, write_whole
 from avsep.version import __version__
 
 INDEX = "library.json"
@@ -191,7 +191,7 @@ class Library:
         content = {
             "format": FORMAT,
             "avsep_version": __version__,
-            "embeddings": _made_by(),
+            "embeddings": made_by(),
             "learnt": self._learnt,
             "people": [asdict(entry) for entry in self.entries],
         }
@@ -200,7 +200,8 @@ class Library:
         self.sweep({entry.id for entry in self.entries})
 
     def sweep(self, kept: set[str]) -> None:
-        """Remove files of embeddings and pictures that nobody has."""
+        """Remove files of embeddings and pictures that nobody has, and what killed writers left."""
+        remove_partials(self.folder)
         for file in list(self.folder.iterdir()):
             found = _OWN_FILE.fullmatch(file.name)
             if found and found[1] not in kept:
@@ -321,14 +322,14 @@ def _read(folder: Path, create: bool = False) -> Library:
         if len({entry.name.casefold() for entry in entries}) < len(entries):
             raise ValueError("two people have the same name")
         library = Library(folder, entries, _count(document["learnt"]))
-        made_by = document["embeddings"]
+        weights = document["embeddings"]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         said = f"{error} is missing" if isinstance(error, KeyError) else one_line(error)
         raise InputError(
             f"{file}: is damaged, or is no people library ({said}). It is left as it is: put a copy back, or name "
             "another folder"
         ) from error
-    if entries and made_by != _made_by():
+    if entries and weights != made_by():
         raise InputError(
             f"{file}: its embeddings were made by other weights than those of this avsep, and cannot be compared. Add "
             "the people again, to a library in another folder"
@@ -385,7 +386,7 @@ def _read_embeddings(file: Path, entry: Entry) -> Embeddings:
     return Embeddings(faces, voices, seconds, picture.read_bytes() if has_picture else None)
 
 
-def _made_by() -> dict[str, str]:
+def made_by() -> dict[str, str]:
     """Which weights make the embeddings: those of others cannot be compared with them."""
     from avsep.checkpoint import find_weights
 

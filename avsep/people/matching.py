@@ -76,12 +76,17 @@ def likeness(one: Traits, other: Traits) -> Likeness | None:
     evidence = 0.0
     if one.face is not None and other.face is not None:
         face = float(one.face @ other.face)
-        evidence += float(np.clip(FACE_SLOPE * (face - FACE_ZERO), -MOST_FACE, MOST_FACE))
+        evidence += _bounded(FACE_SLOPE * (face - FACE_ZERO), MOST_FACE)
     if one.voice is not None and other.voice is not None:
         voice = float(one.voice @ other.voice)
-        short = np.array([1.0, 1 / one.seconds + 1 / other.seconds])
-        evidence += float(np.clip(short @ VOICE_SLOPE * voice + short @ VOICE_ZERO, -MOST_VOICE, MOST_VOICE))
+        short = 1 / one.seconds + 1 / other.seconds
+        slope, zero = (first + second * short for first, second in (VOICE_SLOPE, VOICE_ZERO))
+        evidence += _bounded(slope * voice + zero, MOST_VOICE)
     return None if face is None and voice is None else Likeness(face, voice, evidence)
+
+
+def _bounded(value: float, most: float) -> float:
+    return max(-most, min(most, value))
 
 
 def match(tracks: Sequence[Traits], people: Sequence[Traits]) -> list[Match]:

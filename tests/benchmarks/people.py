@@ -51,7 +51,7 @@ PEOPLE = 10
 """In a library."""
 ENROLLED, TESTED = (6.0, 12.0, 30.0), (3.0, 6.0, 12.0)
 """Seconds."""
-DRAWS = 20
+DRAWS = 5
 
 Told = Counter[str]
 

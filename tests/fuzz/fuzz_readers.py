@@ -42,6 +42,7 @@ from avsep.media.pictures import log_pictures
 from avsep.media.probe import probe
 from avsep.media.video import picture_at, read_video
 from avsep.output.ownership import own_files
+from avsep.people.library import open_library
 from avsep.signals import Person
 from avsep.speech.turns import read_turns, speaking
 from avsep.training.configuration import check_configuration
@@ -151,6 +152,11 @@ def _results(path: Path) -> None:
     list_folder(path.parent.parent)
 
 
+def _people(path: Path) -> None:
+    with open_library(path.parent) as library:
+        assert len({entry.name for entry in library.entries}) == len(library.entries)
+
+
 def _lips(path: Path) -> None:
     assert read_lips(path, 0.04, 5).shape == (5, 96, 96)
     read_face(path, 0.0, 2)
@@ -213,6 +219,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "positions": lambda path: read_positions(path, 2),
     "lineage": read_about,
     "results": _results,
+    "people": _people,
     "lips": _lips,
     "rooms": _rooms,
     "shard": _shard,
