@@ -53,10 +53,10 @@ def test_people_are_added_listed_renamed_merged_and_removed(cli, enrolled, tmp_p
     assert (code, out) == (0, "Ann is in l (3 faces, 1 voice)\n")
 
     code, out, _ = cli("people", "list", "--library", "l")
-    lines = [line.split() for line in out.splitlines()]
-    assert lines[0][:4] == ["name", "faces", "voices", "added"]
-    assert (lines[2][:3], lines[3][:4]) == (["Ann", "3", "1"], ["Bob", "Lee", "0", "1"])
-    assert lines[2][3][:2] == "20", "the day"
+    header, ann, bob = (line.split() for line in out.splitlines() if line.strip(" ─-"))
+    assert header[:4] == ["name", "faces", "voices", "added"]
+    assert (ann[:3], bob[:4]) == (["Ann", "3", "1"], ["Bob", "Lee", "0", "1"])
+    assert ann[3].startswith("20"), "the day"
     code, out, _ = cli("people", "list", "--library", "l", "--json")
     assert [(one["name"], one["faces"], one["voices"]) for one in json.loads(out)["people"]] == [
         ("Ann", 3, 1),

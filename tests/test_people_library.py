@@ -272,7 +272,7 @@ def test_a_folder_that_cannot_be_written_is_told(folder, monkeypatch):
     before = files(folder)
     monkeypatch.setattr("avsep.people.library.write_whole", full)
     with (
-        pytest.raises(OutputError, match=r"cannot be written \(No space left on device\). Nothing was changed"),
+        pytest.raises(OutputError, match=r"cannot be written \(No space left on device\)\. Name another folder"),
         changed_library(folder) as library,
     ):
         library.add("Carl", embeddings())
@@ -281,3 +281,26 @@ def test_a_folder_that_cannot_be_written_is_told(folder, monkeypatch):
     with pytest.raises(OutputError, match="the people library cannot be written"):
         check_library(folder, create=True)
     assert len(check_library(folder, create=False).entries) == 2
+
+
+def test_files_that_cannot_be_deleted_do_no_harm(folder, monkeypatch):
+    """The change is valid once library.json is written; what is left over goes with the next one."""
+    unlink = Path.unlink
+
+    def stuck(file, missing_ok=False):
+        if file.suffix == ".jpg":
+            raise OSError(16, "Device or resource busy")
+        unlink(file, missing_ok=missing_ok)
+
+    def remove() -> None:
+        with changed_library(folder) as library:
+            library.remove("Ann")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", stuck)
+        with pytest.raises(OutputError, match="busy"):
+            remove()
+    assert entries(folder) == {"Bob": (0, 1)}
+    with changed_library(folder) as library:
+        library.rename("Bob", "Rob")
+    assert [file.suffix for file in folder.iterdir() if file.suffix == ".jpg"] == []

@@ -69,7 +69,7 @@ def read_enrolments(scene: Scene, files: Mapping[str, str]) -> list[Enrolment]:
 
 
 def read_enrolment(
-    models: ModelStore, label: str, file: str, warn: Callable[[str], object], folder: Path | None = None
+    models: ModelStore, label: str, file: str, warn: Callable[[str], None], folder: Path | None = None
 ) -> Enrolment:
     """One enrolment; errors as in `read_enrolments`. warn: called with what is doubtful. folder: for files that are
     gone with the run."""
@@ -92,7 +92,7 @@ def read_enrolment(
     return Enrolment(label, file, said, embedding)
 
 
-def _read(path: Path, warn: Callable[[str], object]) -> np.ndarray:
+def _read(path: Path, warn: Callable[[str], None]) -> np.ndarray:
     """(time,) at SAMPLE_RATE, the mean of the channels."""
     from avsep.dsp.resample import model_blocks
     from avsep.media.decode import probe, read_audio

@@ -17,7 +17,7 @@ def enrolled(
     voices: Sequence[str],
     device: str = "auto",
     threads: int | None = None,
-    warn: Callable[[str], object] = lambda said: None,
+    warn: Callable[[str], None] = lambda said: None,
 ) -> Embeddings:
     """The embeddings of the face in each of some pictures and of the voice in each of some recordings.
 

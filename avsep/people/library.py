@@ -187,7 +187,7 @@ class Library:
         return replace(entry, id=made, faces=len(faces), voices=len(voices), thumbnail=picture is not None)
 
     def write(self) -> None:
-        """library.json, and then nothing but what it lists."""
+        """library.json, which makes the changes valid."""
         content = {
             "format": FORMAT,
             "avsep_version": __version__,
@@ -197,15 +197,6 @@ class Library:
         }
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         write_whole(self.folder / INDEX, lambda partial: partial.write_text(text, encoding="utf-8"))
-        self.sweep({entry.id for entry in self.entries})
-
-    def sweep(self, kept: set[str]) -> None:
-        """Remove files of embeddings and pictures that nobody has, and what killed writers left."""
-        remove_partials(self.folder)
-        for file in list(self.folder.iterdir()):
-            found = _OWN_FILE.fullmatch(file.name)
-            if found and found[1] not in kept:
-                file.unlink(missing_ok=True)
 
 
 def default_folder() -> Path:
@@ -231,7 +222,7 @@ def open_library(folder: Path) -> Iterator[Library]:
 def changed_library(folder: Path, *, create: bool = False) -> Iterator[Library]:
     """The library in a folder, locked until the block ends, which writes its changes: all, or none where it fails.
 
-    create: make one where there is none. Raises as `read_library`, and OutputError where it cannot be written.
+    create: make one where there is none. Raises as `open_library`, and OutputError where it cannot be written.
     """
     _check_there(folder, create)
     try:
@@ -239,18 +230,17 @@ def changed_library(folder: Path, *, create: bool = False) -> Iterator[Library]:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _locked(folder, fcntl.LOCK_EX):
             library = _read(folder, create)
-            kept = {entry.id for entry in library.entries}
+            library.is_changed = not (folder / INDEX).exists()  # an empty library is one, too
             try:
                 yield library
                 if library.is_changed:
                     library.write()
-            except BaseException:
-                library.sweep(kept)
-                raise
+            finally:
+                _sweep(folder)
     except OSError as error:
         raise OutputError(
-            f"{folder}: the people library cannot be written ({error.strerror}). Nothing was changed; name another "
-            "folder, or free some space"
+            f"{folder}: the people library cannot be written ({error.strerror}). Name another folder, or free "
+            "some space"
         ) from error
 
 
@@ -280,6 +270,16 @@ def _check_there(folder: Path, create: bool = False) -> None:
             f"{folder}: there is no people library. Make one with 'avsep people add NAME --face FILE --voice FILE', or "
             "with 'avsep separate --learn'"
         )
+
+
+def _sweep(folder: Path) -> None:
+    """Remove files of embeddings and pictures that library.json does not list, and what killed writers left."""
+    kept = {entry.id for entry in _read(folder, create=True).entries}
+    remove_partials(folder)
+    for file in list(folder.iterdir()):
+        found = _OWN_FILE.fullmatch(file.name)
+        if found and found[1] not in kept:
+            file.unlink(missing_ok=True)
 
 
 @contextmanager
