@@ -1,11 +1,11 @@
 """How often a people library names the right person: held-out speakers, and real clips with a face.
 
-    python tests/benchmarks/people.py [--speech SPEECH/manifest.tsv] [--clips FOLDER] [--mixtures 12]
+    python tests/benchmarks/people.py [--speech SPEECH/manifest.tsv] [--clips FOLDER] [--mixtures 12] [--no-clean]
 
-SPEECH/manifest.tsv has the columns path, speaker, split and seconds. Half of the speakers of the split are in the
-library, the other half are strangers; then the other way round, over several draws. Enrolled is what a speaker says in
-other utterances. "clean": utterances as they are. "separated": tracks that `avsep separate` separates of two voices at
-once; of each talker the track with the best SI-SDR, 1 dB or more above the mixture.
+SPEECH/manifest.tsv has the columns path, speaker, split and seconds. Ten of the speakers of the split are in the
+library, the others are strangers, in several draws. Enrolled is what a speaker says in other utterances. "clean":
+utterances as they are. "separated": tracks that `avsep separate` separates of two voices at once; of each talker the
+track with the best SI-SDR, 1 dB or more above the mixture.
 
 FOLDER has videos of one talking face each, all of other people (those that --alike names are left out). Each is
 enrolled with a picture and the sound of its first half, and its second half is separated; with everybody in the
@@ -60,6 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--speech", type=Path, metavar="MANIFEST", help="of the speech")
     parser.add_argument("--split", default="dev", help="of the speakers (default: dev)")
+    parser.add_argument("--no-clean", action="store_true", help="leave out utterances as they are")
     parser.add_argument("--mixtures", type=int, default=12, help="that are separated (default: 12)")
     parser.add_argument("--clips", type=Path, metavar="FOLDER", help="with videos of one talking face each")
     parser.add_argument("--alike", nargs="*", default=[], metavar="NAME", help="videos that are left out")
@@ -69,7 +70,8 @@ def main() -> None:
     if args.speech:
         speakers = speech_of(args.speech, args.split)
         print(f"{len(speakers)} speakers, {PEOPLE} of them in the library")
-        clean(models, speakers)
+        if not args.no_clean:
+            clean(models, speakers)
         if args.mixtures:
             separated(models, speakers, args.mixtures)
     if args.clips:
