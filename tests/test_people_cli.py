@@ -145,13 +145,15 @@ def test_the_library_of_the_user(cli, enrolled, tmp_path, monkeypatch):
 
 def test_separate_tells_what_is_no_library(cli, tmp_path):
     clip = write(tmp_path / "talk.wav", tones(1, low=0.1))
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "mine.txt").touch()
     for given, message in (
         ([clip, "--people", "none"], "none: there is no people library"),
         (
             ["--people", clip, clip],
             "talk.wav: is a file, and a people library is a folder. An option that stands before",
         ),
-        ([clip, "--learn", "--people", tmp_path], "is no people library, it has no library.json and holds talk.wav"),
+        ([clip, "--learn", "--people", "notes"], "is no people library, it has no library.json and holds mine.txt"),
     ):
         code, _, err = cli("separate", *given)
         assert code == 1, err
