@@ -125,11 +125,11 @@ def _learnt(scene: Scene, library: Library, track: Track, traits: Traits, identi
     if identity.found is not None or identity.stranger < NEW or not enough:
         return identity
     source = scene.clip.path.name.encode("utf-8", "backslashreplace").decode()
-    entry = library.learn(embeddings_of(traits, _picture(track)), source)
+    entry = library.learn(_embeddings_of(traits, _picture(track)), source)
     return replace(identity, found=Candidate(entry.name, identity.stranger, {}), learnt=True)
 
 
-def embeddings_of(traits: Traits, picture: bytes | None = None) -> Embeddings:
+def _embeddings_of(traits: Traits, picture: bytes | None = None) -> Embeddings:
     """One face, one voice or both, to be put into a library."""
     face, voice = traits.face, traits.voice
     return Embeddings(
