@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from avsep.cli import options
-from avsep.cli.listing import table
+from avsep.cli.listing import block
 from avsep.cli.terminal import Terminal
 from avsep.errors import UsageError
 
@@ -84,11 +84,7 @@ def _list(args: argparse.Namespace, terminal: Terminal) -> int:
     if args.json:
         terminal.result_json({"library": str(folder), "people": [asdict(entry) for entry in entries]})
     elif entries:
-        rows = [
-            (one.name, str(one.faces), str(one.voices), one.added[:10], one.source or "", _picture(folder, one))
-            for one in entries
-        ]
-        terminal.result(table(("name", "faces", "voices", "added", "learnt from", "picture"), rows, whole=4))
+        terminal.result("\n".join(block(one.name, _shown(folder, one)) for one in entries))
     else:
         terminal.say(f"nobody is in {folder}")
     return 0
@@ -131,8 +127,14 @@ def _folder(args: argparse.Namespace) -> Path:
     return args.library or default_folder()
 
 
-def _picture(folder: Path, entry: Entry) -> str:
-    return str(folder / f"{entry.id}.jpg") if entry.thumbnail else ""
+def _shown(folder: Path, entry: Entry) -> dict[str, Any]:
+    return {
+        "faces": entry.faces,
+        "voices": entry.voices,
+        "added": entry.added[:10],
+        "learnt from": entry.source,
+        "picture": str(folder / f"{entry.id}.jpg") if entry.thumbnail else None,
+    }
 
 
 def _tell(args: argparse.Namespace, terminal: Terminal, folder: Path, entries: list[Entry], said: str) -> None:
