@@ -1,5 +1,5 @@
 """The steps in order: decode, find the people where the mode needs them, separate in the mode that fits, split the
-residual, choose what is asked for, write, measure. The only file that knows it."""
+residual, name the people, choose what is asked for, write, measure. The only file that knows it."""
 
 from __future__ import annotations
 
@@ -62,6 +62,7 @@ class Separator:
         from avsep.modes.choice import choose
         from avsep.modes.residual import split_residual
         from avsep.output.write import write_result
+        from avsep.people.naming import name_tracks
         from avsep.timeline.formats import check_formats
 
         check_formats(options.also)
@@ -76,6 +77,8 @@ class Separator:
             tracks = mode(scene)
             if options.residual:
                 tracks = split_residual(scene, tracks)
+            if options.people:
+                tracks = name_tracks(scene, tracks)
             content = write_result(scene, choose(scene, tracks))
             return _measured(scene, content) if options.measure else content
 
@@ -149,6 +152,7 @@ class Separator:
         from avsep.modes.guided import check_turns
         from avsep.modes.residual import check_residual
         from avsep.modes.target import check_targets
+        from avsep.people.naming import check_people
 
         _ = scene.positions  # refuses an option that does not fit the sound
         if scene.is_mixed_down:
@@ -161,8 +165,9 @@ class Separator:
         if options.turns is not None:
             check_turns(scene, mode)
         of_residual = check_residual(scene, contract) if options.residual else ()
+        known = check_people(scene, contract) if options.people else ()
         named = options.only is not None or options.without is not None
-        check_choice(scene, [*mode.labels(scene, contract), *of_residual] if named else ())
+        check_choice(scene, [*mode.labels(scene, contract), *of_residual, *known] if named else ())
         if options.enroll or options.target:
             check_targets(scene, contract)
         return mode

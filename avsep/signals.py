@@ -180,6 +180,28 @@ class Person:
         return [(t.start_seconds, t.end_seconds) for t in self.tracks]
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """Somebody of the people library who a track may be. similarity: cosines of "face" and "voice", as far as there are
+    any."""
+
+    name: str
+    probability: float
+    similarity: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Whom the people library takes a track for. found: who it is named after, None where nobody is likely enough.
+    stranger: probability that it is nobody of the library. nearest: the most likely one but him. learnt: whether he was
+    added to the library by this track."""
+
+    found: Candidate | None
+    stranger: float
+    nearest: Candidate | None = None
+    learnt: bool = False
+
+
 TrackKind = Literal["person", "voice", "sound", "stem"]
 
 
@@ -188,16 +210,17 @@ class Track:
     """One track of the result: who or what it is, not its sound.
 
     name: of its files. kind: "person" (with a face), "voice" (speech without a face), "sound" or "stem". label: a
-    class, a stem, or whose voice it is. probabilities: of classes, 0..1. speech: (pictures,) probability of speech at
-    FRAME_RATE, None where nothing was asked about speech. confidence: how sure it is that this voice belongs to this
-    face, None where there is nothing to tell it by. offset_seconds: by which its sound comes after the picture.
-    warnings: of this track.
+    class, a stem, or whose voice it is. identity: whom a people library takes it for. probabilities: of classes, 0..1.
+    speech: (pictures,) probability of speech at FRAME_RATE, None where nothing was asked about speech. confidence: how
+    sure it is that this voice belongs to this face, None where there is nothing to tell it by. offset_seconds: by which
+    its sound comes after the picture. warnings: of this track.
     """
 
     name: str
     kind: TrackKind
     person: Person | None = None
     label: str | None = None
+    identity: Identity | None = None
     probabilities: dict[str, float] = field(default_factory=dict)
     speech: np.ndarray | None = None
     confidence: float | None = None

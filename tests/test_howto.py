@@ -17,7 +17,7 @@ PAGES = {page.stem: page for page in [DOCS / "start.md", *sorted((DOCS / "howto"
 QUESTIONS = sorted(PAGES.keys() - {"start", "index"})
 REDIRECTS = ("<", ">", "|")
 
-MISSING = {"names": "name, page", "same-person": "--people, people"}
+MISSING = {"names": "page"}
 """Pages of commands that are not there yet."""
 
 AWAITED = [

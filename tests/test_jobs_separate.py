@@ -150,6 +150,22 @@ def test_wrong_usage_is_wrong_usage_in_workers_too(
     assert (got, err) == (code, "avsep: error: not so\n")
 
 
+def test_workers_are_told_of_the_people_library(cli, tmp_path: Path, quick: Any) -> None:
+    """Results depend on the library. What --learn adds to it does not make them old."""
+    library = tmp_path / "lib" / "library.json"
+    library.parent.mkdir()
+    library.write_text("1")
+    clip = sound(tmp_path / "a.wav", 0)
+    for out, options in (("named", ("--people", "lib")), ("learnt", ("--people", "lib", "--learn"))):
+        given = ("separate", clip, "-o", out, "--workers", 2, *options)
+        assert cli(*given)[0] == 0
+        asked = quick.calls[-1][2]
+        assert (asked.people, asked.learn) == ("lib", out == "learnt")
+        assert "a.wav: was there" in cli(*given)[2]
+        library.write_text(library.read_text() + "1")
+        assert ("a.wav: was there" in cli(*given)[2]) == (out == "learnt")
+
+
 def test_one_clip_and_the_defaults_start_no_process(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from fake_pipeline import fake_pipeline
 

@@ -134,3 +134,38 @@ def test_two_writers_lose_nothing(folder):
         thread.join()
     manifest = read_result(folder).manifest
     assert all(manifest[f"{key}{n}"] == n for key in "ab" for n in range(20))
+
+
+def test_the_command_names_tracks(cli, folder):
+    code, out, err = cli("name", folder, "speaker_00=Ann Lee", "speaker_01=Bob = B.")
+    assert (code, err) == (0, "")
+    assert out == "speaker_00  Ann Lee\nspeaker_01  Bob = B.\nsource_00  rain\n"
+    code, out, _ = cli("name", folder, "Ann Lee=", "--json")
+    assert code == 0
+    assert [entry["label"] for entry in json.loads(out)["tracks"]] == [None, "Bob = B.", "rain"]
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "message"),
+    [
+        (["speaker_00=Ann", "speaker_00=Bob"], 2, "speaker_00 is given two names, 'Ann' and 'Bob'. Give one"),
+        (["speaker_00=Ann", "speaker_01=Ann"], 2, "would both be called 'Ann'. Choose another name"),
+        (["speaker_07=Ann"], 1, "there is no track 'speaker_07'. There are: speaker_00, speaker_01, source_00 (rain)"),
+        (["rain=Ann"], 1, "source_00 is a sound, and only people have names"),
+        (["Ann"], 2, "'Ann' names no track; give TRACK=NAME, such as speaker_00=Ann"),
+        (["=Ann"], 2, "'=Ann' names no track"),
+        ([], 2, "the following arguments are required: TRACK=NAME"),
+    ],
+)
+def test_the_command_tells_what_cannot_be_named(cli, folder, given, code, message):
+    before = (folder / "manifest.json").read_bytes()
+    found, out, err = cli("name", folder, *given)
+    assert (found, out) == (code, "")
+    assert message in err
+    assert (folder / "manifest.json").read_bytes() == before
+
+
+def test_the_command_needs_a_result(cli, tmp_path):
+    code, _, err = cli("name", tmp_path / "none", "speaker_00=Ann")
+    assert code == 1
+    assert "is not there. Give a folder that avsep separate wrote" in err

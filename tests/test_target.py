@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,10 +12,10 @@ import numpy as np
 import pytest
 import soundfile as sf
 import torch
-from fake_pipeline import person
+from known_people import GREEN, RED, Faces, Pitch, Shades, Voices, enrolment, shown, speech_by_level, tracks_of
 from media_factory import tone, write_media
 from PIL import Image
-from sound_scenes import RATE, SPEECH, Store, check_sum, level_of, read, separator, tones, write
+from sound_scenes import RATE, check_sum, level_of, read, separator, tones, write
 from stub_models import band
 from torch import Tensor
 
@@ -24,30 +23,14 @@ from avsep.cli.options import named_file
 from avsep.embeddings import face as face_module
 from avsep.embeddings.speaker import SAME_VOICE, embed, speech_by_itself
 from avsep.errors import InputError, UsageError
-from avsep.faces.detect import NOTHING, Detections
 from avsep.faces.picture import portrait_in
 from avsep.models.base import Contract, Output, SeparationModel
 from avsep.modes.base import Scene
 from avsep.modes.target import choose_targets
 from avsep.output.tracks import TrackReader
 from avsep.pipeline import Options
-from avsep.signals import Track, Tracks
+from avsep.signals import Tracks
 from avsep.storage.recording import Estimates
-
-
-class Pitch:
-    """In place of what tells voices: the energies in a few bands."""
-
-    def __call__(self, waveform: Tensor) -> Tensor:
-        bands = [*SPEECH.values(), (800.0, 1200.0)]
-        energies = torch.stack([band(waveform, RATE, *edges).square().sum(1) for edges in bands], 1)
-        return torch.nn.functional.normalize(energies, dim=1)
-
-
-class Voices(Store):
-    def voice(self, name: str) -> Pitch:
-        assert name == "voice"
-        return Pitch()
 
 
 class Steered(SeparationModel):
@@ -57,35 +40,21 @@ class Steered(SeparationModel):
 
     def forward(self, mixture: Tensor, **cues: Tensor) -> Output:
         made = []
-        for enrolment in cues["enrolment"][0]:
-            hz = float(torch.fft.rfft(enrolment).abs().argmax()) * 8000 / enrolment.shape[-1]
+        for one in cues["enrolment"][0]:
+            hz = float(torch.fft.rfft(one).abs().argmax()) * 8000 / one.shape[-1]
             made.append(band(mixture[:, 0], 8000, hz - 100, hz + 100))
         return Output(torch.stack(made, 1).unsqueeze(2))
 
 
 @pytest.fixture(autouse=True)
 def _speech_by_level(monkeypatch):
-    """Whatever sounds is speech."""
-
-    def found(sources, progress=None):
-        pictures = -(-len(sources) // 640)
-        x = np.pad(sources.mono(0, len(sources)), ((0, 0), (0, pictures * 640 - len(sources))))
-        level = 10 * np.log10(np.square(x.reshape(len(x), pictures, 640)).mean(2) + 1e-10)
-        return np.where(level > -45, 0.95, 0).astype(np.float32), level
-
-    for module in ("voices", "enrolment", "enrolment_condition"):
-        monkeypatch.setattr(f"avsep.modes.{module}.speech_and_level", found)
+    speech_by_level(monkeypatch)
 
 
 @pytest.fixture
 def talk(tmp_path):
     """A low voice from 0 to 6 s, a high one from 4 to 8 s."""
     return write(tmp_path / "talk.wav", tones(8, low=(0.2, 0, 6), high=(0.1, 4, 8)))
-
-
-def enrolment(folder: Path, name: str, seconds: float = 6, rate: int = RATE, channels: int = 1) -> str:
-    samples = np.tile(tones(seconds, rate, **{name: 0.05}), (channels, 1))
-    return str(write(folder / f"{name}_{seconds}_{rate}_{channels}.wav", samples, rate))
 
 
 def run(clip, store=None, model=None, **options):
@@ -236,7 +205,8 @@ def test_two_enrolments_of_one_voice_are_told(talk, tmp_path):
 @pytest.mark.parametrize(
     ("options", "model", "message"),
     [
-        ({"only": ("rain",)}, None, "--only and --enroll both choose a track"),
+        ({"only": ("rain",)}, None, "--only: no label is 'rain'; the nearest is 'Ann'. Labels: Ann"),
+        ({"span": (1, 2)}, None, "--span and --enroll both choose a track"),
         ({"residual": "universal"}, None, "with --enroll other voices are left too"),
         ({}, "universal", "--enroll asks for somebody's voice, and model 'universal' separates sounds"),
         ({"target": {"Bob": "face.jpg"}}, None, "--target finds faces, and .*talk.wav has no pictures"),
@@ -287,38 +257,9 @@ def test_less_than_a_second_is_not_compared():
 # By face
 
 
-class Shades:
-    """In place of FaceNet: a face is its mean colour."""
-
-    same_person = 0.9
-
-    def __call__(self, portraits: np.ndarray) -> np.ndarray:
-        colours = portraits.reshape(len(portraits), -1, 3).mean(1).astype(np.float32)
-        return colours / np.linalg.norm(colours, axis=1, keepdims=True)
-
-
-RED, GREEN = (200, 20, 20), (20, 200, 20)
-
-
-def shown(colour) -> object:
-    """Somebody in the picture whose face has that colour."""
-    one = person((0, 0, 10, 10), 4.0)
-    (track,) = one.tracks
-    portraits = np.full((2, 160, 160, 3), colour, np.uint8)
-    return replace(one, tracks=(replace(track, portraits=portraits),), warnings=())
-
-
-def tracks_of(*people) -> Tracks:
-    sources = Estimates.of(np.zeros((len(people), 4 * RATE), np.float32), RATE)
-    gains = np.eye(len(people), dtype=np.float32)[:, :, None].repeat(100, 2)
-    speech = np.full(100, 0.9, np.float32)
-    found = [Track(f"speaker_{n:02d}", "person", one, speech=speech) for n, one in enumerate(people)]
-    return Tracks("audio-visual", "stub", sources, gains, found)
-
-
 @pytest.fixture
 def shades(monkeypatch):
-    monkeypatch.setattr("avsep.modes.target.load_face_embedder", lambda device: (Shades(), None))
+    monkeypatch.setattr("avsep.people.traits.load_face_embedder", lambda device: (Shades(), None))
 
 
 def asked_for(colours: dict, people) -> Tracks:
@@ -361,18 +302,6 @@ def test_two_people_who_look_alike_are_told(shades):
         "Bob may be another one: a track that is not given, speaker_00 without the option, is alike to Bob.jpg by "
         "0.98, this one by 1.00",
     )
-
-
-class Faces:
-    """A detector that finds so many faces."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-
-    def __call__(self, pictures, smallest):
-        boxes = np.array([[40 * n, 10, 40 * n + 30, 50] for n in range(self.count)], np.float32)
-        made = Detections(boxes, np.zeros((self.count, 5, 2), np.float32), np.ones(self.count, np.float32))
-        return [made if self.count else NOTHING]
 
 
 @pytest.fixture
@@ -440,7 +369,7 @@ def test_names_and_files(cli, talk, tmp_path):
 
 def test_a_target_without_weights_of_faces_is_refused(cli, tmp_path, monkeypatch):
     clip = write_media(tmp_path / "film.mp4", sound=tone(2.0), times=np.arange(0, 2, 0.04))
-    monkeypatch.setattr("avsep.modes.target.load_face_embedder", lambda device: (None, "no FaceNet weights"))
+    monkeypatch.setattr("avsep.people.traits.load_face_embedder", lambda device: (None, "no FaceNet weights"))
     code, _, err = cli("separate", clip, "--target", "face.jpg")
     assert code == 1
     assert "--target: faces cannot be compared (no FaceNet weights)" in err

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from avsep.cli import demo, evaluate, export, faces, fit, importing, models, separate, stream, timeline
+from avsep.cli import demo, evaluate, export, faces, fit, importing, models, name, people, separate, stream, timeline
 from avsep.cli.options import Parser
 from avsep.cli.terminal import Terminal, open_closed_streams
 from avsep.errors import AvsepError
@@ -37,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"avsep {__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
-    for command in (separate, stream, timeline, faces, fit, evaluate, models, export, importing, demo):
+    for command in (separate, timeline, people, name, stream, faces, fit, evaluate, models, export, importing, demo):
         command.register(commands)
     return parser
 

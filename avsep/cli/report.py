@@ -25,6 +25,7 @@ def separated(manifest: Mapping[str, Any], folder: Path) -> str:
         files = [track[key] for key in ("audio", "video", "thumbnail") if track.get(key)]
         lines.append(f"  {track['id']}  {'  '.join(files)}")
         facts = [label(track)] if track.get("label") else []
+        facts += [identity(track["identity"])] if track.get("identity") else []
         facts += [similarity(target) for target in targets if target["track"] == track["id"]]
         if track.get("appearances"):
             facts.append(f"seen {spans(track['appearances'])}")
@@ -61,6 +62,15 @@ def label(track: Mapping[str, Any]) -> str:
     """dog_bark (0.93), the probability where there is one"""
     name, p = track["label"], track.get("probabilities", {}).get(track["label"])
     return name if p is None else f"{name} ({p:.2f})"
+
+
+def identity(told: Mapping[str, Any]) -> str:
+    """known by face and voice (0.98); new in the library"""
+    if told["learnt"]:
+        return "new in the library"
+    if told["name"] is None:
+        return f"nobody of the library ({told['probability']:.2f})"
+    return f"known by {' and '.join(told['by'])} ({told['probability']:.2f})"
 
 
 def similarity(target: Mapping[str, Any]) -> str:

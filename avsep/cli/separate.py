@@ -90,6 +90,7 @@ def register(commands) -> None:
     _add_array(parser)
     _add_sounds(parser)
     _add_targets(parser)
+    _add_people(parser)
     options.add_span(parser)
     options.add_machine(parser)
     add_engine(parser, workers=1)
@@ -127,8 +128,9 @@ def _add_sounds(parser: argparse.ArgumentParser) -> None:
     """What is done with sounds other than voices, and which track is asked for."""
     group = parser.add_argument_group(
         "sounds",
-        "One of --only, --without and --span writes one track; the rest of the sound is the residual. LABELS have "
-        "commas between them; one with a comma of its own stands in double quotes.",
+        "One of --only, --without and --span writes one track; the rest of the sound is the residual. LABELS are those "
+        "of sounds and the names of people (--people, --enroll, --target), with commas between them; one with a comma "
+        "of its own stands in double quotes.",
     )
     group.add_argument(
         "--residual",
@@ -136,9 +138,9 @@ def _add_sounds(parser: argparse.ArgumentParser) -> None:
         help="split what people and voices leave with this model of sounds, such as universal",
     )
     choice = group.add_mutually_exclusive_group()
-    choice.add_argument("--only", type=options.names, metavar="LABELS", help="the sounds with these labels")
+    choice.add_argument("--only", type=options.names, metavar="LABELS", help="the tracks with these labels")
     choice.add_argument(
-        "--without", type=options.names, metavar="LABELS", help="everything but the sounds with these labels"
+        "--without", type=options.names, metavar="LABELS", help="everything but the tracks with these labels"
     )
     choice.add_argument(
         "--span", type=options.span, metavar="A-B", help="the sound or voice between these seconds, such as 3.1-4.7"
@@ -170,6 +172,28 @@ def _add_targets(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_people(parser: argparse.ArgumentParser) -> None:
+    """Who is known."""
+    group = parser.add_argument_group(
+        "people library",
+        "Who is known by face and voice ('avsep people add') names the tracks. The names may be given to --only and "
+        "--without.",
+    )
+    group.add_argument(
+        "--people",
+        nargs="?",
+        const="",
+        metavar="LIB",
+        help="name the tracks by the library in this folder; without LIB, which is possible behind the clips, by that "
+        "of the user",
+    )
+    group.add_argument(
+        "--learn",
+        action="store_true",
+        help="add who is unknown to the library, as person-1, person-2, ...: the same name in every clip",
+    )
+
+
 @dataclass(frozen=True)
 class Job:
     """A clip that passed all checks. output: the folder in which its own folder goes, the target."""
@@ -190,6 +214,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     inputs = find_inputs(args.clips, args.output, terminal.say)
     checks.check_folders(inputs)
     args.enroll, args.target = checks.by_name("--enroll", args.enroll), checks.by_name("--target", args.target)
+    args.people = _library_of(args)
     many = len(inputs) > 1 or any(map(is_search, args.clips))
     if many and not args.dry_run:
         summary.check_place(args.output)
@@ -207,6 +232,15 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     finally:
         tally.close(None if args.dry_run else args.output)
     return exit_code
+
+
+def _library_of(args: argparse.Namespace) -> str | None:
+    """The folder of the people library; None where nobody is to be named."""
+    if args.people is None and not args.learn:
+        return None
+    from avsep.people.library import default_folder
+
+    return args.people or str(default_folder())
 
 
 def _engine(args: argparse.Namespace) -> Many | None:
@@ -230,7 +264,7 @@ def _check_clips(
 
     jobs, exit_code, kind = [], 0, SEPARATION.with_files(files_of(args.also))
     array = None if args.array in ("auto", "off") else args.array
-    named = [name for name in (args.model, args.residual, args.turns, array) if name]
+    named = [name for name in (args.model, args.residual, args.turns, array, args.people) if name]
     clips = [each.path for each in inputs]
     folders = folders_of([*clips, *named, *args.enroll.values(), *args.target.values()])
     request = _request(args)
@@ -328,6 +362,8 @@ def _options(args: argparse.Namespace) -> Options:
         channels=args.channels,
         turns=args.turns,
         residual=args.residual,
+        people=args.people,
+        learn=args.learn,
         only=args.only,
         without=args.without,
         span=args.span,

@@ -92,14 +92,20 @@ class WavWriter:
         )
 
 
-def write_jpeg(path: Path | str, rgb: np.ndarray) -> None:
-    """Write a picture: (height, width, 3) uint8 RGB. Raises OutputError when the file cannot be written."""
+def jpeg_of(rgb: np.ndarray) -> bytes:
+    """A picture (height, width, 3) uint8 RGB as a JPEG file has it."""
     import cv2
 
     done, data = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])
     assert done, f"a picture of shape {rgb.shape} cannot be a JPEG"
+    return data.tobytes()
+
+
+def write_jpeg(path: Path | str, rgb: np.ndarray) -> None:
+    """Write a picture: (height, width, 3) uint8 RGB. Raises OutputError when the file cannot be written."""
+    data = jpeg_of(rgb)
     try:
-        Path(path).write_bytes(data.tobytes())
+        Path(path).write_bytes(data)
     except OSError as error:
         raise OutputError(
             f"{path}: cannot be written ({error.strerror}). Free some space or choose another folder with -o"

@@ -39,11 +39,12 @@ class Options:
     person). quality: more or less work for the separation, see avsep.inference.quality.
     array: whether several channels are microphones, "auto", "off" or a file with their positions, see
     avsep.media.array. channels: of an array that are written, "reference" or "all". turns: RTTM file
-    that tells who speaks when before an array. residual: model of sounds that splits what people and voices leave. At
-    most one of these: only, without: labels of tracks, see avsep.modes.choice; span: start and end in seconds on the
-    sound's own clock, for the one track that sounds there; enroll, target: whose tracks are asked for, names and files
-    with the voice and with the face of each, see avsep.modes.target. measure: tell what is not to be trusted, see
-    avsep.evaluation.no_reference.
+    that tells who speaks when before an array. residual: model of sounds that splits what people and voices leave.
+    people: folder of the library that names the tracks, see avsep.people.naming. learn: add to it who is unknown.
+    At most one of these: only, without: labels of tracks, see avsep.modes.choice; span: start and end in seconds on the
+    sound's own clock, for the one track that sounds there. enroll, target: whose tracks are asked for, names and files
+    with the voice and with the face of each, see avsep.modes.target; with only or without they name the tracks.
+    measure: tell what is not to be trusted, see avsep.evaluation.no_reference.
     """
 
     speakers: int | Literal["auto"] = "auto"
@@ -60,6 +61,8 @@ class Options:
     channels: Channels = "reference"
     turns: str | None = None
     residual: str | None = None
+    people: str | None = None
+    learn: bool = False
     only: tuple[str, ...] | None = None
     without: tuple[str, ...] | None = None
     span: tuple[float, float] | None = None

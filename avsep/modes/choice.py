@@ -1,4 +1,5 @@
-"""What is asked for, by labels, by a span of time, or by a voice or a face: its track, and the rest as the residual."""
+"""What is asked for, by labels and names, by a span of time, or by a voice or a face: its track, and the rest as the
+residual."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ import numpy as np
 from avsep.errors import UsageError
 from avsep.modes.labels import CLASSIFIER, SILENCE, class_probabilities
 from avsep.modes.residual import sound_without
-from avsep.modes.target import choose_targets
+from avsep.modes.target import choose_targets, name_targets
 from avsep.output.tracks import TrackReader
 from avsep.signals import FRAME_RATE, Choice, Track, Tracks, pictures_of
 from avsep.storage.recording import Estimates
@@ -22,17 +23,19 @@ if TYPE_CHECKING:
 
 
 def check_choice(scene: Scene, labels: Sequence[str]) -> None:
-    """Before anything is decoded. labels: that the tracks of the scene may have.
+    """Before anything is decoded. labels: that the tracks of the scene may have, beside the names of --enroll and
+    --target.
 
     Raises UsageError for options that exclude each other, labels that are none, and a span that is not in the clip.
     """
     options = scene.options
     given = [name for name in ("only", "without", "span") if getattr(options, name) is not None]
-    given += [name for name in ("enroll", "target") if getattr(options, name)][:1]
+    if options.span is not None:
+        given += [name for name in ("enroll", "target") if getattr(options, name)][:1]
+        _check_span(scene, options.span)
     if len(given) > 1:
         raise UsageError(f"--{given[0]} and --{given[1]} both choose a track. Give one of them")
-    if options.span is not None:
-        _check_span(scene, options.span)
+    labels = [*labels, *options.enroll, *options.target]
     for option, asked in (("--only", options.only), ("--without", options.without)):
         if asked is not None:
             _check_labels(option, asked, labels)
@@ -42,12 +45,14 @@ def choose(scene: Scene, tracks: Tracks) -> Tracks:
     """The tracks that the options ask for, or all where they ask for none.
 
     only: the sum of the tracks with these labels. without: all of the sound but those. span: the track that is most
-    alike to what sounds in it. enroll, target: a track for each person who is found. Raises UsageError where nothing
-    sounds in the span.
+    alike to what sounds in it. enroll, target: a track for each person who is found; with only or without they name the
+    tracks. Raises UsageError where nothing sounds in the span.
     """
     options = scene.options
     if options.enroll or options.target:
-        return choose_targets(scene, tracks)
+        if options.only is None and options.without is None:
+            return choose_targets(scene, tracks)
+        tracks = name_targets(scene, tracks)
     if options.only is not None:
         return _only(tracks, options.only)
     if options.without is not None:
@@ -95,6 +100,7 @@ def _without(scene: Scene, tracks: Tracks, labels: Sequence[str]) -> Tracks:
         sources.append(block.samples[None])
     gains = np.ones((1, 1, tracks.gains.shape[2]), np.float32)
     warnings = tracks.warnings + _absent(tracks, labels)
+    sources.of_array = tracks.sources.of_array
     track = Track("source_00", "stem" if {track.kind for track in tracks.tracks} == {"stem"} else "sound")
     return replace(tracks, sources=sources, gains=gains, tracks=[track], warnings=warnings, choice=choice)
 
@@ -149,8 +155,8 @@ def _energy(reader: TrackReader, start: int, stop: int) -> np.ndarray:
 def _check_labels(option: str, asked: Sequence[str], labels: Sequence[str]) -> None:
     if not labels:
         raise UsageError(
-            f"{option} goes by labels, and voices have none. Add --model universal or --residual universal for the "
-            "sounds, or choose with --span"
+            f"{option} goes by labels, and voices have none. Name them with --people or --enroll, add --model "
+            "universal or --residual universal for the sounds, or choose with --span"
         )
     for label in asked:
         if label not in labels:

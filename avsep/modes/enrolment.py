@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ from avsep.speech.activity import activity, speech_and_level, voices_at_once
 from avsep.storage.recording import Estimates, Recording
 
 if TYPE_CHECKING:
+    from avsep.inference.models import ModelStore
     from avsep.modes.base import Scene
 
 LONGEST_SECONDS = 600.0
@@ -54,7 +55,8 @@ def read_enrolments(scene: Scene, files: Mapping[str, str]) -> list[Enrolment]:
 
     Raises InputError for a file that cannot be read, or in which nobody speaks for LEAST_SECONDS.
     """
-    found = [read_enrolment(scene, label, file) for label, file in files.items()]
+    say = scene.warnings.append
+    found = [read_enrolment(scene.models, label, file, say, scene.folder) for label, file in files.items()]
     for number, one in enumerate(found):
         for other in found[:number]:
             alike = float(one.embedding @ other.embedding)
@@ -66,9 +68,12 @@ def read_enrolments(scene: Scene, files: Mapping[str, str]) -> list[Enrolment]:
     return found
 
 
-def read_enrolment(scene: Scene, label: str, file: str) -> Enrolment:
-    """One enrolment; errors as in `read_enrolments`."""
-    sound = Estimates.of(_read(scene, Path(file))[None], SAMPLE_RATE)
+def read_enrolment(
+    models: ModelStore, label: str, file: str, warn: Callable[[str], None], folder: Path | None = None
+) -> Enrolment:
+    """One enrolment; errors as in `read_enrolments`. warn: called with what is doubtful. folder: for files that are
+    gone with the run."""
+    sound = Estimates.of(_read(Path(file), warn)[None], SAMPLE_RATE)
     speech, _ = speech_and_level(sound)
     (said,) = speech_by_itself(TrackReader(sound, np.ones((1, 1, speech.shape[1]), np.float32)), speech)
     seconds = len(said) / SAMPLE_RATE
@@ -79,16 +84,15 @@ def read_enrolment(scene: Scene, label: str, file: str) -> Enrolment:
             f"{label} alone"
         )
     if seconds < ENOUGH_SECONDS:
-        scene.warnings.append(
-            f"{file}: {seconds:.1f} s of speech tell a voice badly; give {ENOUGH_SECONDS:g} s or more of {label}"
-        )
-    if _voices_in(scene, said[: round(CHECKED_SECONDS * SAMPLE_RATE)]) > 1 or _takes_turns(scene, said):
-        scene.warnings.append(f"{file}: more than one voice seems to speak in it; give a recording of {label} alone")
-    embedding = embed(scene.models.voice(MODEL), [said], scene.models.device)[0]
+        warn(f"{file}: {seconds:.1f} s of speech tell a voice badly; give {ENOUGH_SECONDS:g} s or more of {label}")
+    start = said[: round(CHECKED_SECONDS * SAMPLE_RATE)]
+    if _voices_in(models, start, folder) > 1 or _takes_turns(models, said):
+        warn(f"{file}: more than one voice seems to speak in it; give a recording of {label} alone")
+    embedding = embed(models.voice(MODEL), [said], models.device)[0]
     return Enrolment(label, file, said, embedding)
 
 
-def _read(scene: Scene, path: Path) -> np.ndarray:
+def _read(path: Path, warn: Callable[[str], None]) -> np.ndarray:
     """(time,) at SAMPLE_RATE, the mean of the channels."""
     from avsep.dsp.resample import model_blocks
     from avsep.media.decode import probe, read_audio
@@ -96,22 +100,22 @@ def _read(scene: Scene, path: Path) -> np.ndarray:
     clip = probe(path)
     if clip.duration_seconds > LONGEST_SECONDS:
         clip = probe(path, end=LONGEST_SECONDS)
-        scene.warnings.append(f"{path}: the first {LONGEST_SECONDS / 60:g} minutes of it are used")
-    return np.concatenate(list(model_blocks(read_audio(clip, scene.warnings.append))))
+        warn(f"{path}: the first {LONGEST_SECONDS / 60:g} minutes of it are used")
+    return np.concatenate(list(model_blocks(read_audio(clip, warn))))
 
 
-def _voices_in(scene: Scene, said: np.ndarray) -> int:
+def _voices_in(models: ModelStore, said: np.ndarray, folder: Path | None) -> int:
     """How many voices speak together in samples (time,)."""
     from avsep.inference.sliding import SlidingSeparator
 
-    engine = SlidingSeparator(scene.models.separation(MANY_MODEL), scene.models.device, "fast")
-    sources = engine.separate(Recording.of(said, SAMPLE_RATE, scene.folder), folder=scene.folder)
+    engine = SlidingSeparator(models.separation(MANY_MODEL), models.device, "fast")
+    sources = engine.separate(Recording.of(said, SAMPLE_RATE, folder), folder=folder)
     return voices_at_once(activity(*speech_and_level(sources)))
 
 
-def _takes_turns(scene: Scene, said: np.ndarray) -> bool:
+def _takes_turns(models: ModelStore, said: np.ndarray) -> bool:
     """Whether the first half of samples (time,) seems to be another voice than the second."""
     if len(said) < HALVES_SECONDS * SAMPLE_RATE:
         return False
-    first, second = embed(scene.models.voice(MODEL), np.array_split(said, 2), scene.models.device)
+    first, second = embed(models.voice(MODEL), np.array_split(said, 2), models.device)
     return float(first @ second) < OTHER_VOICE

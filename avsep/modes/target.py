@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from avsep.embeddings.face import load_face_embedder
-from avsep.embeddings.speaker import MODEL, SAME_VOICE, embed, speech_by_itself
-from avsep.errors import InputError, UsageError
+from avsep.embeddings.speaker import SAME_VOICE
+from avsep.errors import UsageError
 from avsep.modes.enrolment import read_enrolments
 from avsep.modes.enrolment_condition import MODE
-from avsep.output.tracks import TrackReader
+from avsep.people.traits import face_embedder, face_of, voices_of
 from avsep.signals import Choice, Target, Track, Tracks
 
 if TYPE_CHECKING:
-    from avsep.embeddings.face import FaceEmbedder
     from avsep.models.base import Contract
     from avsep.modes.base import Scene
 
@@ -54,7 +52,7 @@ def check_targets(scene: Scene, contract: Contract) -> None:
     if options.target:
         from avsep.faces.picture import portrait_in
 
-        _face_embedder(scene)
+        face_embedder("--target", scene.models.device)
         scene.portraits = {name: portrait_in(file, scene.models.device) for name, file in options.target.items()}
     if options.enroll:
         with scene.watch.step("enrolments"):
@@ -67,10 +65,8 @@ def choose_targets(scene: Scene, tracks: Tracks) -> Tracks:
     All are assigned together: nobody has two tracks, and no track is two persons'. Who is not alike enough to any track
     is not given one, and a warning says so.
     """
-    targets = [*_by_voice(scene, tracks), *_by_face(scene, tracks)]
-    targets = _assigned(targets)
+    targets, warnings = _targets_in(scene, tracks)
     found = [target for target in targets if target.found is not None]
-    warnings = [*tracks.warnings, *(_absent(one, tracks, targets) for one in targets if one.found is None)]
     if not found:
         warnings.append("there is no track: all of the sound is in the residual")
     numbers = [target.found for target in found if target.found is not None]
@@ -86,17 +82,27 @@ def choose_targets(scene: Scene, tracks: Tracks) -> Tracks:
     )
 
 
+def name_targets(scene: Scene, tracks: Tracks) -> Tracks:
+    """All of the tracks, those of who is asked for with their names as labels. Found as in `choose_targets`."""
+    targets, warnings = _targets_in(scene, tracks)
+    names = {target.found: target.label for target in targets}
+    named = [replace(track, label=names.get(n, track.label)) for n, track in enumerate(tracks.tracks)]
+    return replace(tracks, tracks=named, warnings=warnings)
+
+
+def _targets_in(scene: Scene, tracks: Tracks) -> tuple[list[Target], list[str]]:
+    """Who is asked for, each with the track that is his, and the tracks' warnings with those of who has none."""
+    targets = _assigned([*_by_voice(scene, tracks), *_by_face(scene, tracks)])
+    return targets, [*tracks.warnings, *(_absent(one, tracks, targets) for one in targets if one.found is None)]
+
+
 def _by_voice(scene: Scene, tracks: Tracks) -> list[Target]:
     if not scene.enrolments:
         return []
-    with scene.watch.step("voices"):
-        silent = np.zeros(tracks.gains.shape[2], np.float32)
-        speech = np.stack([silent, *(silent if t.speech is None else t.speech for t in tracks.tracks)])[1:]
-        said = speech_by_itself(TrackReader(tracks.sources, tracks.gains), speech)
-        voices = embed(scene.models.voice(MODEL), said, scene.models.device) if said else np.zeros((0, 1))
+    voices, _ = voices_of(scene, tracks)
     made = []
     for number, one in enumerate(scene.enrolments):
-        alike = voices @ one.embedding if len(said) and voices.shape[1] > 1 else np.full(len(said), np.nan)
+        alike = voices @ one.embedding if len(voices) and voices.shape[1] > 1 else np.full(len(voices), np.nan)
         if tracks.mode == MODE:
             # What was steered by one enrolment is nobody else's.
             alike = np.where(np.arange(len(alike)) == number, alike, np.nan)
@@ -108,32 +114,14 @@ def _by_face(scene: Scene, tracks: Tracks) -> list[Target]:
     if not scene.portraits:
         return []
     with scene.watch.step("identify"):
-        embedder = _face_embedder(scene)
-        shown = [_face_of(track, embedder) for track in tracks.tracks]
+        embedder = face_embedder("--target", scene.models.device)
+        shown = [face_of(track, embedder) for track in tracks.tracks]
     made = []
     for name, portrait in scene.portraits.items():
         wanted = embedder(portrait[None])[0]
         alike = np.array([np.nan if face is None else float(face @ wanted) for face in shown])
         made.append(Target(name, "face", str(scene.options.target[name]), _values(alike), embedder.same_person))
     return made
-
-
-def _face_of(track: Track, embedder: FaceEmbedder) -> np.ndarray | None:
-    """The mean of the embeddings of a person's portraits, (512,) of length 1."""
-    if track.person is None:
-        return None
-    portraits = np.concatenate([one.portraits for one in track.person.tracks])
-    if not len(portraits):
-        return None
-    mean = embedder(portraits).sum(axis=0)
-    return mean / max(float(np.linalg.norm(mean)), 1e-9)
-
-
-def _face_embedder(scene: Scene) -> FaceEmbedder:
-    embedder, warning = load_face_embedder(scene.models.device)
-    if embedder is None:
-        raise InputError(f"--target: faces cannot be compared ({warning})")
-    return embedder
 
 
 def _values(alike: np.ndarray) -> list[float | None]:

@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING
 from avsep.checkpoint import find_weights
 from avsep.errors import WeightsError
 from avsep.media.unchanged import sha256
+from avsep.people.library import INDEX
 
 if TYPE_CHECKING:
     from avsep.modes.base import Options
 
 
 def files_named(options: Options) -> dict[str, Path]:
-    """Recordings, pictures, turns and positions that the options name, by these names; those that are there."""
-    named = (options.turns, options.array, *options.enroll.values(), *options.target.values())
+    """Recordings, pictures, turns, positions and the people library that the options name, by these names; those that
+    are there."""
+    named = [options.turns, options.array, *options.enroll.values(), *options.target.values()]
+    if options.people and not options.learn:  # what a run learns does not make its own results old
+        named.append(str(Path(options.people, INDEX)))
     return {str(name): Path(name) for name in named if name and Path(name).is_file()}
 
 

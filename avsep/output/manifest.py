@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avsep.signals import Choice, Target, Track, Tracks
+from avsep.signals import Candidate, Choice, Identity, Target, Track, Tracks
 from avsep.speech.activity import spans
 from avsep.version import __version__
 
@@ -94,11 +94,26 @@ def entry(track: Track, video: bool, seconds: float) -> dict[str, Any]:
         found["speaking"] = times(speaking)
         found["speech_probability"] = round(float(track.speech.max(initial=0.0)), 3)
     found["confidence"] = None if confidence is None else round(confidence, 3)
+    if track.identity is not None:
+        found["identity"] = identity(track.identity)
     if track.probabilities:
         found["probabilities"] = {label: round(p, 4) for label, p in track.probabilities.items()}
     if track.offset_seconds is not None:
         found["av_offset_seconds"] = round(track.offset_seconds, 3)
     return found | {"warnings": warnings}
+
+
+def identity(told: Identity) -> dict[str, Any]:
+    """Whom the people library takes a track for, and by what."""
+    found: dict[str, Any] = {"name": None, "probability": round(told.stranger, 4), "by": [], "similarity": {}}
+    if told.found is not None:
+        found = candidate(told.found) | {"by": sorted(told.found.similarity)}
+    return found | {"learnt": told.learnt, "runner_up": None if told.nearest is None else candidate(told.nearest)}
+
+
+def candidate(one: Candidate) -> dict[str, Any]:
+    alike = {name: round(value, 3) for name, value in one.similarity.items()}
+    return {"name": one.name, "probability": round(one.probability, 4), "similarity": alike}
 
 
 def options(given: Options, model: str | None) -> dict[str, Any]:

@@ -60,6 +60,7 @@ KINDS = {
     "lineage": Kind(seeds.lineages, changed_json, ".json", 200),
     "transcript": Kind(seeds.transcripts, changed_json, ".json", 200),
     "results": Kind(seeds.results, changed_json, ".json", 300, "manifest.json"),
+    "people": Kind(seeds.people, changed_json, ".json", 200, "library.json"),
     "lips": Kind(seeds.lips, changed_zip, ".npz", 300),
     "rooms": Kind(seeds.rooms, changed_zip, ".npz", 150),
     "shard": Kind(seeds.shards, changed_tar, ".tar", 300),

@@ -42,6 +42,7 @@ from avsep.media.pictures import log_pictures
 from avsep.media.probe import probe
 from avsep.media.video import picture_at, read_video
 from avsep.output.ownership import own_files
+from avsep.people.library import open_library
 from avsep.signals import Person
 from avsep.speech.turns import read_turns, speaking
 from avsep.timeline.transcripts import read_transcript
@@ -159,6 +160,11 @@ def _results(path: Path) -> None:
     list_folder(path.parent.parent)
 
 
+def _people(path: Path) -> None:
+    with open_library(path.parent) as library:
+        assert len({entry.name for entry in library.entries}) == len(library.entries)
+
+
 def _lips(path: Path) -> None:
     assert read_lips(path, 0.04, 5).shape == (5, 96, 96)
     read_face(path, 0.0, 2)
@@ -222,6 +228,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "lineage": read_about,
     "transcript": _transcript,
     "results": _results,
+    "people": _people,
     "lips": _lips,
     "rooms": _rooms,
     "shard": _shard,

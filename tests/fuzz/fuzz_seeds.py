@@ -17,6 +17,8 @@ import numpy as np
 import soundfile
 from media_factory import tone, write_media
 
+from avsep.people.library import made_by
+
 SECONDS, SIZE = 0.4, (48, 32)
 
 MODEL = {
@@ -263,6 +265,16 @@ def results() -> tuple[bytes, ...]:
         "format": 1, "avsep_version": "0.1.0", "input": {"video": {"width": 48, "height": 32}}, "tracks": [track],
         "speakers": [track], "files": ["a.wav"], "residual": "residual.wav",
     }  # fmt: skip
+    return (json.dumps(document).encode(),)
+
+
+def people() -> tuple[bytes, ...]:
+    """The list of a people library, of which one has no file of embeddings."""
+    entry = {
+        "id": "0" * 32, "name": "Ann", "added": "2026-01-01T00:00:00+00:00", "faces": 2, "voices": 1, "source": None,
+        "thumbnail": True,
+    }  # fmt: skip
+    document = {"format": 1, "avsep_version": "0.1.0", "embeddings": made_by(), "learnt": 3, "people": [entry]}
     return (json.dumps(document).encode(),)
 
 
