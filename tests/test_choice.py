@@ -252,7 +252,7 @@ def test_choices_that_cannot_be_made_are_told_before_anything_is_decoded(street,
 
 @pytest.mark.parametrize("option", ["only", "without"])
 def test_voices_have_no_labels(street, option):
-    with pytest.raises(UsageError, match=rf"--{option} goes by labels, and voices have none. Add --model universal or"):
+    with pytest.raises(UsageError, match=rf"--{option} goes by labels, and voices have none. Name them with --people"):
         run(street, model=None, **{option: ("rain",)})
 
 
