@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from avsep.cli import demo, evaluate, export, faces, fit, importing, models, separate
+from avsep.cli import demo, evaluate, export, faces, fit, importing, models, page, separate
 from avsep.cli.options import Parser
 from avsep.cli.terminal import Terminal, open_closed_streams
 from avsep.errors import AvsepError
@@ -37,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"avsep {__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
-    for command in (separate, faces, fit, evaluate, models, export, importing, demo):
+    for command in (separate, faces, fit, evaluate, models, export, importing, page, demo):
         command.register(commands)
     return parser
 
@@ -50,7 +50,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         Terminal().close()
         return int(stop.code or 0)
-    terminal = Terminal(verbose=getattr(args, "verbose", False), quiet=getattr(args, "quiet", False))
+    terminal = Terminal(
+        verbose=getattr(args, "verbose", False),
+        quiet=getattr(args, "quiet", False),
+        progress_json=getattr(args, "progress_json", False),
+    )
     with _quiet_libraries(terminal.verbose), _terminate_like_an_exception():
         try:
             exit_code = args.run(args, terminal)

@@ -140,10 +140,10 @@ def _pixels(plane: Any) -> np.ndarray:
     return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
 
 
-def _box_at(person: Person, seconds: float) -> np.ndarray | None:
+def _box_at(person: Person | None, seconds: float) -> np.ndarray | None:
     """The person's face box at a moment (x1, y1, x2, y2 in pixels), None while not on screen."""
     grid = grid_at_or_after(seconds)  # the first instant at which the picture is seen
-    for track in person.tracks:
+    for track in person.tracks if person else ():
         row = grid - track.first
         if 0 <= row <= len(track):  # one beyond: the last picture may fall between the last instants
             return track.boxes[min(row, len(track) - 1)]

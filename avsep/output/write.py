@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from avsep.media.decode import picture_at
 from avsep.media.encode import PersonVideo, write_jpeg, write_person_videos
 from avsep.output import manifest
+from avsep.output.faces import FACES, face_rows, write_faces
 from avsep.output.tracks import TrackReader, write_tracks
 from avsep.signals import FRAME_RATE, Person, Tracks
 
@@ -54,6 +55,10 @@ def write_result(scene: Scene, tracks: Tracks) -> dict[str, Any]:
     names = [track.name for track in tracks.tracks]
     warnings += [f"{names[a]} and {names[b]} are nearly the same sound" for a, b in same]
     result = manifest.separation(scene, tracks, with_video, warnings)
+    people = {track.name: face_rows(track.person) for track in tracks.tracks if track.person is not None}
+    if people:
+        write_faces(folder / FACES, people)
+        result["files"] = [FACES]
     manifest.write(folder / "manifest.json", result)
     return result
 
