@@ -47,9 +47,10 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
         from avsep.page import server
         from avsep.page.security import token_for
     except ModuleNotFoundError as error:
-        if error.name and error.name.partition(".")[0] == "avsep":
+        missing = (error.name or "").partition(".")[0]
+        if missing == "avsep":
             raise
-        raise UsageError(f"the page needs {error.name}: pip install 'avsep[page]'") from error
+        raise UsageError(f"the page needs {missing}: pip install 'avsep[page]'") from error
 
     folder = args.folder.absolute()
     _check_folder(args.folder)
