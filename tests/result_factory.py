@@ -22,8 +22,11 @@ def frequency(person: int) -> float:
     return 300.0 * (person + 1)
 
 
-def spans(person: int, people: int, seconds: float, turn: float) -> list[tuple[float, float]]:
-    """When a person speaks: in turns of `turn` seconds, every second turn of each over the next one's."""
+def spans(person: int, people: int, seconds: float, turn: float | None) -> list[tuple[float, float]]:
+    """When a person speaks: in turns of `turn` seconds, every second turn of each over the next one's; all the time
+    where there are no turns."""
+    if turn is None:
+        return [(0.0, seconds)]
     starts = np.arange(person * turn, seconds, people * turn)
     return [(float(s), float(min(s + turn * (1 + n % 2 / 2), seconds))) for n, s in enumerate(starts)]
 
@@ -34,7 +37,13 @@ def box(person: int, people: int) -> list[int]:
 
 
 def make_result(
-    folder: Path, *, seconds: float = 4.0, people: int = 2, rate: int = RATE, turn: float = 1.0, video: bool = True
+    folder: Path,
+    *,
+    seconds: float = 4.0,
+    people: int = 2,
+    rate: int = RATE,
+    turn: float | None = 1.0,
+    video: bool = True,
 ) -> Path:
     """A result in `folder`: a person for each, on from left to right, noise as residual. Returns it."""
     folder.mkdir(parents=True)
@@ -68,11 +77,12 @@ def make_result(
     return folder
 
 
-def _track(folder: Path, person: int, people: int, seconds: float, turn: float, video: bool) -> dict:
+def _track(folder: Path, person: int, people: int, seconds: float, turn: float | None, video: bool) -> dict:
     name = f"speaker_{person:02d}"
     if video:
-        pictures = np.arange(round(min(seconds, 600.0) * 25)) / 25
-        write_media(folder / f"{name}.mp4", sound=tone(min(seconds, 600.0)), times=pictures, size=SIZE)
+        rate = 25 if seconds < 60 else 5
+        pictures = np.arange(round(seconds * rate)) / rate
+        write_media(folder / f"{name}.mp4", sound=tone(seconds), times=pictures, size=SIZE)
     return {
         "id": name,
         "kind": "person",

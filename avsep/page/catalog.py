@@ -78,6 +78,8 @@ class Catalog:
         try:
             with os.scandir(self.folder) as entries:
                 return [one.name for one in entries if one.name[0] != "." and one.is_dir(follow_symlinks=False)]
+        except FileNotFoundError:  # until the first clip is sent
+            return []
         except OSError as error:
             raise NotFound(f"{self.folder}: cannot be read ({error.strerror}). Start avsep page again") from error
 

@@ -42,7 +42,6 @@ function open(result, boxes, before = null) {
   viewer = new Viewer(result, boxes, before);
   viewer.changed = changed;
   if (!before) say(`${result.name}, ${result.tracks.length} tracks`);
-  performance.mark("avsep-open");
 }
 
 // The result of the open viewer is another one now.
@@ -74,5 +73,12 @@ window.avsep = {
   levels: () => Object.fromEntries((viewer?.engine.levels() || []).map((level, n) => [viewer.tracks[n].id, level])),
   // Where the sound is, and by how much the picture is ahead of it, in seconds.
   place: () => viewer?.engine.position ?? null,
+  // Whether a result is open, its sound can be played from where it is, and so much of its outlines is there, 0 to 1.
+  ready: () => {
+    if (!viewer) return null;
+    const { engine, outlines } = viewer;
+    const drawn = [...outlines.tiles.values()].filter(Boolean).length / outlines.total;
+    return { sound: Boolean(engine.chunks.get(engine.chunkAt(engine.position))), drawn };
+  },
   off: () => (viewer?.picture.has ? viewer.picture.off(viewer.engine.heard) : null),
 };
