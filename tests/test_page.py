@@ -296,9 +296,10 @@ def test_a_job_is_cancelled_while_it_runs_and_while_it_waits(page, folder):
     assert page.post("/api/jobs/none/cancel").status_code == 404
 
 
-def test_a_page_that_ends_ends_its_job_as_the_command_would(open_page, folder):
+def test_a_page_that_ends_ends_its_jobs_as_the_command_would(open_page, folder):
     page = open_page()
     send(page, b"long")
+    send(page, b"clip", "waits.mp4")
     while page.get("/api/jobs").json()[0]["step"] != "faces":
         time.sleep(0.01)
     page.__exit__(None, None, None)

@@ -52,7 +52,7 @@ class Catalog:
             except (NotFound, InputError):
                 continue
         known = {one.id for one in found}
-        self._read = {key: value for key, value in self._read.items() if key in known}
+        self._read = {key: value for key, value in list(self._read.items()) if key in known}
         return sorted(found, key=lambda one: one.version, reverse=True)
 
     def find(self, identifier: str) -> Found:

@@ -16,7 +16,7 @@ from typing import Any
 from avsep.output.workspace import result_folder
 from avsep.page.catalog import identify
 
-COMMAND = (sys.executable, "-m", "avsep", "separate")
+COMMAND = (sys.executable, "-P", "-m", "avsep", "separate")
 _KEPT = 20
 """Ended jobs that are still listed."""
 _END_SECONDS = 10
@@ -84,6 +84,12 @@ class Jobs:
                 self._process.terminate()
         elif not was_running:
             job.clip.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Give up what waits."""
+        for job in self.all:
+            if job.state == "waiting":
+                self.cancel(job)
 
     async def run(self) -> None:
         """Separate what comes, until cancelled; then the job under way is ended too."""

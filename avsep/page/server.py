@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import uvicorn
 from starlette.applications import Starlette
@@ -142,7 +143,7 @@ class Page:
         found = self._found(request)
         names = self._listed(found, request.query_params.getlist("file") or self.catalog.files(found))
         files = [plain_file(found.result.folder / name) for name in dict.fromkeys(names)]
-        saved = FileResponse(files[0], filename=f"{_sendable(found.name)}.zip").headers["content-disposition"]
+        saved = f"attachment; filename*=utf-8''{quote(_sendable(found.name), safe='')}.zip"
         return StreamingResponse(zipped(files), media_type="application/zip", headers={"content-disposition": saved})
 
     def _listed(self, found: Found, names: list[str]) -> list[str]:
@@ -164,7 +165,7 @@ class Page:
                 await run_in_threadpool(make, found.result.folder, asked)
             except (KeyError, TypeError, ValueError) as error:
                 raise HTTPException(400, f"The change does not say what to do ({error!r:.200})") from error
-            return Json(describe(await run_in_threadpool(self.catalog.find, found.id), self.catalog))
+            return await run_in_threadpool(self.result, request)
 
     # Jobs
 
@@ -214,6 +215,7 @@ def build_app(settings: Settings) -> Guard:
             work.cancel()
             with suppress(asyncio.CancelledError):
                 await work
+            page.jobs.close()
 
     of = "/api/results/{result}"
     routes = [

@@ -41,7 +41,9 @@ function open(result, boxes, before = null) {
   document.title = `${result.name} – avsep`;
   viewer = new Viewer(result, boxes, before);
   viewer.changed = changed;
-  if (!before) say(`${result.name}, ${result.tracks.length} tracks`);
+  if (before) return;
+  $("title").focus({ preventScroll: true });
+  say(`${result.name}, ${result.tracks.length} tracks`);
 }
 
 // The result of the open viewer is another one now.

@@ -36,7 +36,7 @@ export function icon(name) {
 
 // For screen readers.
 export function say(text) {
-  $("said").textContent = text;
+  if ($("said").textContent !== text) $("said").textContent = text;
 }
 
 let hiding = 0;

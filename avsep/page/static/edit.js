@@ -15,7 +15,10 @@ export function editPerson(track, others, chosen, on) {
     const done = await on.change(what, document);
     whole.disabled = false;
     busy.hidden = true;
-    if (done) dialog.close();
+    if (!done) return;
+    dialog.close();
+    // What had the focus is another element now.
+    document.querySelector(`.track[data-track="${CSS.escape(track.id)}"] button.name`)?.focus();
   };
   const picked = () => boxes.filter((box) => box.checked).map((box) => spans[Number(box.value)]);
 
