@@ -97,12 +97,12 @@ def test_a_face_is_clicked_and_that_person_is_heard(open_page, tmp_path):
         "([place, clock]) => [avsep.place() - place, performance.now() / 1000 - clock]", [place, clock]
     )
     assert 0 < moved <= passed + 0.1, "the place is not lost"
-    page.wait_for_function("Math.abs(avsep.off()) < 0.02")
+    page.wait_for_function("() => Math.abs(avsep.off()) < 0.02")
     page.locator("h1").focus()
     page.keyboard.press("2")
     only(page, "speaker_01")
     page.keyboard.press("0")
-    page.wait_for_function("Object.values(avsep.levels()).every((level) => level > 1e-3)")
+    page.wait_for_function("() => Object.values(avsep.levels()).every((level) => level > 1e-3)")
     page.keyboard.press(" ")
     assert page.get_attribute("#play", "aria-label") == "Play"
 

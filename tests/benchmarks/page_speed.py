@@ -73,7 +73,7 @@ def main() -> None:
             print(f"browser, outlines whole: {memory(browser) / 1e6:.0f} MB")
             for part in range(1, 20):
                 seek(page, args.long * 3 * part)
-                page.wait_for_function("avsep.ready().sound")
+                page.wait_for_function("() => avsep.ready().sound")
             print(f"browser, after 19 jumps: {memory(browser) / 1e6:.0f} MB")
         finally:
             browser.close()
@@ -103,7 +103,7 @@ def first_sound(page: Page, minutes: int, runs: int) -> None:
     started, jumped, switched = [], [], []
     for run in range(runs):
         page.reload()
-        page.wait_for_function("avsep.ready()?.sound")
+        page.wait_for_function("() => avsep.ready()?.sound")
         started.append(page.evaluate(SOUNDS, ".face[data-track=speaker_01]"))
         switched.append(page.evaluate(SOUNDS, ".face[data-track=speaker_00]"))
         page.click("#play")
@@ -119,9 +119,9 @@ def opening(page: Page, address: str, minutes: int) -> None:
     link.wait_for()
     begin = time.perf_counter()
     link.click()
-    page.wait_for_function("avsep.ready()?.sound && avsep.ready().drawn > 0")
+    page.wait_for_function("() => avsep.ready()?.sound && avsep.ready().drawn > 0")
     opened = time.perf_counter() - begin
-    page.wait_for_function("avsep.ready().drawn === 1", timeout=600_000)
+    page.wait_for_function("() => avsep.ready().drawn === 1", timeout=600_000)
     whole = time.perf_counter() - begin
     print(f"{minutes} minutes: open and ready to play after {opened:.1f} s, outlines whole after {whole:.1f} s")
 

@@ -9,10 +9,10 @@ export function editPerson(track, others, chosen, on) {
   const dialog = $("person");
   const spans = track.speaking || [];
   const boxes = [];
-  const run = async (what, document) => {
+  const run = async (what, asked) => {
     whole.disabled = true;
     busy.hidden = false;
-    const done = await on.change(what, document);
+    const done = await on.change(what, asked);
     whole.disabled = false;
     busy.hidden = true;
     if (!done) return;
