@@ -106,7 +106,7 @@ def split_track(folder: Path | str, track: str, spans: Sequence[Span], name: str
         entry = edit.entry(voice)
         told: dict[str, Any] = {"id": new, "kind": "voice", "label": label, "audio": new_file}
         told |= dict.fromkeys(("video", "thumbnail", "box", "appearances"))
-        _set_speaking(told, _common(_speaking(voice), cut))
+        _set_speaking(told, _common(_speaking(voice), cut) or cut)
         told |= {"speech_probability": entry.get("speech_probability", 0.0), "confidence": None, "warnings": []}
         _set_speaking(entry, _without(_speaking(voice), cut))
         edit.content["tracks"].insert(edit.content["tracks"].index(entry) + 1, told)

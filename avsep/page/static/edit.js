@@ -4,7 +4,7 @@ import { $, armed, element, time } from "./dom.js";
 
 const text = ([start, end]) => `${time(start)} – ${time(end)}`;
 
-// on: change(what, document) -> promise of success, play(span), track: the person, others: who else is there.
+// on: change(what, asked) -> promise of success, play(span), track: the person, others: who else is there.
 export function editPerson(track, others, chosen, on) {
   const dialog = $("person");
   const spans = track.speaking || [];
@@ -20,7 +20,12 @@ export function editPerson(track, others, chosen, on) {
     // What had the focus is another element now.
     document.querySelector(`.track[data-track="${CSS.escape(track.id)}"] button.name`)?.focus();
   };
-  const picked = () => boxes.filter((box) => box.checked).map((box) => spans[Number(box.value)]);
+  const range = () => [from, to].map((field) => (field.value === "" ? NaN : Number(field.value)));
+  const picked = () => {
+    const found = boxes.filter((box) => box.checked).map((box) => spans[Number(box.value)]);
+    const [start, end] = range();
+    return start < end ? [...found, [start, end]] : found;
+  };
 
   const name = element("input", { type: "text", id: "person-name", maxlength: 100, value: track.label || "" });
   name.setAttribute("autocomplete", "off");
@@ -36,7 +41,7 @@ export function editPerson(track, others, chosen, on) {
 
   const list = spans.map((span, n) => {
     const box = element("input", { type: "checkbox", value: n, id: `span-${n}` }, [], { change: () => update() });
-    box.checked = Boolean(chosen) && chosen[0] === span[0];
+    box.checked = Boolean(chosen) && chosen[0] === span[0] && chosen[1] === span[1];
     boxes.push(box);
     const play = element("button", { type: "button", class: "button quiet small" }, "Play", {
       click: () => on.play(span),
@@ -44,6 +49,12 @@ export function editPerson(track, others, chosen, on) {
     play.setAttribute("aria-label", `Play ${text(span)}`);
     return element("li", {}, [box, element("label", { for: `span-${n}` }, text(span)), play]);
   });
+  const own = chosen && !boxes.some((box) => box.checked) ? chosen.map((seconds) => seconds.toFixed(2)) : ["", ""];
+  const [from, to] = ["from", "to"].map((end, n) =>
+    element("input", { type: "number", min: 0, step: 0.01, id: `span-${end}`, value: own[n] }, [], {
+      input: () => update(),
+    }),
+  );
   const split = element("button", { type: "button", class: "button" }, "Move to a new person", {
     click: () => run("split", { track: track.id, spans: picked() }),
   });
@@ -52,7 +63,7 @@ export function editPerson(track, others, chosen, on) {
     () => run("take", { track: track.id, spans: picked() }),
   );
   const update = () => {
-    const none = !boxes.some((box) => box.checked);
+    const none = !picked().length;
     split.disabled = none;
     take.disabled = none;
   };
@@ -82,8 +93,12 @@ export function editPerson(track, others, chosen, on) {
     element("div", { class: "field" }, [
       element("span", { class: "label", id: "spans-title" }, spans.length ? "Speaks" : "Does not speak"),
       element("ul", { class: "spans", "aria-labelledby": "spans-title" }, list),
-      spans.length ? element("div", { class: "row" }, [split, take]) : null,
-    ].filter(Boolean)),
+      element("div", { class: "row wrap" }, [
+        element("label", { for: "span-from" }, "or from"), from,
+        element("label", { for: "span-to" }, "to"), to, element("span", { class: "label" }, "seconds"),
+      ]),
+      element("div", { class: "row wrap" }, [split, take]),
+    ]),
     ...merging,
   ]);
   const close = element("button", { class: "button" }, "Close", { click: () => dialog.close() });

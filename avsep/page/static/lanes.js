@@ -6,7 +6,7 @@ import { time } from "./dom.js";
 const GRAB = 4; // pixels from which a press is a drag
 
 export class Lanes {
-  // on: seek(seconds, track), called for a click in a lane.
+  // on: seek(seconds, track), called for a click in a lane, and choose(track, span) for a drag with Shift.
   constructor(view, outlines, on) {
     this.view = view;
     this.outlines = outlines;
@@ -44,6 +44,7 @@ export class Lanes {
   listen(place, track) {
     const fingers = new Map();
     let dragged = false;
+    let chosenFrom = null;
     const seconds = (x) => {
       const box = place.getBoundingClientRect();
       return this.view.start + ((x - box.left) / box.width) * this.view.length;
@@ -51,7 +52,8 @@ export class Lanes {
     place.addEventListener("pointerdown", (event) => {
       if (event.button) return;
       fingers.set(event.pointerId, { x: event.clientX, first: event.clientX });
-      dragged = fingers.size > 1 ? true : false;
+      dragged = fingers.size > 1;
+      chosenFrom = event.shiftKey && track ? seconds(event.clientX) : null;
       place.setPointerCapture(event.pointerId);
     });
     place.addEventListener("pointermove", (event) => {
@@ -60,7 +62,10 @@ export class Lanes {
       if (Math.abs(event.clientX - finger.first) > GRAB) dragged = true;
       const before = finger.x;
       const width = place.clientWidth || 1;
-      if (fingers.size === 2) {
+      if (chosenFrom !== null) {
+        const ends = [chosenFrom, seconds(event.clientX)].map((at) => Math.min(Math.max(0, at), this.view.seconds));
+        if (dragged) this.on.choose(track, ends.sort((a, b) => a - b));
+      } else if (fingers.size === 2) {
         const other = [...fingers].find(([id]) => id !== event.pointerId)[1].x;
         const [was, is] = [Math.abs(before - other), Math.abs(event.clientX - other)];
         if (was > 8 && is > 8) this.view.zoom(was / is, seconds(other));

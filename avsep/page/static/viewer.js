@@ -30,7 +30,10 @@ export class Viewer {
     this.engine = new Engine(result, ids);
     this.picture = new Picture($("video"), result, api.videoAddress(result));
     this.outlines = new Outlines(result, this.tracks.length);
-    this.lanes = new Lanes(this.view, this.outlines, { seek: (seconds, track) => this.point(seconds, track) });
+    this.lanes = new Lanes(this.view, this.outlines, {
+      seek: (seconds, track) => this.point(seconds, track),
+      choose: (track, span) => track.is_voice && this.select(track, span),
+    });
     this.lanes.addRuler($("ruler"));
     this.overview = new Overview($("overview"), this.view);
     this.build();
@@ -120,7 +123,7 @@ export class Viewer {
   edit(track, span = null) {
     const others = this.result.tracks.filter((one) => one.is_voice && one.id !== track.id);
     editPerson(track, others, span, {
-      change: (what, document) => this.change(what, document),
+      change: (what, asked) => this.change(what, asked),
       play: (one) => this.playSpan(track, one),
     });
   }
@@ -130,9 +133,9 @@ export class Viewer {
   }
 
   // Whether it worked; the app is told of the result as it is then.
-  async change(what, document) {
+  async change(what, asked) {
     try {
-      const result = await api.change(this.result.id, what, document);
+      const result = await api.change(this.result.id, what, asked);
       await this.changed(result, what);
       return true;
     } catch (error) {
