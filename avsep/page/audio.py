@@ -20,11 +20,15 @@ TILE_SECONDS, BINS_PER_SECOND = 60, 100
 _MOST_TILES = 1024
 """Kept in memory: some 60 kB each."""
 _FULL = 32767
+_HIGHEST_RATE = 768_000
+"""Hz. What browsers play, and a bound on the size of a piece."""
 
 
 def shape(file: Path) -> tuple[int, int]:
     """Channels that the page plays of a file, one or two, and its sample rate. Raises InputError and NotFound."""
     with _open(file) as sound:
+        if not sound.samplerate <= _HIGHEST_RATE:
+            raise InputError(f"{file.name}: has {sound.samplerate} Hz; the page plays {_HIGHEST_RATE} Hz at most")
         return min(sound.channels, 2), sound.samplerate
 
 

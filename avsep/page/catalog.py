@@ -31,9 +31,12 @@ class Found:
 
     @property
     def sounds(self) -> list[Path]:
-        """Sound of every track, then the residual if there is one."""
+        """Sound of every track, then the residual if there is one. Raises NotFound where there is none at all."""
         residual = self.result.residual
-        return [track.audio for track in self.result.tracks] + ([residual] if residual else [])
+        sounds = [track.audio for track in self.result.tracks] + ([residual] if residual else [])
+        if not sounds:
+            raise NotFound("There is no sound in this result")
+        return sounds
 
 
 class Catalog:

@@ -24,7 +24,7 @@ def summary(found: Found) -> dict[str, Any]:
 def describe(found: Found, catalog: Catalog) -> dict[str, Any]:
     """All of a result but its sound, picture and the boxes of its faces. Raises InputError and NotFound."""
     result, folder = found.result, found.result.folder
-    channels, rate = audio.shape(found.sounds[0]) if found.sounds else (1, result.sample_rate)
+    channels, rate = audio.shape(found.sounds[0])
     size = result.picture_size
     picture = None
     if size and picture_of(result):

@@ -88,13 +88,11 @@ class Page:
         return FileResponse(STATIC / "index.html", headers={"cache-control": "no-cache"})
 
     def about(self, request: Request) -> Response:
+        folder, free = self.settings.folder, None
         with suppress(OSError):
-            free = shutil.disk_usage(self.settings.folder).free
-            return Json(self._about() | {"free_bytes": free})
-        return Json(self._about())
-
-    def _about(self) -> dict[str, Any]:
-        return {"version": __version__, "folder": str(self.settings.folder), "most_bytes": self.settings.most_bytes}
+            free = shutil.disk_usage(next(one for one in (folder, *folder.parents) if one.exists())).free
+        told = {"version": __version__, "folder": _sendable(str(folder)), "free_bytes": free}
+        return Json(told | {"most_bytes": self.settings.most_bytes})
 
     def results(self, request: Request) -> Response:
         return Json([summary(found) for found in self.catalog.all()])
@@ -246,6 +244,7 @@ def build_app(settings: Settings) -> Guard:
             413, f"The clip is larger than {settings.most_bytes / 2**30:.3g} GiB. Start avsep page with --max-gib"
         ),
         ClientDisconnect: lambda request, error: _told(400, "The browser went away"),
+        OSError: lambda request, error: _told(500, f"A file cannot be read or written ({error.strerror or error})"),
         HTTPException: lambda request, error: _told(error.status_code, error.detail),
         Exception: lambda request, error: _told(500, f"internal fault: {type(error).__name__}"),
     }
@@ -320,7 +319,7 @@ def serve(settings: Settings, listening: socket.socket) -> None:
         remove_partials(settings.folder)  # what a page that was killed had begun to save
     config = uvicorn.Config(
         build_app(settings),
-        log_level="error",
+        log_level="critical",
         access_log=False,
         server_header=False,
         proxy_headers=False,

@@ -81,7 +81,7 @@ export class Home {
         toast(`${file.name} has ${size(file.size)}; the page takes ${size(this.bounds.most_bytes)} at most`);
         continue;
       }
-      if (this.bounds?.free_bytes !== undefined && file.size > this.bounds.free_bytes) {
+      if (this.bounds?.free_bytes != null && file.size > this.bounds.free_bytes) {
         toast(`${file.name} has ${size(file.size)}, and ${size(this.bounds.free_bytes)} are free on the disk`);
         continue;
       }
