@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
+
+from avsep.output.ownership import foreign_files
+from avsep.results.result import read_result
 
 
 def formats() -> list[str]:
-    """Names of the formats that can be made here; none where the time lines are not installed."""
+    """Names of the formats that can be made here."""
     try:
-        from avsep import timeline
-    except ImportError:
+        return list(import_module("avsep.timeline.formats").FORMATS)
+    except ModuleNotFoundError:
         return []
-    return list(getattr(timeline, "FORMATS", ()))
 
 
 def make(folder: Path, names: Sequence[str]) -> None:
-    """Write formats into a result, listed in its manifest. Raises AvsepError."""
-    from avsep import timeline
-
-    timeline.write_formats(folder, names)
+    """Write formats into a result, listed in its manifest; those that were made before are replaced. Raises
+    AvsepError."""
+    others = set(foreign_files(folder)) & set(import_module("avsep.timeline.formats").files_of(names))
+    write = import_module("avsep.timeline.write")
+    write.add_formats(read_result(folder), names, lambda warning: None, overwrite=not others)
