@@ -149,7 +149,7 @@ def test_the_page_fits_a_phone_and_every_control_has_a_name(open_page, tmp_path)
 def test_a_clip_is_dropped_separated_and_heard(open_page, tmp_path):
     page = open_page(tmp_path)
     page.set_input_files("#file", CLIP)
-    page.get_by_role("link", name="Open demo.mp4").click(timeout=4 * WAIT)
+    page.get_by_role("link", name="Open demo.mp4").click(timeout=8 * WAIT)
     page.wait_for_selector(".face")
     seek(page, 3.0)
     for face in page.locator(".face").all():

@@ -13,6 +13,9 @@ export class Chunks {
     this.count = Math.ceil(result.seconds / this.seconds);
     this.ready = new Map();
     this.loading = new Map();
+    this.centre = 0;
+    this.filling = false;
+    this.closed = false;
   }
 
   // The buffers of each track, if they are there.
@@ -32,14 +35,26 @@ export class Chunks {
     return this.loading.get(number).promise;
   }
 
-  // What is around `number` is fetched, the nearest first, and everything else is dropped.
-  around(number) {
+  // What is around `number` is fetched, one piece after the other so that the first one does not wait for the rest, and
+  // everything else is dropped.
+  async around(number) {
+    this.centre = number;
     const inside = (n) => n >= number - BEHIND && n <= number + AHEAD;
     for (const n of [...this.ready.keys()]) if (!inside(n)) this.ready.delete(n);
     for (const [n, { stop }] of [...this.loading]) if (!inside(n)) stop.abort();
-    const wanted = [];
-    for (let n = number; n <= number + AHEAD; n += 1) wanted.push(this.load(n));
-    return wanted;
+    if (this.filling) return;
+    this.filling = true;
+    try {
+      for (let n = this.missing(); n !== null; n = this.missing()) await this.load(n).catch(unlessAborted);
+    } finally {
+      this.filling = false;
+    }
+  }
+
+  missing() {
+    const last = Math.min(this.centre + AHEAD, this.count - 1);
+    for (let n = this.centre; n <= last && !this.closed; n += 1) if (!this.ready.has(n)) return n;
+    return null;
   }
 
   decode({ samples, scale }) {
@@ -57,7 +72,12 @@ export class Chunks {
   }
 
   close() {
+    this.closed = true;
     for (const { stop } of this.loading.values()) stop.abort();
     this.ready.clear();
   }
+}
+
+function unlessAborted(error) {
+  if (error.name !== "AbortError") throw error;
 }

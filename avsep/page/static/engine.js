@@ -8,6 +8,9 @@ const PUMP_MS = 150;
 
 let context = null;
 
+// The loudspeaker takes a while to wake up: it begins with the press, before the click that comes of it.
+for (const press of ["pointerdown", "keydown"]) addEventListener(press, () => context?.resume(), { capture: true });
+
 // One for all results of the same rate; a browser allows few.
 function contextOf(rate) {
   if (context && context.sampleRate !== rate) {
@@ -60,7 +63,7 @@ export class Engine extends EventTarget {
   }
 
   prepare() {
-    for (const loaded of this.chunks.around(this.chunkAt(this.place))) loaded.catch((error) => this.fail(error));
+    this.chunks.around(this.chunkAt(this.place)).catch((error) => this.fail(error));
   }
 
   chunkAt(seconds) {
@@ -135,7 +138,7 @@ export class Engine extends EventTarget {
       return;
     }
     const now = this.chunkAt(position);
-    for (const loaded of this.chunks.around(now)) loaded.catch((error) => this.fail(error));
+    this.chunks.around(now).catch((error) => this.fail(error));
     while (this.next <= now + AHEAD && this.chunks.get(this.next)) this.schedule(this.next++);
     if (this.next <= now && this.next < this.chunks.count) {
       this.place = Math.min(position, this.next * this.chunks.seconds); // the sound is late: the clock waits for it
