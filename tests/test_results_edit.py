@@ -153,6 +153,13 @@ def test_a_change_that_fails_midway_leaves_everything_as_it_was(folder, monkeypa
     assert os.listdir(folder.parent) == ["talk"]
 
 
+def test_what_is_elsewhere_does_not_come_in(folder, tmp_path):
+    (folder / "speaker_00.wav").rename(tmp_path / "mine.wav")
+    (folder / "speaker_00.wav").symlink_to(tmp_path / "mine.wav")
+    with pytest.raises(InputError, match="is a link"):
+        split_track(folder, "speaker_00", [Span(0, 1)])
+
+
 def test_a_video_that_cannot_be_read_is_left_out_and_told(folder):
     (folder / "speaker_00.mp4").unlink()
     (folder / "speaker_00.mp4").write_bytes(b"no video")

@@ -52,7 +52,7 @@ def merge_tracks(folder: Path | str, kept: str, other: str) -> Result:
 
         edit.sound([first.audio.name, second.audio.name], [first.audio.name], add)
         entry, gone = edit.entry(first), edit.entry(second)
-        entry["label"] = entry["label"] or gone["label"]
+        entry["label"] = entry.get("label") or gone.get("label")
         _set_speaking(entry, _united([*_speaking(first), *_speaking(second)]))
         entry["speech_probability"] = max(one.get("speech_probability", 0.0) for one in (entry, gone))
         entry["warnings"] = list(dict.fromkeys([*entry.get("warnings", []), *gone.get("warnings", [])]))
@@ -146,6 +146,11 @@ class _Edit:
     def entry(self, track: ResultTrack) -> dict[str, Any]:
         return next(entry for entry in self.content["tracks"] if entry["id"] == track.id)
 
+    def own(self, name: str) -> None:
+        """Raise InputError for a link: what is elsewhere must not come into the result."""
+        if (self.result.folder / name).is_symlink():
+            raise InputError(f"{self.result.folder / name}: is a link. Put the file itself there")
+
     def residual(self) -> str:
         if self.result.residual is None:
             raise InputError(f"{self.result.folder}: has no residual to take the sound. Separate the clip again")
@@ -186,6 +191,7 @@ class _Edit:
         writers: dict[str, WavWriter] = {}
         try:
             for name in read:
+                self.own(name)
                 sources[name] = soundfile.SoundFile(os.fsencode(self.result.folder / name))
             first = sources[read[0]]
             if len({(one.frames, one.channels, one.samplerate) for one in sources.values()}) > 1:
@@ -219,6 +225,7 @@ class _Edit:
             return
         lead = -self.result.picture_begin
         try:
+            self.own(name)
             replace_sound(self.result.folder / name, self.partial / entry["audio"], self.partial / name, lead)
         except InputError as error:
             (self.partial / name).unlink(missing_ok=True)
