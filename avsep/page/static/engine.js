@@ -2,7 +2,7 @@
 
 import { AHEAD, Chunks } from "./chunks.js";
 
-const START_SECONDS = 0.02; // from now to the first sample, time to schedule it
+const START_SECONDS = 0.01; // from now to the first sample, time to schedule it
 const FADE_SECONDS = 0.004; // time constant of a gain, without which switching clicks
 const PUMP_MS = 150;
 
