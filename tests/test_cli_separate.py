@@ -421,3 +421,14 @@ def test_models_shows_one_in_full(cli, weights) -> None:
         assert "init args" in out
         assert str(weights) in out
     assert json.loads(cli("models", "small-av", "--json")[1])["init_args"] == {"sources": 2}
+
+
+def test_progress_for_programs_is_lines_of_json(cli, clip, pipeline) -> None:
+    pipeline()
+    code, _, err = cli("separate", clip, "-q", "--progress-json")
+    lines = [json.loads(line) for line in err.splitlines()]
+    assert code == 0
+    assert lines == [
+        {"clip": clip.name, "step": "faces", "completed": 1.0, "total": 2.0},
+        {"clip": clip.name, "step": "separation", "completed": 2.0, "total": 2.0},
+    ]

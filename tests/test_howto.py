@@ -17,14 +17,6 @@ PAGES = {page.stem: page for page in [DOCS / "start.md", *sorted((DOCS / "howto"
 QUESTIONS = sorted(PAGES.keys() - {"start", "index"})
 REDIRECTS = ("<", ">", "|")
 
-MISSING = {"names": "page"}
-"""Pages of commands that are not there yet."""
-
-AWAITED = [
-    pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=MISSING[name]) if name in MISSING else ())
-    for name in PAGES
-]
-
 
 def test_what_no_test_can_run() -> None:
     marks = Counter(block.mark for page in PAGES.values() for block in blocks(page))
@@ -49,7 +41,7 @@ def test_the_list_of_questions_is_whole() -> None:
         assert blocks(PAGES[name])[0].mark.startswith(("test", "needs="))
 
 
-@pytest.mark.parametrize("name", AWAITED)
+@pytest.mark.parametrize("name", PAGES)
 def test_commands_are_known(name: str) -> None:
     """Also those that are not run."""
     parser = build_parser()
@@ -76,7 +68,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, ...], P
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("name", AWAITED)
+@pytest.mark.parametrize("name", PAGES)
 def test_page_runs(
     name: str, inputs: Path, results: dict, cli, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, one_thread
 ) -> None:

@@ -18,7 +18,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from avsep.cli import demo, evaluate, export, faces, fit, importing, models, name, people, separate, stream, timeline
+from avsep.cli import (
+    demo,
+    evaluate,
+    export,
+    faces,
+    fit,
+    importing,
+    models,
+    name,
+    page,
+    people,
+    separate,
+    stream,
+    timeline,
+)
 from avsep.cli.options import Parser
 from avsep.cli.terminal import Terminal, open_closed_streams
 from avsep.errors import AvsepError
@@ -37,7 +51,21 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"avsep {__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
-    for command in (separate, timeline, people, name, stream, faces, fit, evaluate, models, export, importing, demo):
+    for command in (
+        separate,
+        timeline,
+        people,
+        name,
+        page,
+        stream,
+        faces,
+        fit,
+        evaluate,
+        models,
+        export,
+        importing,
+        demo,
+    ):
         command.register(commands)
     return parser
 
@@ -50,7 +78,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         Terminal().close()
         return int(stop.code or 0)
-    terminal = Terminal(verbose=getattr(args, "verbose", False), quiet=getattr(args, "quiet", False))
+    terminal = Terminal(
+        verbose=getattr(args, "verbose", False),
+        quiet=getattr(args, "quiet", False),
+        progress_json=getattr(args, "progress_json", False),
+    )
     with _quiet_libraries(terminal.verbose), _terminate_like_an_exception():
         try:
             exit_code = args.run(args, terminal)

@@ -77,13 +77,14 @@ def add_machine(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--threads", type=whole(1, MOST_THREADS), metavar="N", help="CPU threads (default: all cores)")
 
 
-def add_messages(parser: argparse.ArgumentParser) -> None:
-    """How much is said: --json, -v, -q."""
+def add_messages(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """How much is said: --json, -v, -q. Returns the group of these options."""
     group = parser.add_argument_group("messages")
     group.add_argument("--json", action="store_true", help="print the results as one JSON document")
     loudness = group.add_mutually_exclusive_group()
     loudness.add_argument("-v", "--verbose", action="store_true", help="say more on stderr, show tracebacks")
     loudness.add_argument("-q", "--quiet", action="store_true", help="only errors on stderr")
+    return group
 
 
 def check_span(args: argparse.Namespace) -> None:

@@ -94,7 +94,9 @@ def register(commands) -> None:
     options.add_span(parser)
     options.add_machine(parser)
     add_engine(parser, workers=1)
-    options.add_messages(parser)
+    options.add_messages(parser).add_argument(
+        "--progress-json", action="store_true", help="tell the progress on stderr as lines of JSON"
+    )
     parser.set_defaults(run=run)
 
 

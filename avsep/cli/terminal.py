@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, TextIO
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from avsep.signals import ProgressHook  # at run time it would bring numpy, and help must be instant
 
+_PROGRESS_SECONDS = 0.2
 _NOBODY_READS = {errno.EPIPE, errno.EBADF}
 """What writing gives when the reader went away, or the stream is closed."""
 
@@ -40,13 +42,14 @@ def open_closed_streams() -> None:
 
 
 class Terminal:
-    """Results and messages of one run. verbose adds detail, quiet leaves errors only.
+    """Results and messages of one run. verbose adds detail, quiet leaves errors only. progress_json: tell progress to a
+    program, also when quiet.
 
     live: a bar that is on the screen and gives way to them (a rich Progress).
     """
 
-    def __init__(self, *, verbose: bool = False, quiet: bool = False) -> None:
-        self.verbose, self.quiet = verbose, quiet
+    def __init__(self, *, verbose: bool = False, quiet: bool = False, progress_json: bool = False) -> None:
+        self.verbose, self.quiet, self.progress_json = verbose, quiet, progress_json
         self.live: Progress | None = None
 
     def result(self, text: str) -> None:
@@ -108,8 +111,11 @@ class Terminal:
 
     @contextmanager
     def progress(self, clip: str) -> Iterator[ProgressHook]:
-        """A progress hook for one clip: a bar on a terminal, a line per step with -v, otherwise nothing."""
-        if self.quiet:
+        """A progress hook for one clip: lines of JSON for a program, a bar on a terminal, a line per step with -v,
+        otherwise nothing."""
+        if self.progress_json:
+            yield _json_lines(clip)
+        elif self.quiet:
             yield lambda step, completed, total: None
         elif sys.stderr.isatty():
             with _bar(clip) as hook:
@@ -126,6 +132,20 @@ class Terminal:
                 self.detail(f"{step} ({total:.1f} s of media)")
 
         return hook
+
+
+def _json_lines(clip: str) -> ProgressHook:
+    """Progress on stderr as lines of JSON: each step's begin and end, and what is between a few times a second."""
+    latest, told = "", 0.0
+
+    def hook(step: str, completed: float, total: float) -> None:
+        nonlocal latest, told
+        now = time.monotonic()
+        if step != latest or completed >= total or now - told > _PROGRESS_SECONDS:
+            latest, told = step, now
+            _to_stderr(json.dumps({"clip": clip, "step": step, "completed": completed, "total": total}))
+
+    return hook
 
 
 @contextmanager

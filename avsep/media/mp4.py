@@ -49,11 +49,11 @@ class NamedSound:
 class PersonVideo:
     """An mp4 to write to `path`: the clip's pictures, in which `person` may be marked, with the sound of `wav`.
 
-    gain: of the sound (see `playable_gain`).
+    person: None where nobody is to be marked. gain: of the sound (see `playable_gain`).
     """
 
     path: Path
-    person: Person
+    person: Person | None
     wav: Path
     gain: float = 1.0
 

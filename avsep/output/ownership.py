@@ -28,7 +28,7 @@ class Kind(NamedTuple):
 SEPARATION = Kind(
     "avsep separate or avsep faces",
     ("manifest.json", "people.json"),
-    re.compile(r"(manifest|people)\.json|residual\.wav|(speaker|source)_\d+\.(wav|mp4|jpg)"),
+    re.compile(r"(manifest|people|faces)\.json|residual\.wav|(speaker|source)_\d+\.(wav|mp4|jpg)"),
 )
 EVALUATION = Kind("avsep evaluate", ("summary.json",), re.compile(r"summary\.json|results\.csv"))
 

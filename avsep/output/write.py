@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from avsep.media.decode import picture_at
 from avsep.media.encode import PersonVideo, write_jpeg, write_person_videos
 from avsep.output import manifest
+from avsep.output.faces import FACES, face_rows, write_faces
 from avsep.output.tracks import TrackReader, write_tracks
 from avsep.results.result import parse_result
 from avsep.signals import FRAME_RATE, Person, Tracks
@@ -55,11 +56,16 @@ def write_result(scene: Scene, tracks: Tracks) -> dict[str, Any]:
             )
     names = [track.name for track in tracks.tracks]
     warnings += [f"{names[a]} and {names[b]} are nearly the same sound" for a, b in same]
-    result = manifest.separation(scene, tracks, with_video, warnings)
+    files = []
+    people = {track.name: face_rows(track.person) for track in tracks.tracks if track.person is not None}
+    if people:
+        write_faces(folder / FACES, people)
+        files.append(FACES)
     if scene.options.also:
         with scene.watch.step("formats"):
-            files = write_formats(parse_result(folder, result), scene.options.also, warnings.append, scene.progress)
-        result = manifest.separation(scene, tracks, with_video, warnings) | {"files": files}
+            found = parse_result(folder, manifest.separation(scene, tracks, with_video, warnings))
+            files += write_formats(found, scene.options.also, warnings.append, scene.progress)
+    result = manifest.separation(scene, tracks, with_video, warnings) | ({"files": files} if files else {})
     manifest.write(folder / "manifest.json", result)
     return result
 

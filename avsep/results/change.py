@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import fcntl
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +28,34 @@ def change_result(folder: Path | str, change: Callable[[dict[str, Any], Result],
     folder = Path(folder)
     read_result(folder)
     try:
-        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(folder):
             result = read_result(folder)
             content = copy.deepcopy(dict(result.manifest))
             change(content, result)
-            content["speakers"] = [entry for entry in content["tracks"] if entry["kind"] in ("person", "voice")]
+            set_speakers(content)
             write_whole(folder / MANIFEST, lambda partial: manifest.write(partial, content))
             return read_result(folder)
-        finally:
-            os.close(lock)
     except OSError as error:
         raise OutputError(f"{folder / MANIFEST}: cannot be written ({error.strerror}). Nothing was changed") from error
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a result for oneself; whoever else changes it waits. Raises OSError where it is not there."""
+    while True:
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if os.path.samestat(os.fstat(lock), os.stat(folder)):  # not replaced while this waited
+                yield
+                return
+        finally:
+            os.close(lock)
+
+
+def set_speakers(content: dict[str, Any]) -> None:
+    """Let `speakers` of a manifest repeat what `tracks` says of people and voices."""
+    content["speakers"] = [entry for entry in content["tracks"] if entry["kind"] in ("person", "voice")]
 
 
 def rename_tracks(folder: Path | str, names: Mapping[str, str | None]) -> Result:

@@ -73,6 +73,25 @@ class Result:
     residual: Path | None
     manifest: Mapping[str, Any]
 
+    @property
+    def picture_size(self) -> tuple[int, int] | None:
+        """Width and height of the input picture in pixels, in which boxes are; None where there is none."""
+        video = self.manifest["input"].get("video")
+        return (
+            (int(video["width"]), int(video["height"]))
+            if video and video.get("width") and video.get("height")
+            else None
+        )
+
+    @property
+    def picture_begin(self) -> float:
+        """Time of the first picture of the people's videos in seconds: 0, or less where the pictures of a whole clip
+        begin before its sound."""
+        told = self.manifest["input"]
+        if not told.get("video") or told.get("start_seconds"):
+            return 0.0
+        return min(float(told["video"].get("start_seconds") or 0.0), 0.0)
+
     def track(self, name: str) -> ResultTrack:
         """The track with this id, or else with this label. Raises InputError."""
         found = [one for one in self.tracks if one.id == name] or [one for one in self.tracks if one.label == name]
@@ -113,6 +132,11 @@ def parse_result(folder: Path, manifest: Any) -> Result:
     seconds, rate = float(told["duration_seconds"]), int(told["audio"]["sample_rate"])
     if not 0 <= seconds < math.inf or rate <= 0:
         raise ValueError(f"the input has {seconds} s at {rate} Hz")
+    if (video := told.get("video")) and not all(
+        isinstance(video.get(key, 0), int | float) and -1e9 < video.get(key, 0) < 1e9
+        for key in ("width", "height", "start_seconds")
+    ):
+        raise ValueError(f"its picture is {video!r:.200}")
     residual = manifest["residual"]
     tracks = tuple(_track(folder, entry, seconds) for entry in manifest["tracks"])
     if len({track.id for track in tracks}) < len(tracks):

@@ -6,7 +6,6 @@ import numpy as np
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
 from avsep.signals import DECISION_FRAMES, FRAME_RATE, HOP, SAMPLE_RATE, ProgressHook, no_progress
-from avsep.speech.detect import SpeechDetector
 from avsep.storage.recording import Estimates
 
 CHUNK = 20 * SAMPLE_RATE
@@ -30,6 +29,8 @@ FAR_BELOW = 25.0
 def speech_and_level(sources: Estimates, progress: ProgressHook = no_progress) -> tuple[np.ndarray, np.ndarray]:
     """Probability of speech and level of each source at SAMPLE_RATE: (sources, pictures) at FRAME_RATE, in 0..1 and in
     dB of full scale."""
+    from avsep.speech.detect import SpeechDetector  # with torch, which who only reads results need not wait for
+
     detector = SpeechDetector()
     speech, level = [], []
     for start in range(0, len(sources), CHUNK):

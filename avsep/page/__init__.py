@@ -1,0 +1,1 @@
+"""`avsep page`: results in a browser, served from this machine."""

@@ -1,0 +1,86 @@
+// What is shown: the list of results, or the result whose identifier is in the address.
+
+import * as api from "./api.js";
+import { $, say, toast } from "./dom.js";
+import { Home } from "./home.js";
+import * as keys from "./keys.js";
+import { Viewer } from "./viewer.js";
+
+const home = new Home();
+let viewer = null;
+let opening = 0;
+
+async function route() {
+  const id = location.hash.slice(1);
+  const turn = (opening += 1);
+  viewer?.close();
+  viewer = null;
+  $("home").hidden = Boolean(id);
+  $("view").hidden = true;
+  $("open-download").hidden = true;
+  $("title").textContent = "";
+  document.title = "avsep";
+  if (!id) {
+    await home.open();
+    return;
+  }
+  try {
+    const result = await api.result(id);
+    const boxes = await api.faces(id, result.version);
+    if (turn === opening) open(result, boxes);
+  } catch (error) {
+    toast(error.message);
+    location.hash = "";
+  }
+}
+
+function open(result, boxes, before = null) {
+  $("view").hidden = false;
+  $("open-download").hidden = false;
+  $("title").textContent = result.name;
+  document.title = `${result.name} – avsep`;
+  viewer = new Viewer(result, boxes, before);
+  viewer.changed = changed;
+  if (before) return;
+  $("title").focus({ preventScroll: true });
+  say(`${result.name}, ${result.tracks.length} tracks`);
+}
+
+// The result of the open viewer is another one now.
+async function changed(result, what) {
+  if (!viewer || viewer.result.id !== result.id) return;
+  if (what === "rename" || what === "formats") {
+    viewer.rename(result);
+  } else {
+    const boxes = await api.faces(result.id, result.version);
+    const before = viewer;
+    const { playing } = before.engine;
+    before.engine.pause();
+    before.close();
+    open(result, boxes, before);
+    if (playing) viewer.engine.play();
+  }
+  say("Changed");
+}
+
+addEventListener("hashchange", route);
+$("open-download").addEventListener("click", () => viewer?.download());
+$("open-help").addEventListener("click", () => $("help").showModal());
+keys.listen(() => viewer);
+route();
+
+// For tests and measurements.
+window.avsep = {
+  // What is heard of each track now, root mean square.
+  levels: () => Object.fromEntries((viewer?.engine.levels() || []).map((level, n) => [viewer.tracks[n].id, level])),
+  // Where the sound is, and by how much the picture is ahead of it, in seconds.
+  place: () => viewer?.engine.position ?? null,
+  // Whether a result is open, its sound can be played from where it is, and so much of its outlines is there, 0 to 1.
+  ready: () => {
+    if (!viewer) return null;
+    const { engine, outlines } = viewer;
+    const drawn = [...outlines.tiles.values()].filter(Boolean).length / outlines.total;
+    return { sound: Boolean(engine.chunks.get(engine.chunkAt(engine.position))), drawn };
+  },
+  off: () => (viewer?.picture.has ? viewer.picture.off(viewer.engine.heard) : null),
+};
