@@ -39,6 +39,11 @@ from avsep.errors import AvsepError
 from avsep.safe_text import first_line, one_line
 from avsep.version import __version__
 
+COMMANDS = (
+    separate, timeline, people, name, page, stream, faces, fit, evaluate, models, export, importing, demo,
+)  # fmt: skip
+"""In the order of the help."""
+
 INTERRUPTED = 130
 AGAIN_SECONDS = 0.2
 """After which a signal to end counts as swallowed by what it interrupted."""
