@@ -123,6 +123,20 @@ def test_otio_has_a_track_for_each_sound(sounds, tmp_path):
     assert [[span(marker.marked_range) for marker in clip.markers] for clip in clips] == [[(0.2, 1.5)], [], [], []]
 
 
+def test_editors_show_what_is_not_to_be_trusted(tmp_path):
+    doubt = {"start_seconds": 0.4, "end_seconds": 0.7, "kind": "leak", "reason": "speaker_01 is loud in it"}
+    tracks = [person(0, "Ann", ((0.2, 1.5),), "voice") | {"doubtful": [doubt]}, person(1, "Bo", (), "voice")]
+    line = time_line(write_result(tmp_path / "talk", tracks))
+    write_otio(line, tmp_path / "a.otio")
+    (clip, *_) = [clip for track in read_otio(tmp_path / "a.otio")[1] for clip in track]
+    assert [(marker.name, *span(marker.marked_range)) for marker in clip.markers] == [
+        ("Ann", 0.2, 1.5),
+        ("Ann? speaker_01 is loud in it", 0.4, 0.7),
+    ]
+    write_project(line, tmp_path / "a.rpp")
+    assert regions(read_rpp(tmp_path / "a.rpp")) == [(0.2, 1.5, "Ann"), (0.4, 0.7, "Ann? speaker_01 is loud in it")]
+
+
 def test_reaper_has_a_track_for_each_sound(sounds, tmp_path):
     write_project(time_line(sounds), tmp_path / "a.rpp")
     project = read_rpp(tmp_path / "a.rpp")

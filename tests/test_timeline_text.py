@@ -105,6 +105,16 @@ def test_labels_are_regions(line, tmp_path):
     assert "dog_bark" not in {name for _, _, name in found}
 
 
+def test_labels_tell_what_is_not_to_be_trusted(tmp_path):
+    doubt = {"start_seconds": 0.4, "end_seconds": 0.7, "kind": "swap", "reason": "may be the voice of speaker_01"}
+    people = [person(0, "Ann", ((0.2, 0.9),), "voice") | {"doubtful": [doubt]}, person(1, "Bo", (), "voice")]
+    write_labels(time_line(write_result(tmp_path / "talk", people)), tmp_path / "labels.txt")
+    assert labels(tmp_path / "labels.txt") == [
+        (0.2, 0.9, "Ann"),
+        (0.4, 0.7, "Ann? may be the voice of speaker_01"),
+    ]
+
+
 def test_hours_are_written(tmp_path):
     line = time_line(write_result(tmp_path / "talk", [person(0)]))
     line.captions = ()

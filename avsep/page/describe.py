@@ -65,7 +65,11 @@ def _track(track: ResultTrack) -> dict[str, Any]:
         "appearances": _pairs(track.appearances),
         "speaking": None if track.speaking is None else _pairs(track.speaking),
         "confidence": track.entry.get("confidence"),
-        "warnings": [str(text) for text in track.entry.get("warnings") or ()],
+        "doubtful": [(doubt.start, doubt.end) for doubt in track.doubtful],
+        "warnings": [
+            *(str(text) for text in track.entry.get("warnings") or ()),
+            *(f"{doubt.start:.1f} to {doubt.end:.1f} s {doubt.reason}" for doubt in track.doubtful),
+        ],
         "files": [file.name for file in (track.audio, track.video, track.thumbnail) if file],
     }
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from unicodedata import category
 
 from avsep.errors import InputError
-from avsep.results.result import Result, Span
+from avsep.results.result import Doubt, Result, Span
 from avsep.safe_text import one_line
 
 if TYPE_CHECKING:
@@ -42,11 +42,13 @@ COLOURS = (
 """Of the tracks, in turn."""
 
 RESIDUAL_COLOUR = Colour("WHITE", 150, 150, 150)
+DOUBT_COLOUR = Colour("MAGENTA", 230, 0, 126)
+"""Of spans that are not to be trusted."""
 
 
 class Lane(NamedTuple):
     """A track as an editor shows it, or the residual. id: of the track. name: one line, which no other lane has.
-    speaking: None where nobody speaks in it."""
+    speaking: None where nobody speaks in it. doubtful: spans that are not to be trusted."""
 
     id: str
     kind: str
@@ -54,6 +56,7 @@ class Lane(NamedTuple):
     audio: Path
     speaking: tuple[Span, ...] | None
     colour: Colour
+    doubtful: tuple[Doubt, ...] = ()
 
 
 class Cue(NamedTuple):
@@ -101,6 +104,7 @@ class TimeLine:
                 track.audio,
                 track.speaking,
                 COLOURS[number % len(COLOURS)],
+                track.doubtful,
             )
             for number, (own, track, name) in enumerate(zip(ids, tracks, names, strict=True))
         ]
@@ -118,6 +122,16 @@ class TimeLine:
         """Who speaks when, in order of time; where two speak at once there are two."""
         turns = [(span, lane) for lane in self.voices for span in lane.speaking or () if span.start < span.end]
         return sorted(turns, key=lambda turn: turn[0])
+
+    @property
+    def doubts(self) -> list[tuple[Span, str]]:
+        """What is not to be trusted where, in order of time: the lane and why, in words."""
+        doubts = [
+            (Span(one.start, one.end), f"{lane.name}? {in_one_line(one.reason)}")
+            for lane in self.lanes
+            for one in lane.doubtful
+        ]
+        return sorted(doubts)
 
     @cached_property
     def picture(self) -> Picture | None:

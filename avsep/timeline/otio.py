@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from avsep.storage.files import path_from
-from avsep.timeline.base import Lane, TimeLine
+from avsep.timeline.base import DOUBT_COLOUR, Lane, TimeLine, in_one_line
 
 if TYPE_CHECKING:
     from avsep.timeline.picture import Picture
@@ -20,7 +20,7 @@ _ROUNDED = 0.005
 
 def write_otio(line: TimeLine, path: Path) -> None:
     """One clip as long as the sound in a track for each lane, with a marker for each stretch of speech: who edits cuts
-    for himself, and what is cut away here could not be pulled out again.
+    for himself, and what is cut away here could not be pulled out again. Spans not to be trusted have markers, too.
 
     All times have the rate of the picture, or of the sound where there is none; they need not be whole.
     """
@@ -56,6 +56,12 @@ class _Writer:
         clip = self._clip(lane.name, lane.audio, self.range(0, seconds), self.range(0, seconds))
         clip.markers.extend(
             self._schema.Marker(lane.name, self.range(*span), lane.colour.name) for span in lane.speaking or ()
+        )
+        clip.markers.extend(
+            self._schema.Marker(
+                f"{lane.name}? {in_one_line(one.reason)}", self.range(one.start, one.end), DOUBT_COLOUR.name
+            )
+            for one in lane.doubtful
         )
         about = {"avsep": {"id": lane.id, "kind": lane.kind}}
         return self._schema.Track(lane.name, [clip], kind=self._schema.TrackKind.Audio, metadata=about)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avsep.storage.files import path_from
-from avsep.timeline.base import Colour, Lane, TimeLine
+from avsep.timeline.base import DOUBT_COLOUR, Colour, Lane, TimeLine
 
 if TYPE_CHECKING:
     from avsep.timeline.picture import Picture
@@ -18,10 +18,13 @@ Block = tuple[str, list["str | Block"]]
 
 def write_project(line: TimeLine, path: Path) -> None:
     """One item as long as the sound in a track for each lane, and a region for each stretch of speech in the colour of
-    its track: regions are seen over all tracks and found by name, and items stay whole."""
+    its track: regions are seen over all tracks and found by name, and items stay whole. So has each span that is not to
+    be trusted."""
     inside: list[str | Block] = [f"SAMPLERATE {line.result.sample_rate} 1 0", "TEMPO 120 4 4"]
-    for number, (span, lane) in enumerate(line.turns, 1):
-        inside.append(f"MARKER {number} {span.start:.6f} {quoted(lane.name)} 1 {_colour(lane.colour)} 1 R")
+    regions = [(span, lane.name, lane.colour) for span, lane in line.turns]
+    regions += [(span, why, DOUBT_COLOUR) for span, why in line.doubts]
+    for number, (span, name, colour) in enumerate(regions, 1):
+        inside.append(f"MARKER {number} {span.start:.6f} {quoted(name)} 1 {_colour(colour)} 1 R")
         inside.append(f'MARKER {number} {span.end:.6f} "" 1')
     if line.picture is not None:
         inside.append(_picture_track(line.picture, line.result.folder))

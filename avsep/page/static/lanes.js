@@ -1,4 +1,4 @@
-// A lane for each track: the wave, when somebody speaks, and the place. They are drawn only when they change; the line
+// A lane for each track: the wave, when somebody speaks, a bar below what is not to be trusted, and the place. They are drawn only when they change; the line
 // of the place is an element of its own that moves over them.
 
 import { time } from "./dom.js";
@@ -154,6 +154,11 @@ export class Lanes {
       const top = middle - Math.min(high * scale, middle - 2);
       const bottom = middle - Math.max(low * scale, 2 - middle);
       pen.fillRect(column, top - 0.5, 1, Math.max(1, bottom - top));
+    }
+    pen.fillStyle = style.getPropertyValue("--doubt");
+    for (const [start, end] of track.doubtful || []) {
+      if (end < view.start || start > view.end) continue;
+      pen.fillRect(x(start), height - 5, Math.max(2, x(end) - x(start)), 4);
     }
     if (this.selection?.track === track.id) {
       const [start, end] = this.selection.span;
