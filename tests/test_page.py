@@ -23,6 +23,7 @@ from avsep.errors import OutputError
 from avsep.page import uploads
 from avsep.page.catalog import identify
 from avsep.page.server import Settings, build_app
+from avsep.results.change import change_result
 from avsep.results.result import read_result
 
 HOST = "127.0.0.1:8765"
@@ -132,6 +133,19 @@ def test_results_are_listed_and_told(page, folder):
     assert told["tracks"][1]["speaking"] == [[1.0, 2.0], [3.0, 4.0]]
     assert {file["name"] for file in told["files"]} == set(os.listdir(folder / "talk"))
     assert set(page.get(f"{TALK}/faces").json()) == {"speaker_00", "speaker_01"}
+
+
+def test_spans_not_to_be_trusted_are_told(page, folder):
+    def doubt(content, result):
+        content["tracks"][0]["doubtful"] = [
+            {"start_seconds": 1.0, "end_seconds": 2.0, "kind": "swap", "reason": "may be the voice of speaker_01"}
+        ]
+
+    change_result(folder / "talk", doubt)
+    first, second = page.get(TALK).json()["tracks"]
+    assert first["doubtful"] == [[1.0, 2.0]]
+    assert first["warnings"] == ["1.0 to 2.0 s may be the voice of speaker_01"]
+    assert (second["doubtful"], second["warnings"]) == ([], [])
 
 
 def test_the_page_itself_is_sent_whole(page):
