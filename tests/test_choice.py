@@ -356,7 +356,7 @@ def test_a_span_of_a_film_chooses_a_person_with_picture_and_face(film):
     (track,) = manifest["tracks"]
     assert (track["id"], track["kind"], track["box"]) == ("speaker_00", "person", [90, 20, 120, 60])
     assert {p.name for p in folder.iterdir()} == {
-        "manifest.json", "residual.wav", "speaker_00.wav", "speaker_00.mp4", "speaker_00.jpg",
+        "manifest.json", "faces.json", "residual.wav", "speaker_00.wav", "speaker_00.mp4", "speaker_00.jpg",
     }  # fmt: skip
     assert level_of(read(folder / "speaker_00.wav"), "high") > 0.09
     assert [one["id"] for one in manifest["choice"]["found"] if one["chosen"]] == ["speaker_01"]

@@ -62,7 +62,7 @@ def test_the_demo_has_two_people_with_their_files(demo):
     assert len(manifest["speakers"]) == 2
     names = {p.name for p in folder.iterdir()}
     per_person = {f"speaker_0{i}.{suffix}" for i in range(2) for suffix in ("wav", "mp4", "jpg")}
-    assert names == per_person | {"residual.wav", "manifest.json"}
+    assert names == per_person | {"residual.wav", "manifest.json", "faces.json"}
     assert json.loads((folder / "manifest.json").read_text()) == manifest
 
 

@@ -147,7 +147,7 @@ def test_a_damaged_manifest(cli, tmp_path, video):
     write_manifest(folder, manifest)
     code, _, err = cli("timeline", folder)
     assert code == 1
-    assert "manifest.json: is damaged (" in err
+    assert "manifest.json: is damaged" in err
 
 
 @pytest.mark.parametrize("command", [("timeline", "talk", "--formats"), ("separate", "talk.wav", "--also")])
