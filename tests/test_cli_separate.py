@@ -61,6 +61,20 @@ print([m for m in {HEAVY} if m in sys.modules])
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.slow
+def test_sound_alone_loads_neither_the_compiler_nor_what_faces_need(tmp_path: Path) -> None:
+    """Each takes longer to load than a short clip to separate."""
+    soundfile.write(tmp_path / "a.wav", 0.1 * np.random.default_rng(0).standard_normal(16000), 16000)
+    program = """
+import sys
+from avsep.cli.main import main
+assert main(["separate", "a.wav"]) == 0
+print([name for name in ("torchvision", "torch._dynamo", "facenet_pytorch", "lightning") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 # Results
 
 

@@ -29,6 +29,12 @@ class Limited(TorchDispatchMode):
     Sizes are looked at before memory is taken. Raises WeightsError.
     """
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing is compiled in it. Told to skip the compiler, torch would load it for that alone, which takes longer
+        than all else that a clip of sound needs."""
+        return False
+
     def __init__(self, most_numbers: int, most_tensors: int) -> None:
         super().__init__()
         self.most_numbers, self.most_tensors = most_numbers, most_tensors

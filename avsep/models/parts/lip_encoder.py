@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock
 
 from avsep.models.base import Part
 from avsep.models.limits import MOST_SIZE, check_whole
@@ -33,6 +32,9 @@ class TemporalBlock(nn.Module):
 
 def resnet_stage(entering: int, width: int, stride: int) -> nn.Sequential:
     """Two basic blocks, the first of which changes width and size."""
+    # It brings torch's compiler, seconds of loading that only those with lips shall wait for.
+    from torchvision.models.resnet import BasicBlock
+
     shortcut = None
     if stride != 1 or entering != width:
         shortcut = nn.Sequential(nn.Conv2d(entering, width, 1, stride, bias=False), nn.BatchNorm2d(width))
