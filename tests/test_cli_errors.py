@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,9 +18,6 @@ from safetensors.numpy import save_file
 
 from avsep.cli import models
 from avsep.cli.main import main
-
-ROOT = Path(__file__).parents[1]
-DEMO_CLIP = ROOT / "avsep" / "assets" / "demo" / "demo.mp4"
 
 
 def grid(seconds: float) -> np.ndarray:
@@ -292,9 +288,9 @@ def test_a_signal_that_a_library_swallows_comes_again(monkeypatch, capsys) -> No
     ("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 )
 def test_signals_leave_nothing_half_written(tmp_path: Path, number: int, code: int, word: str) -> None:
-    shutil.copy(DEMO_CLIP, tmp_path / "clip.mp4")
+    write_media(tmp_path / "clip.mka", sound=tone(30.0))
     process = subprocess.Popen(
-        [sys.executable, "-m", "avsep", "separate", "clip.mp4"],
+        [sys.executable, "-m", "avsep", "separate", "clip.mka"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -314,4 +310,4 @@ def test_signals_leave_nothing_half_written(tmp_path: Path, number: int, code: i
     assert (process.returncode, out) == (code, ""), err
     assert word in err
     assert "Traceback" not in err
-    assert [p.name for p in tmp_path.iterdir()] == ["clip.mp4"]
+    assert [p.name for p in tmp_path.iterdir()] == ["clip.mka"]
