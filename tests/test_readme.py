@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from doc_blocks import run
+from doc_blocks import blocks, commands, run, write_talk
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -17,11 +17,8 @@ DEMO_CLIP = ROOT / "avsep" / "assets" / "demo" / "demo.mp4"
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 
-
-def blocks(page: str) -> list[tuple[str, str]]:
-    """Kind and code of the blocks to run, in their order."""
-    text = (ROOT / page).read_text(encoding="utf-8")
-    return re.findall(r"^```(sh|python) test\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+MARKED = {"README.md": ["sh", "sh", "sh", "python"], "docs/library.md": ["python"] * 4}
+"""The blocks that are run."""
 
 
 def anchors(text: str) -> set[str]:
@@ -33,19 +30,27 @@ def anchors(text: str) -> set[str]:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif(not DEMO_CLIP.exists(), reason="the demo clip is not made yet")
-def test_marked_blocks_run(tmp_path: Path) -> None:
-    shutil.copy(DEMO_CLIP, tmp_path / "talk.mp4")
+def test_marked_blocks_run(tmp_path: Path, cli, one_thread) -> None:
+    """The first command as a user starts it, the others in this process, where the libraries are loaded already."""
+    write_talk(tmp_path / "talk.mp4")
     shutil.copy(DEMO_CLIP.with_name("left.flac"), tmp_path / "ann.flac")
-    found = {page: blocks(page) for page in ("README.md", "docs/library.md")}
-    kinds = {page: [kind for kind, _ in code] for page, code in found.items()}
-    assert kinds == {
-        "README.md": ["sh", "sh", "sh", "python"],
-        "docs/library.md": ["python", "python", "python", "python"],
-    }
-    for kind, code in (block for page in found.values() for block in page):
-        command = ["bash", "-e", "-c", code] if kind == "sh" else [sys.executable, "-c", code]
-        done = run(command, tmp_path)
-        assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
+    pages = {page: [block for block in blocks(ROOT / page) if block.mark == "test"] for page in MARKED}
+    assert {page: [block.kind for block in found] for page, found in pages.items()} == MARKED
+    is_first = True
+    for page, found in pages.items():
+        for block in found:
+            if block.kind == "python":
+                exec(compile(block.code, page, "exec"), {"__name__": page})
+                continue
+            for program, *words in commands(block):
+                if is_first:
+                    done = run([program, *words], tmp_path)
+                    code, messages = done.returncode, done.stderr
+                else:
+                    assert program == "avsep"
+                    code, _, messages = cli(*words)
+                assert code == 0, f"{' '.join(words)}\n{messages}"
+                is_first = False
     for name in ("separated/talk/manifest.json", "part/talk/residual.wav", "faces/talk/people.json", "tracks/talk"):
         assert (tmp_path / name).exists(), name
     assert [one["track"] for one in json.loads((tmp_path / "ann/talk/manifest.json").read_text())["choice"]["targets"]]
