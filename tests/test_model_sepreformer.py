@@ -144,4 +144,4 @@ def test_it_learns_a_batch():
     blocks = {"encoder_blocks": 1, "decoder_blocks": 1, "dropout": 0.0}
     model = SepReformer(**sizes, **blocks, every_stage=True, sample_rate=8000)
     objective = OnStages(NegativeSiSnr(), [0.1, 0.1, 0.8])
-    steps_to(20, model, objective, two_mixtures(seconds=0.5), learning_rate=5e-3)
+    steps_to(20, model, objective, two_mixtures(seconds=0.25), learning_rate=5e-3)

@@ -235,4 +235,4 @@ def test_it_learns_a_batch(kind):
     objective = WeightedSum([OnStages(NegativeSiSnr(), [0.1, 0.1, 0.8]), OnLogits("speaker")], [1.0, 0.5])
     enrolment = torch.from_numpy(voices(5.5, 1.5, 8000)).expand(2, -1, -1)
     labels = torch.tensor([[0, 1], [0, 1]])
-    steps_to(20, model, objective, two_mixtures(seconds=0.5), cues={"enrolment": enrolment}, more={"labels": labels})
+    steps_to(20, model, objective, two_mixtures(seconds=0.25), cues={"enrolment": enrolment}, more={"labels": labels})
