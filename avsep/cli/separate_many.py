@@ -21,12 +21,11 @@ from avsep.output.exchange import settle_stale
 from avsep.output.ownership import SEPARATION
 from avsep.output.workspace import result_folder
 from avsep.pipeline import Options, Separator
+from avsep.results.result import MANIFEST
 from avsep.storage.documents import read_json
 
 if TYPE_CHECKING:
     from avsep.cli.separate import Job
-
-MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)

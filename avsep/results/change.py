@@ -12,7 +12,7 @@ from typing import Any
 
 from avsep.errors import InputError, OutputError, UsageError
 from avsep.output import manifest
-from avsep.results.result import MANIFEST, Result, read_result
+from avsep.results.result import MANIFEST, VOICE_KINDS, Result, read_result
 from avsep.storage.files import write_whole
 
 MOST_NAME = 100
@@ -55,7 +55,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 def set_speakers(content: dict[str, Any]) -> None:
     """Let `speakers` of a manifest repeat what `tracks` says of people and voices."""
-    content["speakers"] = [entry for entry in content["tracks"] if entry["kind"] in ("person", "voice")]
+    content["speakers"] = [entry for entry in content["tracks"] if entry["kind"] in VOICE_KINDS]
 
 
 def rename_tracks(folder: Path | str, names: Mapping[str, str | None]) -> Result:
@@ -69,13 +69,13 @@ def rename_tracks(folder: Path | str, names: Mapping[str, str | None]) -> Result
             raise UsageError("one track is given two names. Name each track once")
         for entry in content["tracks"]:
             if entry["id"] in ids:
-                if entry["kind"] not in ("person", "voice"):
+                if entry["kind"] not in VOICE_KINDS:
                     raise InputError(f"{folder}: {entry['id']} is a {entry['kind']}, and only people have names")
                 entry["label"] = ids[entry["id"]]
         taken: dict[str, str] = {}
         for entry in content["tracks"]:
             label = entry.get("label")
-            if label is None or entry["kind"] not in ("person", "voice"):
+            if label is None or entry["kind"] not in VOICE_KINDS:
                 continue
             if taken.setdefault(label, entry["id"]) != entry["id"]:
                 raise UsageError(

@@ -13,7 +13,9 @@ from avsep.safe_text import one_line
 from avsep.storage.documents import read_json
 
 MANIFEST = "manifest.json"
-KINDS = ("person", "voice", "sound", "stem")
+VOICE_KINDS = ("person", "voice")
+"""Kinds of tracks in which somebody speaks."""
+KINDS = (*VOICE_KINDS, "sound", "stem")
 
 
 class Span(NamedTuple):
@@ -58,7 +60,7 @@ class ResultTrack:
     @property
     def is_voice(self) -> bool:
         """Whether somebody speaks in it."""
-        return self.kind in ("person", "voice")
+        return self.kind in VOICE_KINDS
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ def _track(folder: Path, entry: Mapping[str, Any], seconds: float) -> ResultTrac
     speaking, kind = entry.get("speaking"), _text(entry["kind"])
     if kind not in KINDS:
         raise ValueError(f"a track is of kind {kind!r}, not of {', '.join(KINDS)}")
-    if speaking is None and kind in ("person", "voice"):
+    if speaking is None and kind in VOICE_KINDS:
         speaking = []
     return ResultTrack(
         id=_file(folder, entry["id"]).name,
