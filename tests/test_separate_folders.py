@@ -430,19 +430,28 @@ def test_jobs_and_workers_are_one_option() -> None:
         assert engine_of(build_parser().parse_args(["separate", "talks", name, "4"])) == Engine(4)
 
 
-@pytest.mark.parametrize(("jobs", "given", "threads"), [(2, (), 4), (3, (), 2), (16, (), 1), (2, ("--threads", 3), 3)])
+@pytest.mark.parametrize(
+    ("place", "jobs", "given", "used"),
+    [
+        ("talks/mon", 2, (), [4, 4]),
+        ("talks/mon", 16, (), [4, 4]),  # there are two clips
+        ("talks", 2, (), [4, 4, 4]),
+        ("talks", 3, (), [2, 2, 2]),
+        ("talks/mon", 2, ("--threads", 3), [3, 3]),
+    ],
+)
 def test_the_cores_are_shared_out(
-    cli, talks: Path, pipeline, monkeypatch: pytest.MonkeyPatch, jobs: int, given: Any, threads: int
+    cli, talks: Path, pipeline, monkeypatch: pytest.MonkeyPatch, place: str, jobs: int, given: Any, used: list[int]
 ) -> None:
     from avsep.cli import separate_many
 
     pipeline()
-    used: list[int] = []
+    asked: list[int] = []
     separator = separate_many._separator
     monkeypatch.setattr(separate_many, "cores", lambda: 8)
-    monkeypatch.setattr(separate_many, "_separator", lambda *asked: used.append(asked[2]) or separator(*asked))
-    assert cli("separate", "talks/mon", "--jobs", jobs, *given)[0] == 0
-    assert used == [threads] * 2
+    monkeypatch.setattr(separate_many, "_separator", lambda *of: asked.append(of[2]) or separator(*of))
+    assert cli("separate", place, "-o", "talks/out", "--jobs", jobs, *given)[0] == 0
+    assert asked == used
 
 
 def test_a_clip_that_kills_its_process_costs_that_clip(cli, talks: Path, pipeline) -> None:

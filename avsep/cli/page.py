@@ -9,6 +9,7 @@ from avsep.cli import options
 from avsep.cli.separate import DEFAULT_OUTPUT
 from avsep.cli.terminal import Terminal
 from avsep.errors import InputError, UsageError
+from avsep.results.result import MANIFEST
 
 HOST, PORT = "127.0.0.1", 8765
 
@@ -75,7 +76,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
 def _check_folder(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is not a folder. Give one with results of avsep separate")
-    if (folder / "manifest.json").exists():
+    if (folder / MANIFEST).exists():
         parent = folder.absolute().parent
         raise InputError(f"{folder}: is one result. Give the folder that it lies in: avsep page {parent}")
     if not folder.exists() and folder != DEFAULT_OUTPUT:

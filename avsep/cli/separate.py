@@ -221,7 +221,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     if many and not args.dry_run:
         summary.check_place(args.output)
     tally = Tally(terminal, [each.path for each in inputs], many=many, as_json=args.json)
-    engine = _engine(args)
+    engine = _engine(args, len(inputs))
     try:
         with overall(terminal, len(inputs), len(inputs), "checking") as bar:
             jobs, exit_code = _check_clips(args, inputs, tally, engine.finished(inputs) if engine else set(), bar)
@@ -245,14 +245,14 @@ def _library_of(args: argparse.Namespace) -> str | None:
     return args.people or str(default_folder())
 
 
-def _engine(args: argparse.Namespace) -> Many | None:
+def _engine(args: argparse.Namespace, clips: int) -> Many | None:
     """None where the clips are separated here, one after the other."""
     engine = engine_of(args)
     if engine.in_process or args.dry_run:
         return None
     from avsep.cli.separate_many import Many
 
-    return Many(args.output, _options(args), engine, model=args.model, device=args.device, threads=args.threads)
+    return Many(args.output, _options(args), engine, clips, model=args.model, device=args.device, threads=args.threads)
 
 
 def _check_clips(

@@ -70,7 +70,8 @@ def separate_clip(
 class Many:
     """The clips of one call. Raises WeightsError where a model is unknown, before anything is read.
 
-    threads: of each process; by default the cores are shared out. Those of a cluster have one each.
+    clips: how many at most. threads: of each process; by default the cores are shared out. Those of a cluster have one
+    each.
     """
 
     def __init__(
@@ -78,13 +79,14 @@ class Many:
         output: Path,
         options: Options,
         engine: Engine,
+        clips: int,
         *,
         model: str | None,
         device: str,
         threads: int | None,
     ) -> None:
         if threads is None and engine.cluster is None:
-            threads = max(1, cores() // engine.count)
+            threads = max(1, cores() // max(1, min(engine.count, clips)))
         weights = [find_weights(name) for name in (model, options.residual) if name]
         self._beside = (*weights, *files_named(options).values())
         self._output, self._engine, self._again = output, engine, options.overwrite

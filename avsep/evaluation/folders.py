@@ -16,6 +16,7 @@ from pathlib import Path
 from avsep.errors import InputError
 from avsep.evaluation.files import AUDIO, TrialFiles, is_audio, trial_files
 from avsep.evaluation.labels import LABELS, read_labels
+from avsep.results.result import MANIFEST
 from avsep.storage.documents import read_json
 
 MIXTURES = ("mixture", "mix", "mix_both", "mix_clean", "mix_single")
@@ -132,7 +133,7 @@ def _folder_a_source(folder: Path, by_source: Sequence[Path]) -> dict[str, Entry
 
 def _folder_a_mixture(folder: Path) -> Entry | None:
     """None where nothing in it is a signal."""
-    if (folder / "manifest.json").is_file():
+    if (folder / MANIFEST).is_file():
         return _separated(folder)
     files = {path.stem: path for path in sorted(filter(is_audio, folder.iterdir()))}
     sources = {name: path for name, path in files.items() if name not in NOT_SOURCES}
@@ -150,7 +151,7 @@ def _mixture_beside(folder: Path, files: dict[str, Path]) -> Path | None:
 
 def _separated(folder: Path) -> Entry:
     """Output of `avsep separate`: the tracks of its manifest, which may be none."""
-    path = folder / "manifest.json"
+    path = folder / MANIFEST
     try:
         manifest = read_json(path)
         listed = manifest.get("tracks") or manifest["speakers"]

@@ -15,6 +15,7 @@ from avsep.modes.labels import CLASSIFIER, SILENCE, class_probabilities
 from avsep.modes.residual import sound_without
 from avsep.modes.target import choose_targets, name_targets
 from avsep.output.tracks import TrackReader
+from avsep.results.result import VOICE_KINDS
 from avsep.signals import FRAME_RATE, Choice, Track, Tracks, pictures_of
 from avsep.storage.recording import Estimates
 
@@ -121,7 +122,7 @@ def _in_span(scene: Scene, tracks: Tracks, span: tuple[float, float]) -> Tracks:
 def _one(parts: Sequence[Track]) -> Track:
     """The one track that is the sum of some."""
     first = parts[0]
-    name = "speaker_00" if first.kind in ("person", "voice") else "source_00"
+    name = "speaker_00" if first.kind in VOICE_KINDS else "source_00"
     if len(parts) == 1:
         return replace(first, name=name)
     label = first.label if all(part.label == first.label for part in parts) else None

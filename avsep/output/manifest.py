@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from avsep.results.result import VOICE_KINDS
 from avsep.signals import Candidate, Choice, Identity, Target, Track, Tracks
 from avsep.speech.activity import spans
 from avsep.version import __version__
@@ -55,7 +56,7 @@ def separation(scene: Scene, tracks: Tracks, video: bool, warnings: Sequence[str
         "options": options(scene.options, scene.model),
         "checksums": dict(scene.checksums),
         "tracks": entries,
-        "speakers": [e for e in entries if e["kind"] in ("person", "voice")],
+        "speakers": [e for e in entries if e["kind"] in VOICE_KINDS],
         "residual": "residual.wav",
         **({} if tracks.choice is None else {"choice": choice(tracks.choice)}),
         "warnings": list(dict.fromkeys(warnings)),

@@ -11,7 +11,7 @@ from avsep.media.encode import PersonVideo, write_jpeg, write_person_videos
 from avsep.output import manifest
 from avsep.output.faces import FACES, face_rows, write_faces
 from avsep.output.tracks import TrackReader, write_tracks
-from avsep.results.result import parse_result
+from avsep.results.result import MANIFEST, parse_result
 from avsep.signals import FRAME_RATE, Person, Tracks
 from avsep.timeline.write import write_formats
 
@@ -66,7 +66,7 @@ def write_result(scene: Scene, tracks: Tracks) -> dict[str, Any]:
             found = parse_result(folder, manifest.separation(scene, tracks, with_video, warnings))
             files += write_formats(found, scene.options.also, warnings.append, scene.progress)
     result = manifest.separation(scene, tracks, with_video, warnings) | ({"files": files} if files else {})
-    manifest.write(folder / "manifest.json", result)
+    manifest.write(folder / MANIFEST, result)
     return result
 
 

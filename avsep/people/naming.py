@@ -16,6 +16,7 @@ from avsep.output.manifest import DOUBTFUL
 from avsep.people.library import Embeddings, Library, changed_library, check_library, open_library
 from avsep.people.matching import NEW, Likeness, Match, match
 from avsep.people.traits import Traits, face_of, mean_of, voices_of
+from avsep.results.result import VOICE_KINDS
 from avsep.signals import Candidate, Identity, Track, Tracks
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def name_tracks(scene: Scene, tracks: Tracks) -> Tracks:
     """
     options = scene.options
     assert options.people is not None
-    numbers = [n for n, track in enumerate(tracks.tracks) if track.kind in ("person", "voice") and not track.label]
+    numbers = [n for n, track in enumerate(tracks.tracks) if track.kind in VOICE_KINDS and not track.label]
     traits = traits_of_tracks(scene, tracks, numbers)
     taken = [track.label for track in tracks.tracks if track.label]
     folder = Path(options.people)
