@@ -73,6 +73,6 @@ def test_what_cannot_be_built_is_named():
 def test_it_learns_a_batch():
     lip = {"channels": 16, "widths": [8, 8, 8, 8], "temporal_channels": 16, "temporal_blocks": 1, "size": 24}
     model = AVDPRNN(64, 16, 8, 32, 32, 50, 2, sample_rate=8000, lip=lip)
-    sources = two_mixtures(seconds=0.5)
+    sources = two_mixtures(seconds=0.25)
     objective = OnEstimates(FixedOrder(NegativeSiSnr()))
     steps_to(20, model, objective, sources, cues={"lips": lips_of(sources, 8000)})

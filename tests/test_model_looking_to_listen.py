@@ -103,7 +103,7 @@ def test_what_cannot_be_built_is_named(changes, message):
 
 @pytest.mark.slow
 def test_it_learns_a_batch():
-    sources = two_mixtures(seconds=0.5)
+    sources = two_mixtures(seconds=0.25)
     sizes = {"channels": 8, "narrow": 4, "visual": 32, "hidden": 64, "dense": 64}
     model = LookingToListen(2, **sizes, window=256, hop=64, points=256, sample_rate=8000)
     objective = OnEstimates(FixedOrder(CompressedSpectrum(256, 64, 256)))

@@ -112,4 +112,4 @@ def test_what_cannot_be_built_is_named(changes, message):
 @BOTH
 def test_it_learns_a_batch(kind):
     model = kind(filters=128, kernel=20, hidden=64, layers=2, sample_rate=8000)
-    steps_to(20, model, OnEstimates(NegativeSiSnr()), two_mixtures(seconds=0.5))
+    steps_to(20, model, OnEstimates(NegativeSiSnr()), two_mixtures(seconds=0.25))

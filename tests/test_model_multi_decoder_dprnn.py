@@ -111,4 +111,4 @@ def test_it_learns_a_batch():
     sizes = {"filters": 64, "kernel": 16, "stride": 8, "bottleneck": 32, "hidden": 32, "chunk": 50, "blocks": 2}
     model = MultiDecoderDPRNN(3, **sizes, sample_rate=8000)
     objective = WeightedSum([ByCount(NegativeSiSnr()), OnLogits("count", "count")])
-    steps_to(20, model, objective, two_mixtures(seconds=0.5))
+    steps_to(20, model, objective, two_mixtures(seconds=0.25))

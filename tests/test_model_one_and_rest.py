@@ -249,4 +249,4 @@ def test_it_learns_a_batch():
     )
     model = OneAndRest(separator, VoiceCounter(channels=16, hidden=32, blocks=3, mels=32, sample_rate=RATE))
     objective = WeightedSum([OneAndRestLoss(), VoicesLeft()])
-    steps_to(20, model, objective, two_mixtures(seconds=0.5))
+    steps_to(20, model, objective, two_mixtures(seconds=0.25))

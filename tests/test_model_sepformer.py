@@ -84,4 +84,4 @@ def test_what_cannot_be_built_is_named(changes, message):
 def test_it_learns_a_batch():
     sizes = {"filters": 64, "kernel": 32, "stride": 16, "chunk": 20, "blocks": 1, "layers": 2, "heads": 4}
     model = SepFormer(**sizes, hidden=128, sample_rate=8000)
-    steps_to(20, model, OnEstimates(NegativeSiSnr()), two_mixtures(seconds=0.5), learning_rate=2e-3)
+    steps_to(20, model, OnEstimates(NegativeSiSnr()), two_mixtures(seconds=0.25), learning_rate=2e-3)

@@ -107,5 +107,5 @@ def test_what_cannot_be_built_is_named(changes, message):
 def test_it_learns_a_batch():
     lip = {"channels": 16, "widths": [8, 8, 8, 8], "temporal_channels": 16, "size": 24}
     model = TheConversation(64, 64, 5, 4, 2, 6, 3, window=320, hop=80, sample_rate=8000, lip=lip)
-    sources = two_mixtures(seconds=0.5)
+    sources = two_mixtures(seconds=0.25)
     steps_to(12, model, MagnitudeAndPhase(), sources, 3e-3, cues={"lips": lips_of(sources, 8000)})

@@ -189,7 +189,7 @@ def best_transform(sources: torch.Tensor, sizes: dict[str, int], goal: float) ->
 
 @pytest.mark.slow
 def test_it_learns_a_batch_in_two_steps():
-    sources = two_mixtures(seconds=0.5)
+    sources = two_mixtures(seconds=0.25)
     sizes = {"filters": 128, "kernel": 21, "stride": 10}
     first = best_transform(sources, sizes, goal=20)
     model = TwoStepTDCN(**sizes, bottleneck=32, hidden=64, blocks=4, repeats=2, sample_rate=8000)

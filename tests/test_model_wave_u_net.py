@@ -87,4 +87,4 @@ def test_what_cannot_be_built_is_named():
 @pytest.mark.slow
 def test_it_learns_a_batch():
     model = WaveUNet(filters=12, layers=6, sample_rate=8000)
-    steps_to(20, model, as_objective(None), two_mixtures(seconds=0.5), learning_rate=3e-3)
+    steps_to(20, model, as_objective(None), two_mixtures(seconds=0.25), learning_rate=3e-3)
