@@ -65,7 +65,7 @@ def make_result(
             "video": {"width": SIZE[0], "height": SIZE[1], "fps": 25.0, "start_seconds": 0.0} if video else None,
         },
         "mode": "audio-visual",
-        "model": "audio-2spk",
+        "model": "ensemble-2spk",
         "options": {},
         "tracks": tracks,
         "speakers": tracks,

@@ -31,7 +31,7 @@ class Store:
         self.sounds = classifier or BandClassifier(CLASSES)
         self.models = {
             "universal": Bands([*CLASSES.values(), (7000, 7900)]),
-            "audio-2spk": Bands(list(SPEECH.values()), kind="voice"),
+            "ensemble-2spk": Bands(list(SPEECH.values()), kind="voice"),
             "audio-3spk": Bands([*SPEECH.values(), (6000, 6500)], kind="voice"),
         } | models
 

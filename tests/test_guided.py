@@ -41,7 +41,7 @@ def rttm(tmp_path) -> str:
         (None, VOICES, 4, 0, True, Guided),
         (None, VOICES, 4, 2, False, Guided),
         (None, ARRAY, 4, 2, False, Guided),
-        ("audio-2spk", VOICES, 4, 1, False, Guided),
+        ("ensemble-2spk", VOICES, 4, 1, False, Guided),
         (None, VOICES, 4, 0, False, Array),
         (None, VOICES, 2, 2, False, LipsMatch),
         ("auxiva", ARRAY, 4, 2, True, Array),
@@ -64,7 +64,7 @@ def test_what_is_guided(model, contract, channels, faces, turns, expected, rttm)
         ),
         (2, None, BySound(), r"the clip's 2 channels are taken for a film's\. Say that .* with --array FILE.json"),
         (4, "auxiva", Array(), r"no other model, and --model auxiva is one\. Leave out --turns or --model"),
-        (4, "audio-2spk", Guided(), r"no other model, and --model audio-2spk is one"),
+        (4, "ensemble-2spk", Guided(), r"no other model, and --model ensemble-2spk is one"),
     ],
 )
 def test_turns_that_cannot_guide_are_refused(channels, model, mode, message, rttm):
@@ -93,9 +93,9 @@ def test_names_of_turns_are_labels_to_choose_by(rttm):
 def test_what_is_planned_is_told():
     turns = scene(Store(), channels=4, turns="somewhere.rttm")
     faces = scene(Store(), people=[person()], channels=4)
-    assert (Guided().plan(turns), Guided().plan(faces)) == ("gss", "audio-3spk or audio-2spk, then gss")
+    assert (Guided().plan(turns), Guided().plan(faces)) == ("gss", "audio-3spk or ensemble-2spk, then gss")
     assert Array().plan(scene(Store(), channels=4, model="auxiva")) == "auxiva"
-    assert BySound().plan(scene(Store(), speakers=2)) == "audio-2spk"
+    assert BySound().plan(scene(Store(), speakers=2)) == "ensemble-2spk"
 
 
 def test_turns_of_another_time_are_refused(rttm):
@@ -124,7 +124,7 @@ def test_a_track_for_each_name(rttm):
 def test_lips_choose_among_the_voices_of_the_array_where_all_speak_all_the_time(speech, monkeypatch):  # noqa: F811
     speech(0.9, 0.9, 0.0)
     monkeypatch.setattr(guided, "lip_matcher", lambda scene: Lips(2, [1, 0]))
-    both = {"audio-2spk": Gains([0.6, 0.4]), "audio-3spk": Gains([0.5, 0.3, 0.2])}
+    both = {"ensemble-2spk": Gains([0.6, 0.4]), "audio-3spk": Gains([0.5, 0.3, 0.2])}
     store = Store(**both, **{"array-2spk": Gains([0.7, 0.3], channels=(2, 8))})
     people = [person(), person()]
     tracks = Guided()(scene(store, people=people, channels=4))
@@ -143,9 +143,9 @@ def test_faces_tell_when_each_speaks(speech, monkeypatch):  # noqa: F811
         Activity, "__init__", lambda self, activity: given.append(activity) or setattr(self, "activity", activity)
     )
     people = [person(), person()]
-    store = Store(**{"audio-2spk": Gains([0.6, 0.4]), "audio-3spk": Gains([0.5, 0.3, 0.2])})
+    store = Store(**{"ensemble-2spk": Gains([0.6, 0.4]), "audio-3spk": Gains([0.5, 0.3, 0.2])})
     tracks = Guided()(scene(store, people=people, channels=4))
-    assert (tracks.mode, tracks.model) == ("audio-visual", "audio-2spk + gss")
+    assert (tracks.mode, tracks.model) == ("audio-visual", "ensemble-2spk + gss")
     assert [track.person for track in tracks.tracks] == people
     np.testing.assert_allclose(given[0], 0.9, atol=1e-6)
     assert (tracks.sources.count, tracks.sources.channels) == (2, 4)

@@ -172,19 +172,19 @@ def test_a_mode_of_ones_own_is_asked_first():
 
 
 def test_the_bundled_models_for_a_number_of_voices():
-    assert default_models(None) == ["audio-3spk", "audio-2spk"]
-    assert [default_models(n) for n in (1, 2, 3)] == [["audio-2spk"], ["audio-2spk"], ["audio-3spk"]]
+    assert default_models(None) == ["audio-3spk", "ensemble-2spk"]
+    assert [default_models(n) for n in (1, 2, 3)] == [["ensemble-2spk"], ["ensemble-2spk"], ["audio-3spk"]]
 
 
 def test_the_models_of_the_defaults_are_bundled_and_fit():
-    for name, channels in (("audio-3spk", 1), ("audio-2spk", 1), ("array-2spk", 4), ("fastica", 4)):
+    for name, channels in (("audio-3spk", 1), ("ensemble-2spk", 1), ("array-2spk", 4), ("fastica", 4)):
         model, _ = load_model(name)
         assert model.contract.takes(channels)
         assert model.contract.kind == "voice"
 
 
 def both() -> Store:
-    return Store(**{"audio-2spk": Gains([0.6, 0.4]), "audio-3spk": Gains([0.5, 0.3, 0.2])})
+    return Store(**{"ensemble-2spk": Gains([0.6, 0.4]), "audio-3spk": Gains([0.5, 0.3, 0.2])})
 
 
 def sum_of(tracks: Tracks) -> np.ndarray:
@@ -194,7 +194,7 @@ def sum_of(tracks: Tracks) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("probabilities", "model", "count"),
-    [((0.9, 0.9, 0.9), "audio-3spk", 3), ((0.9, 0.9, 0.0), "audio-2spk", 2), ((0.9, 0.0, 0.0), "audio-3spk", 1)],
+    [((0.9, 0.9, 0.9), "audio-3spk", 3), ((0.9, 0.9, 0.0), "ensemble-2spk", 2), ((0.9, 0.0, 0.0), "audio-3spk", 1)],
 )
 def test_by_sound_takes_the_weights_for_the_voices_it_counts(speech, probabilities, model, count):
     speech(*probabilities)
@@ -215,7 +215,7 @@ def test_by_sound_gives_no_track_where_nobody_speaks(speech):
     assert "nobody speaks" in tracks.warnings[0]
 
 
-@pytest.mark.parametrize(("speakers", "model"), [(1, "audio-2spk"), (2, "audio-2spk"), (3, "audio-3spk")])
+@pytest.mark.parametrize(("speakers", "model"), [(1, "ensemble-2spk"), (2, "ensemble-2spk"), (3, "audio-3spk")])
 def test_by_sound_gives_as_many_tracks_as_were_asked_for(speech, speakers, model):
     speech(0.0, 0.0, 0.0)
     tracks = BySound()(scene(both(), speakers=speakers))
@@ -225,8 +225,8 @@ def test_by_sound_gives_as_many_tracks_as_were_asked_for(speech, speakers, model
 def test_more_voices_than_a_model_separates_are_refused(speech):
     with pytest.raises(UsageError, match=r"--speakers is 4; model 'audio-3spk' separates up to 3 voices"):
         BySound()(scene(both(), speakers=4))
-    with pytest.raises(UsageError, match=r"--speakers is 3; model 'audio-2spk' separates up to 2 voices"):
-        BySound()(scene(both(), speakers=3, model="audio-2spk"))
+    with pytest.raises(UsageError, match=r"--speakers is 3; model 'ensemble-2spk' separates up to 2 voices"):
+        BySound()(scene(both(), speakers=3, model="ensemble-2spk"))
 
 
 class Finds(Gains):
@@ -283,7 +283,7 @@ def test_a_model_is_told_the_positions_of_the_microphones_in_use(speech, tmp_pat
 def test_more_microphones_than_the_bundled_model_takes_steer_a_beamformer(speech):
     speech(0.9, 0.9, 0.0)
     tracks = Array()(scene(with_array(), channels=12))
-    assert (tracks.mode, tracks.model, len(tracks.tracks)) == ("multichannel", "audio-2spk + MVDR", 2)
+    assert (tracks.mode, tracks.model, len(tracks.tracks)) == ("multichannel", "ensemble-2spk + MVDR", 2)
 
 
 def with_array() -> Store:
@@ -312,7 +312,7 @@ def test_an_array_without_a_model_gets_the_bundled_one_that_fits(speech, probabi
     [
         (4, "auto", "audio-3spk, then array-2spk or fastica"),
         (2, "auto", "audio-3spk, then array-2spk or audio-3spk"),
-        (12, "auto", "audio-3spk, then audio-2spk or audio-3spk"),
+        (12, "auto", "audio-3spk, then ensemble-2spk or audio-3spk"),
         (4, 1, "array-2spk"),
         (4, 2, "array-2spk"),
         (4, 3, "fastica"),
@@ -390,7 +390,7 @@ def test_lips_choose_whose_voice_each_source_is(speech, monkeypatch):
     monkeypatch.setattr(lips_match, "lip_matcher", lambda scene: Lips(2, [1, 0]))
     people = [person(), person()]
     tracks = LipsMatch()(scene(both(), people=people))
-    assert (tracks.mode, tracks.model) == ("audio-visual", "audio-2spk")
+    assert (tracks.mode, tracks.model) == ("audio-visual", "ensemble-2spk")
     assert [t.person for t in tracks.tracks] == people
     assert [t.kind for t in tracks.tracks] == ["person"] * 2
     np.testing.assert_array_equal(tracks.gains[:, :, 50], [[0, 1], [1, 0]])

@@ -105,7 +105,7 @@ def test_tracks_are_listed_with_their_kind(demo):
 def test_an_audio_file_loads_no_synchrony_network(separator, two_voices, tmp_path):
     fresh = Separator(device="cpu")
     fresh.separate(two_voices, tmp_path / "out", Options(speakers=2))
-    assert [path.stem for path in fresh.models._loaded] == ["audio-2spk"]
+    assert [path.stem for path in fresh.models._loaded] == ["ensemble-2spk"]
 
 
 @pytest.mark.slow
@@ -196,7 +196,7 @@ def test_the_number_of_voices_can_be_given(separator, two_voices, tmp_path):
 def test_evaluate_measures_what_separate_writes(separator, two_voices, tmp_path):
     separator.separate(two_voices, tmp_path / "out", Options(speakers=2))
     written = np.concatenate([sound(tmp_path / "out" / "call" / f"speaker_{n:02d}.wav") for n in range(2)])
-    engine, _ = load_engine("audio-2spk")
+    engine, _ = load_engine("ensemble-2spk")
     measured = estimate(engine, sound(two_voices), 16_000)[:, 0]
     order = [0, 1] if si_sdr(measured[0], written[0]) > si_sdr(measured[1], written[0]) else [1, 0]
     np.testing.assert_allclose(measured[order], written, atol=1e-5)
@@ -208,7 +208,7 @@ def test_three_voices_have_weights_of_their_own(separator, two_voices, tmp_path)
     assert (manifest["model"], len(manifest["speakers"])) == ("audio-3spk", 3)
     check_sum(tmp_path / "three" / "call", manifest, two_voices)
     again = separator.separate(two_voices, tmp_path / "two", Options(speakers=2))
-    assert again["model"] == "audio-2spk"
+    assert again["model"] == "ensemble-2spk"
     given = Separator("audio-2spk", device="cpu")
     with pytest.raises(UsageError, match=r"--speakers is 3; model 'audio-2spk' separates up to 2 voices"):
         given.separate(two_voices, tmp_path / "given", Options(speakers=3))
@@ -266,7 +266,7 @@ def test_the_fused_way_works_behind_the_same_interface(two_voices, tmp_path):
     rows = score(manifest, tmp_path / "out" / "demo")
     assert all(row["improvement_db"] > 0 for row in rows), rows
     with pytest.raises(
-        UsageError, match=r"model 'av-target' cannot separate .* it needs faces, and .* Use --model audio-2spk"
+        UsageError, match=r"model 'av-target' cannot separate .* it needs faces, and .* Use --model ensemble-2spk"
     ):
         separator.separate(two_voices, tmp_path / "out")
 

@@ -194,7 +194,7 @@ def test_bytes_that_tell_nothing_are_taken_as_raw_and_that_is_told(stream) -> No
         (["--out", "987654"], b"", 2, "no file descriptor 987654 is open"),
         (["--out", "no/folder/x.wav"], bytes(20), 1, "cannot write no/folder/x.wav (No such file or directory)"),
         (["--format", "wav", "--rate", "8000"], b"", 2, "--rate and --channels are of raw samples"),
-        (["--model", "auxiva"], bytes(20), 1, "has cues (), NoneType and NoneType"),
+        (["--model", "auxiva"], bytes(20), 1, "and this is AuxIVA"),
         (["--chunk", "0"], b"", 2, "'0' is no number of milliseconds from 1 to 1000"),
         (["--device", "0", "--format", "s16le"], b"", 2, "--format s16le is of standard input"),
     ],

@@ -1,4 +1,5 @@
-"""`avsep export`: a training checkpoint, or a model without weights, to a weights file; a separator to ONNX."""
+"""`avsep export`: a training checkpoint, a model without weights, or several separators to a weights file; a separator
+to ONNX."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from avsep.errors import OutputError, UsageError
 if TYPE_CHECKING:
     from avsep.checkpoint import Card
     from avsep.export.trained import Trained
+    from avsep.export.weights import About
     from avsep.models.base import Model
 
 WEIGHTS, ONNX = ".safetensors", ".onnx"
@@ -25,8 +27,9 @@ NO_LINEAGE = {"data": "none: it has no weights"}
 DESCRIPTION = """\
 Turn a checkpoint of 'avsep fit' into one weights file that describes itself and runs no code when it is loaded; use it
 with 'avsep separate --model FILE'. A model that has no weights needs no checkpoint: SOURCE is then the YAML that names
-it (configs/auxiva.yaml). With --onnx write the separator as ONNX instead, for any length of sound (and any
-number of faces), checked against torch; SOURCE may then be a weights file or a bundled name as well."""
+it (configs/auxiva.yaml). With --ensemble-with several weights files become one. With --onnx write the separator as ONNX
+instead, for any length of sound (and any number of faces), checked against torch; SOURCE may then be a weights file or
+a bundled name as well."""
 
 
 def register(commands) -> None:
@@ -44,6 +47,14 @@ def register(commands) -> None:
         help="the file to write (default: the run's or model's name in the current folder)",
     )
     parser.add_argument("--onnx", action="store_true", help="write ONNX instead of a weights file")
+    parser.add_argument(
+        "--ensemble-with",
+        nargs="+",
+        default=[],
+        metavar="WEIGHTS",
+        help="one file of SOURCE and these separators (weights files or bundled names), which gives the mean of their "
+        "estimates; with --quality fast, SOURCE separates alone",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier file")
     checkpoint = parser.add_argument_group("of a checkpoint")
     checkpoint.add_argument(
@@ -90,7 +101,9 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
         needs("train", ["yaml"])
     if args.onnx:
         needs("export", ["onnx", "onnxscript", "onnxruntime"])
-    make = _from_weights if weights else _from_yaml if untrained else _from_checkpoint
+    make = _from_yaml if untrained else _from_checkpoint
+    if weights:
+        make = _from_several if args.ensemble_with else _from_weights
     document = make(args, out, terminal)
     if args.json:
         terminal.result_json(document | {"path": str(out)})
@@ -117,9 +130,18 @@ def _is_weights(source: str) -> bool:
 def _check(args: argparse.Namespace, weights: bool, untrained: bool) -> Path:
     """What can be checked before anything is read, is; returns the file to write."""
     of_checkpoints = ["config", "mean_with", "last_step", "full_precision"]
-    if weights:
+    if args.ensemble_with:
+        if not weights or args.onnx:
+            raise UsageError(
+                f"--ensemble-with joins weights files or bundled names, and SOURCE is {args.source}"
+                f"{' with --onnx, which writes one model' if args.onnx else '. Export it first'}"
+            )
+        _refuse(args, of_checkpoints, "is a weights file")
+    elif weights:
         if not args.onnx:
-            raise UsageError(f"{args.source} is a weights file already. Give a checkpoint (.ckpt), or --onnx")
+            raise UsageError(
+                f"{args.source} is a weights file already. Give a checkpoint (.ckpt), --ensemble-with or --onnx"
+            )
         _refuse(args, [*of_checkpoints, "lineage", "licence", "name"], "is a weights file and says this itself")
     elif untrained:
         _refuse(args, of_checkpoints, "describes a model without weights")
@@ -173,14 +195,31 @@ def _from_yaml(args: argparse.Namespace, out: Path, terminal: Terminal) -> dict:
 
 def _write(args: argparse.Namespace, trained: Trained, out: Path, lineage: dict, terminal: Terminal) -> dict:
     """lineage: where the options give none; {}: what the run itself knows."""
-    from avsep.export.weights import About, describe, export_weights, read_about
+    from avsep.export.weights import About, describe, export_weights
 
-    about = read_about(args.lineage) if args.lineage else About(lineage=lineage)
-    if args.licence:
-        about = replace(about, licence=args.licence)
+    about = _about(args, About(lineage=lineage))
     if args.onnx:
         return _write_onnx(trained.model, out, describe(trained, about, args.name or out.stem), terminal)
     return asdict(export_weights(trained, out, about, args.name, half=not args.full_precision))
+
+
+def _about(args: argparse.Namespace, known: About) -> About:
+    """What the options say of the weights, else what is known."""
+    from avsep.export.weights import read_about
+
+    about = read_about(args.lineage) if args.lineage else known
+    return replace(about, licence=args.licence) if args.licence else about
+
+
+def _from_several(args: argparse.Namespace, out: Path, terminal: Terminal) -> dict:
+    from avsep.checkpoint import save_model
+    from avsep.export.ensemble import join
+
+    model, about = join([args.source, *args.ensemble_with])
+    about = _about(args, about)
+    terminal.say(f"an ensemble of {len(model.members)} separators, {model.parameter_count:,} weights")
+    name = args.name or out.stem
+    return asdict(save_model(out, model, name, about.licence, about.lineage, about.scores))
 
 
 def _from_weights(args: argparse.Namespace, out: Path, terminal: Terminal) -> dict:

@@ -34,8 +34,8 @@ class StreamingSeparator:
         encoder, decoder = (getattr(model, part, None) for part in ("encoder", "decoder"))
         if model.contract.cues or not isinstance(encoder, Encoder) or not isinstance(decoder, Decoder):
             raise ValueError(
-                "streaming needs a model without cues and with the learnt encoder and decoder of Conv-TasNet; this one "
-                f"has cues {model.contract.cues}, {type(encoder).__name__} and {type(decoder).__name__}"
+                "streaming needs a model without cues and with the learnt encoder and decoder of Conv-TasNet, and this "
+                f"is {type(model).__name__}{' with cues' if model.contract.cues else ''}"
             )
         norm, causal, enter = (model.separator.init_args.get(name) for name in ("norm", "causal", "enter_norm"))
         if not causal or norm != "cLN" or enter not in (None, "", "cLN"):

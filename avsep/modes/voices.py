@@ -25,7 +25,7 @@ from avsep.storage.recording import Estimates, Recording
 if TYPE_CHECKING:
     from avsep.models.base import Contract, SeparationModel
 
-DEFAULT_MODEL = "audio-2spk"
+DEFAULT_MODEL = "ensemble-2spk"
 MANY_MODEL = "audio-3spk"
 """For more voices at a time than DEFAULT_MODEL separates. It also leaves a voice that is alone in one piece, and so
 tells how many there are."""
