@@ -403,7 +403,7 @@ def test_the_residual_of_several_microphones(street, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("audio-2spk", r"--residual audio-2spk: it separates voices. Give a model of sounds, such as universal"),
+        ("ensemble-2spk", r"--residual ensemble-2spk: it separates voices. Give a model of sounds, such as universal"),
         ("pair", r"--residual pair: it takes 2 channels, and the clip has 1. Give a model of sounds"),
     ],
 )
