@@ -72,6 +72,7 @@ def test_pictures_outside_the_sound_are_kept_unless_a_span_is_asked_for(tmp_path
     path = media(tmp_path / "a.mov", np.arange(100) / 25, 2)
     assert set(numbers(probe(path))) == set(range(100))
     assert set(numbers(probe(path, end=1.5))) <= set(range(39))
+    assert set(numbers(probe(path, end=3))) == set(range(75)), "the span goes on where the sound is over"
     early = media(tmp_path / "b.mkv", np.arange(75) / 25, 2, sound_start=0.8)
     assert min(numbers(probe(early, start=0.5))) == 0
 

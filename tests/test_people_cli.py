@@ -73,6 +73,17 @@ def test_people_are_added_listed_renamed_merged_and_removed(cli, enrolled, tmp_p
     assert cli("people", "list", "--library", "l")[1:] == ("", "avsep: nobody is in l\n")
 
 
+def test_a_damaged_person_is_told_beside_the_others(cli, enrolled, tmp_path):
+    for name in ("Ann", "Bob"):
+        assert cli("people", "add", name, "--face", "a.jpg", "--library", "l")[0] == 0
+    code, out, _ = cli("people", "list", "--library", "l", "--json")
+    (ann,) = (one["id"] for one in json.loads(out)["people"] if one["name"] == "Ann")
+    (tmp_path / "l" / f"{ann}.safetensors").write_bytes(b"cut")
+    code, out, err = cli("people", "list", "--library", "l")
+    assert (code, "Bob" in out, "Ann" in out) == (1, True, True)
+    assert "the embeddings of Ann cannot be read" in err
+
+
 @pytest.mark.parametrize(
     ("command", "code", "message"),
     [

@@ -73,6 +73,16 @@ def test_new_names_are_in_what_is_written_again(cli, folder):
     assert read_manifest(folder)["files"] == ["labels.txt", "timeline.rttm", "timeline.srt"]
 
 
+def test_all_that_was_written_is_written_again(cli, folder):
+    cli("timeline", folder, "--formats", "rttm,tracks")
+    rename_tracks(folder, {"Ann": "Zoë"})
+    old = (folder / "tracks.mka").read_bytes()
+    code, out, err = cli("timeline", folder, "--overwrite")
+    assert (code, err) == (0, "")
+    assert [Path(line).name for line in out.splitlines()] == [*USUAL, "tracks.mka"]
+    assert (folder / "tracks.mka").read_bytes() != old
+
+
 def test_somebody_elses_file_stays_unless_told_otherwise(cli, folder):
     (folder / "labels.txt").write_text("mine")
     before = read_manifest(folder)

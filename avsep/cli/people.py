@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from avsep.cli import options
 from avsep.cli.listing import block
 from avsep.cli.terminal import Terminal
-from avsep.errors import UsageError
+from avsep.errors import AvsepError, UsageError
 
 if TYPE_CHECKING:
-    from avsep.people.library import Entry
+    from avsep.people.library import Entry, Library
 
 DESCRIPTION = """\
 Keep a library of people whom 'avsep separate --people' and 'avsep separate --learn' know by face and voice. It is a
@@ -81,13 +81,25 @@ def _list(args: argparse.Namespace, terminal: Terminal) -> int:
     folder = _folder(args)
     with open_library(folder) as library:
         entries = sorted(library.entries, key=lambda entry: entry.name.casefold())
+        damage = [error for entry in entries if (error := _damage(library, entry)) is not None]
     if args.json:
         terminal.result_json({"library": str(folder), "people": [asdict(entry) for entry in entries]})
     elif entries:
         terminal.result("\n".join(block(one.name, _shown(folder, one)) for one in entries))
     else:
         terminal.say(f"nobody is in {folder}")
+    if damage:
+        raise damage[0]
     return 0
+
+
+def _damage(library: Library, entry: Entry) -> AvsepError | None:
+    """What is wrong with the embeddings of a person."""
+    try:
+        library.embeddings(entry)
+    except AvsepError as error:
+        return error
+    return None
 
 
 def _remove(args: argparse.Namespace, terminal: Terminal) -> int:

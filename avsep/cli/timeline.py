@@ -8,7 +8,7 @@ from pathlib import Path
 from avsep.cli import options
 from avsep.cli.terminal import Terminal
 from avsep.safe_text import safe_lines
-from avsep.timeline.formats import CAPTIONS, FORMATS, USUAL, check_formats
+from avsep.timeline.formats import CAPTIONS, FORMATS, USUAL, check_formats, written_before
 
 DESCRIPTION = """\
 Write files that other programs open into the folders of results: who speaks when, and the tracks beside each other.
@@ -31,7 +31,11 @@ def register(commands) -> None:
         help="what whisper or whisperX wrote for each track (DIR/speaker_00.json, ...): captions.vtt and captions.srt"
         " with names, of one RESULT",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace files that are there; all of them, where no --formats are named",
+    )
     options.add_messages(parser)
     parser.set_defaults(run=run)
 
@@ -42,8 +46,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     if args.captions is not None and len(args.results) > 1:
         raise UsageError(f"--captions {args.captions} belongs to one result, and {len(args.results)} are given")
     known, usual = (FORMATS, USUAL) if args.captions is None else (CAPTIONS, tuple(CAPTIONS))
-    formats = args.formats or usual
-    check_formats(formats, known)
+    check_formats(args.formats or usual, known)
 
     from avsep.results.result import read_result
     from avsep.timeline.write import add_formats
@@ -55,6 +58,9 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
         for result in found:
             warnings: list[str] = []
             with terminal.progress(result.folder.name) as hook:
+                formats = args.formats or usual
+                if args.overwrite and not args.formats and args.captions is None:
+                    formats = (*usual, *written_before(result.folder))
                 files = add_formats(
                     result, formats, warnings.append, hook, captions=args.captions, overwrite=args.overwrite
                 )

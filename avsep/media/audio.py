@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -68,7 +69,7 @@ class _TimeLine:
 
     def __init__(self, clip: ClipInfo) -> None:
         self._clip, self._rate = clip, clip.audio.sample_rate
-        self._stop = round(clip.duration_seconds * self._rate) if clip.ends_early else None
+        self._stop = round(clip.asked_seconds * self._rate) if clip.asked_seconds < math.inf else None
         self._filled, self._first_filled = 0, 0
         self._resets, self._first_reset = 0, 0
         self.position = 0  # number of the next sample on the clip's clock

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -73,12 +74,12 @@ def plan_copy(clip: ClipInfo, log: PictureLog) -> CopyPlan | None:
     begin = min(shown[0][0], 0.0)
     told = np.array([decoded for _, decoded in shown])
     first = int(np.abs(seconds - told[0]).argmin())
-    needed = seconds < clip.duration_seconds if clip.ends_early else np.ones(len(seconds), bool)
+    needed = seconds < clip.asked_seconds
     seconds = seconds[first : int(np.flatnonzero(needed).max(initial=first)) + 1]
     order = np.argsort(seconds, kind="stable")
     in_time = seconds[order]
     # After the end of a span there may be pictures that those before it are decoded from.
-    enough = len(in_time) == len(told) or (clip.ends_early and len(in_time) > len(told))
+    enough = len(in_time) == len(told) or (clip.asked_seconds < math.inf and len(in_time) > len(told))
     if not enough or not packets.is_key[first] or np.abs(in_time[: len(told)] - told).max() > _SAME_SECONDS:
         return None
     stamps = _stamps(in_time - begin, order, 1 / clip.video.fps)

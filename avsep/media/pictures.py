@@ -59,7 +59,7 @@ def log_pictures(clip: ClipInfo) -> PictureLog:
     """Decode the pictures of the span for what they tell."""
     log = PictureLog()
     for seconds, _ in pictures(clip, lambda _: None, log=log):
-        if clip.ends_early and seconds >= clip.duration_seconds:
+        if seconds >= clip.asked_seconds:
             break
     return log
 
@@ -103,7 +103,7 @@ def shown_pictures(clip: ClipInfo, timed: Iterable[tuple[float, T]]) -> Iterator
         if clip.start_seconds and seconds < 0:
             before = 0.0, picture
             continue
-        if clip.ends_early and seconds >= clip.duration_seconds:
+        if seconds >= clip.asked_seconds:
             break
         if before is not None:
             if seconds > 1 / CLOCK:
@@ -201,7 +201,7 @@ class _TimeLine:
         if not -_BACK_SECONDS <= after - before <= LONGEST_GAP_SECONDS:
             return False
         outside = max(-self._clip.start_seconds - before, 0.0)
-        if not self._clip.ends_early:
+        if self._clip.asked_seconds > self._clip.duration_seconds:
             outside = max(outside, after - self._clip.duration_seconds)
         return min(outside, after - before) <= _OUTSIDE_SECONDS
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -63,7 +64,7 @@ class ClipInfo:
     start_seconds: where the span begins on the audio stream's own clock, whose 0 is its first sample.
     duration_seconds: length of the span's sound, the best estimate before decoding.
     origin_seconds: the container's time stamp at which the clip's clock shows 0.
-    ends_early: whether the span ends at a moment that was asked for, not with the file.
+    asked_seconds: length that was asked for, of sound and pictures; without bound where the span ends with the file.
     file_state: of the file when it was probed.
     """
 
@@ -73,7 +74,7 @@ class ClipInfo:
     start_seconds: float
     duration_seconds: float
     origin_seconds: float = 0.0
-    ends_early: bool = False
+    asked_seconds: float = math.inf
     file_state: FileState | None = None
 
 
@@ -102,8 +103,8 @@ def probe(
             )
         origin = first_audio + begin
         video = probe_video(container, origin)
-    span = (duration if end is None else min(end, duration)) - begin
-    return ClipInfo(path, audio, video, begin, span, origin, end is not None and end < duration, state)
+    asked = (math.inf if end is None else end) - begin
+    return ClipInfo(path, audio, video, begin, min(asked, duration - begin), origin, asked, state)
 
 
 def _check_span(start: float | None, end: float | None) -> None:

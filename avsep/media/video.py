@@ -43,8 +43,8 @@ def read_video(
     chunk = _Chunk(frames_per_chunk)
     begin: float = 0 if clip.start_seconds > 0 else -math.inf
     end: float = math.inf
-    if clip.ends_early:
-        end = math.ceil((clip.duration_seconds + _slack(clip)) * FRAME_RATE - 1e-6)
+    if clip.asked_seconds < math.inf:
+        end = math.ceil(clip.asked_seconds * FRAME_RATE - 1e-6)
     grid: int | None = None
     held: Any = None
     until = 0.0
@@ -102,11 +102,6 @@ def _shown_seconds(frame: Any, clip: ClipInfo) -> float:
     assert clip.video is not None
     duration = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0.0
     return duration if 0 < duration <= STALE_SECONDS else 1 / clip.video.fps
-
-
-def _slack(clip: ClipInfo) -> float:
-    """Seconds by which the estimate of a whole file's length may fall short: a packet or two."""
-    return 0.0 if clip.ends_early else 0.05
 
 
 class _GridPictures:

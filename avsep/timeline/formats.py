@@ -53,9 +53,22 @@ def check_formats(names: Iterable[str], known: Collection[str] = FORMATS) -> Non
     for name in names:
         if name not in known:
             raise UsageError(f"{name!r:.60} is no format here; choose from {', '.join(known)}")
-        package, extra = _PACKAGES.get(name, (None, None))
-        if package is not None and find_spec(package) is None:
+        if not _is_installed(name):
+            package, extra = _PACKAGES[name]
             raise UsageError(f"the format {name} needs {package}: pip install 'avsep[{extra}]'")
+
+
+def _is_installed(name: str) -> bool:
+    return name not in _PACKAGES or find_spec(_PACKAGES[name][0]) is not None
+
+
+def written_before(folder: Path) -> list[str]:
+    """The formats beyond `USUAL` whose files are in a result's folder, as far as their packages are installed."""
+    return [
+        name
+        for name, parts in FORMATS.items()
+        if name not in USUAL and any((folder / part.file).exists() for part in parts) and _is_installed(name)
+    ]
 
 
 def files_of(names: Iterable[str]) -> list[str]:

@@ -92,8 +92,7 @@ def _in_clip(result: Result, begin: float, options: Mapping[str, Any], warn: Cal
     zero = begin + max(0.0, -(start + begin))
     if begin:
         start = max(start, 0.0)
-    if clip.ends_early:
-        stop = min(stop, clip.duration_seconds)
+    stop = min(stop, clip.asked_seconds)
     return Picture(clip, False, zero, start, stop, clip.video.fps) if stop > max(start, 0.0) else None
 
 
