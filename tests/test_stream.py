@@ -206,7 +206,7 @@ def test_behind_the_sound_of_a_wav_nothing_is_waited_for() -> None:
     found: list[int] = []
     thread = threading.Thread(target=lambda: found.extend(piece.shape[1] for piece in reader.pieces()))
     thread.start()
-    thread.join(1)
+    thread.join(10)
     ended = not thread.is_alive()
     os.close(write)
     thread.join()
