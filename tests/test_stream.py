@@ -7,6 +7,7 @@ import fcntl
 import io
 import os
 import signal
+import socket
 import struct
 import termios
 import threading
@@ -23,6 +24,10 @@ from streams import noise, piped, standard, tiny_model, tiny_weights
 
 from avsep.cli.main import main
 from avsep.live.samples import FORMATS
+from avsep.live.separator import LiveSeparator
+from avsep.live.sinks import PipeSink, Sound
+from avsep.live.source import PipeSource
+from avsep.live.stopping import Stopping
 from avsep.live.wav import UNKNOWN, write_head
 
 RAW = ["--format", "f32le", "--keep-order"]
@@ -147,6 +152,69 @@ def test_a_file_for_each_voice_and_a_descriptor(stream, tmp_path: Path) -> None:
     assert soundfile.info(tmp_path / "first.wav").channels == 2
 
 
+def test_one_file_is_not_two_outputs(stream, tmp_path: Path) -> None:
+    kept, link, other = (tmp_path / name for name in ("kept.wav", "link.wav", "other"))
+    kept.write_bytes(b"before")
+    link.symlink_to(kept)
+    names = [str(kept), f"{tmp_path}/./kept.wav", str(link)]
+    with other.open("wb") as file:
+        first, second = os.dup(file.fileno()), os.dup(file.fileno())
+        pairs = [(names[0], names[1]), (names[0], names[2]), (str(first), str(second)), ("new.wav", "./new.wav")]
+        for one, two in pairs:
+            code, out, err = stream([*RAW, "--overwrite", "--out", one, "--out", two], noise(0.1).tobytes())
+            assert (code, out) == (2, b"")
+            assert f"--out {one} and --out {two} are the same. Give each source a place of its own" in err
+        for number in (first, second):
+            os.close(number)
+    assert (kept.read_bytes(), other.read_bytes(), Path("new.wav").exists()) == (b"before", b"", False)
+
+
+def test_a_file_is_kept_where_another_cannot_be_opened(stream, tmp_path: Path) -> None:
+    kept, new = tmp_path / "kept.wav", tmp_path / "new.wav"
+    kept.write_bytes(b"before")
+    for one in (kept, new):
+        code, _, err = stream(
+            [*RAW, "--overwrite", "--out", str(one), "--out", str(tmp_path / "no" / "b.wav")], noise(0.1).tobytes()
+        )
+        assert code == 1
+        assert "b.wav (No such file or directory)" in err
+    assert (kept.read_bytes(), new.exists()) == (b"before", False)
+
+
+def test_the_name_of_a_file_decides_only_where_nothing_else_does(stream, tmp_path: Path) -> None:
+    mixture = noise(0.1)[0]
+    out = tmp_path / "out.wav"
+    assert stream([*RAW, "--to", "raw", "--out", str(out)], mixture.tobytes())[0] == 0
+    np.testing.assert_allclose(floats(out.read_bytes()), offline(mixture), atol=1e-5)
+    assert stream([*RAW, "--to", "wav", "--overwrite", "--out", str(tmp_path / "out.raw")], mixture.tobytes())[0] == 0
+    assert (tmp_path / "out.raw").read_bytes().startswith(write_head(FORMATS["f32le"], 16_000, 2, 1600))
+
+
+def test_a_head_is_looked_for_also_where_its_rate_is_given(stream) -> None:
+    samples = bytes(3200)
+    data = write_head(FORMATS["s16le"], 8000, 1, 1600) + samples
+    code, out, err = stream(["--keep-order", "--rate", "8000", "--channels", "1", "--to", "raw"], data)
+    assert (code, len(out), err) == (0, 6400, "")
+    code, out, err = stream(["--keep-order", "--rate", "8000"], samples)
+    assert (code, len(out), err) == (0, 6400, "")
+
+
+def test_behind_the_sound_of_a_wav_nothing_is_waited_for() -> None:
+    read, write = os.pipe()
+    os.write(write, write_head(FORMATS["s16le"], 16_000, 1, 300) + bytes(600))  # 256 a chunk, and the pipe stays open
+    reader = PipeSource(read, 0.016, Stopping(), lambda text: None)
+    found: list[int] = []
+    thread = threading.Thread(target=lambda: found.extend(piece.shape[1] for piece in reader.pieces()))
+    thread.start()
+    thread.join(10)
+    ended = not thread.is_alive()
+    os.close(write)
+    thread.join()
+    os.close(read)
+    assert ended
+    assert sum(found) == 300
+
+
 def test_half_a_frame_at_the_end_is_told(stream) -> None:
     code, out, err = stream(RAW, noise(0.1)[0].tobytes() + b"abc")
     assert (code, len(out)) == (0, 1600 * 8)
@@ -180,7 +248,14 @@ def test_bytes_that_tell_nothing_are_taken_as_raw_and_that_is_told(stream) -> No
     ("arguments", "data", "code", "said"),
     [
         ([], b"", 1, "standard input: nothing came"),
+        (["--format", "s16le"], b"\0", 1, "standard input: nothing came, not even a frame of 2 bytes"),
+        ([], write_head(FORMATS["s16le"], 16_000, 1), 1, "standard input: nothing came, not even a frame of 2 bytes"),
+        ([], write_head(FORMATS["s16le"], 16_000, 2, 0), 1, "nothing came, not even a frame of 4 bytes"),
         ([], b"OggS" + bytes(20), 1, "standard input is Ogg; WAV and raw samples can be read"),
+        ([], b"\0\0\0\x20ftypisom" + bytes(20), 1, "standard input is MP4; WAV"),
+        ([], b"RIFF\0\0\1\0AVI LIST" + bytes(20), 1, "standard input is AVI or another RIFF without sound; WAV"),
+        (["--rate", "8000"], b"\xff\xfb\x90\x64" + bytes(20), 1, "standard input is MP3; WAV"),
+        ([], b"\xff\xf3\x90\x64" + bytes(20), 1, "standard input is MP3; WAV"),
         (["--format", "wav"], bytes(20), 1, "standard input is no WAV"),
         ([], b"RIFF\0\0\0\0WAVEfmt ", 1, "the WAV ends before its first sample"),
         ([], b"RIFF\0\0\0\0WAVELIST\xff\xff\xff\x7f", 1, "more than 1,000,000 bytes before the sound"),
@@ -188,9 +263,25 @@ def test_bytes_that_tell_nothing_are_taken_as_raw_and_that_is_told(stream) -> No
         ([], b"RIFF\0\0\0\0WAVEfmt \4\0\0\0abcd", 1, "chunk of the WAV is too short"),
         ([], b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x55\0\1\0" + bytes(12), 1, "samples of kind 0x55 with 0 bits"),
         ([], write_head(FORMATS["s16le"], 0, 1), 1, "1 channel(s) at 0 Hz"),
+        ([], write_head(FORMATS["s16le"], 16_000, 0) + bytes(20), 1, "0 channel(s) at 16000 Hz"),
+        ([], write_head(FORMATS["s16le"], 2_999_999, 1) + bytes(20), 1, "at 2999999 Hz; up to 384000 Hz are read"),
+        (
+            ["--rate", "16000"],
+            write_head(FORMATS["s16le"], 8000, 1) + bytes(20),
+            2,
+            "--rate 16000, but the head of the",
+        ),
+        (
+            ["--channels", "2"],
+            write_head(FORMATS["s16le"], 8000, 1) + bytes(20),
+            2,
+            "--channels 2, but the head of the",
+        ),
         (["--sources", "3"], b"", 2, "--sources 3, but model 'tiny' separates 2"),
         (["--out", "a", "--out", "b", "--out", "c"], b"", 2, "--out is given 3 times, but there are 2 sources"),
         (["--out", "-", "--out", "1"], b"", 2, "--out - is given twice"),
+        (["--out", "a.flac"], b"", 2, "--out a.flac: .flac cannot be written, but .wav, .raw, .pcm"),
+        (["--to", "wav", "--out", "a.MP3"], b"", 2, "--out a.MP3: .mp3 cannot be written"),
         (["--out", "987654"], b"", 2, "no file descriptor 987654 is open"),
         (["--out", "no/folder/x.wav"], bytes(20), 1, "cannot write no/folder/x.wav (No such file or directory)"),
         (["--format", "wav", "--rate", "8000"], b"", 2, "--rate and --channels are of raw samples"),
@@ -255,6 +346,65 @@ def test_a_signal_ends_the_stream_and_all_is_written(stream, number: int, code: 
     np.testing.assert_allclose(floats(out), offline(mixture), atol=1e-5)
     assert "after 0.50 s of sound; all of it is written" in err
     assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_a_signal_just_after_sound_was_read_loses_nothing(stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    mixture = noise(0.503)[0]
+    read, calls = os.read, []
+
+    def read_and_interrupt(number: int, count: int) -> bytes:
+        data = read(number, count)
+        if number == 0:
+            calls.append(len(data))
+            if len(calls) == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+        return data
+
+    monkeypatch.setattr(os, "read", read_and_interrupt)
+    code, out, _ = stream(RAW, mixture.tobytes())
+    assert (code, out[8 * sum(calls) // 4 :]) == (130, b"")
+    assert sum(calls) > calls[0]
+    np.testing.assert_allclose(floats(out), offline(mixture[: sum(calls) // 4]), atol=1e-5)
+
+
+def test_what_a_pipe_holds_when_a_signal_comes_is_separated(stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    mixture = noise(0.903)[0]  # less than a pipe holds, more than is taken at once
+    all_in = threading.Event()
+    feed = LiveSeparator.feed
+
+    def feed_and_interrupt(self: LiveSeparator, piece: np.ndarray) -> np.ndarray:
+        if not self.fed:
+            assert all_in.wait(10)
+            os.kill(os.getpid(), signal.SIGINT)
+        return feed(self, piece)
+
+    monkeypatch.setattr(LiveSeparator, "feed", feed_and_interrupt)
+    code, out, err = stream(RAW, mixture.tobytes(), then=lambda end: all_in.set())
+    assert code == 130
+    np.testing.assert_allclose(floats(out), offline(mixture), atol=1e-5)
+    assert "after 0.90 s of sound; all of it is written" in err
+
+
+def test_a_signal_before_any_sound(stream) -> None:
+    def end(write: int) -> None:
+        while waiting_in(write):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.3)
+
+    code, out, err = stream([], b"RIFF", then=end)
+    assert (code, out) == (130, b"")
+    assert "interrupted before any sound was separated" in err
+
+
+def test_a_socket_that_is_reset_is_a_reader_that_went_away() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as ours:
+        theirs, _ = server.accept()
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, no end
+        theirs.close()
+        sink = PipeSink(ours.fileno(), "x", slice(0, 1), 1, Sound("raw", FORMATS["f32le"], 16_000), Stopping())
+        sink.write(noise(0.01))
+    assert sink.gone
 
 
 def test_a_reader_that_goes_away_ends_the_stream(tmp_path: Path, capsys) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import gc
+import os
+import signal
+import struct
 import sys
 import tracemalloc
 import types
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +20,7 @@ from streams import noise, piped, tiny_model, tiny_weights
 
 from avsep.dsp.resample import resample
 from avsep.errors import WeightsError
+from avsep.live import loop
 from avsep.live.loop import Pace
 from avsep.live.places import Places
 from avsep.live.resampler import StreamResampler
@@ -126,6 +131,40 @@ def test_a_slow_separation_is_told_once_in_ten_seconds() -> None:
         pace.passed(0.016, 0.020, waited=False)
     assert len(told) == 2
     assert pace.most_behind == pytest.approx(700 * 0.004)
+
+
+class Clock:
+    """Stands for the module time, for a source, a separator and a sink: separation takes 5 ms, a piece is written in
+    50 ms, while others gather."""
+
+    rate, waited, lost, gone, late, now = 16_000, False, 0, False, 0, 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def pieces(self) -> Iterator[np.ndarray]:
+        yield from [noise(0.016)] * 20
+
+    def feed(self, piece: np.ndarray) -> np.ndarray:
+        self.now += 0.005
+        return piece
+
+    def finish(self) -> np.ndarray:
+        return noise(0)
+
+    def write(self, sources: np.ndarray) -> None:
+        self.now += 0.05
+
+    def close(self) -> None:
+        pass
+
+
+def test_what_a_slow_reader_takes_is_no_separation(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, told = Clock(), []
+    monkeypatch.setattr(loop, "time", clock)
+    report = loop.separate_stream(clock, clock, [clock], told.append, live=True)
+    assert (told, report.most_behind) == ([], 0)
+    assert report.busy == pytest.approx(20 * 0.005)
 
 
 class Tones(torch.nn.Module):
@@ -271,6 +310,44 @@ def test_a_microphone_is_separated_until_it_is_pulled_out(live, sounddevice, tmp
     code, out, _ = live("--device", "0", "--play", "Loud")
     assert (code, out) == (1, b"")
     np.testing.assert_array_equal(np.concatenate(FakeStream.played), written)
+
+
+def test_an_existing_file_beside_a_microphone(live, sounddevice, tmp_path: Path) -> None:
+    file = tmp_path / "voices.wav"
+    file.write_bytes(b"before")
+    code, _, err = live("--device", "0", "--out", str(file))
+    assert (code, file.read_bytes()) == (1, b"before")
+    assert "voices.wav exists. Give --overwrite to replace it" in err
+
+
+def test_a_file_gets_its_length_also_where_a_device_cannot_be_stopped(live, sounddevice, tmp_path, monkeypatch) -> None:
+    def stop(self: FakeStream) -> None:
+        raise FakeError("Device unavailable [PaErrorCode -9985]")
+
+    monkeypatch.setattr(FakeStream, "stop", stop)
+    file = tmp_path / "voices.wav"
+    code, _, err = live("--device", "Micro", "--out", str(file), "--play", "1")
+    assert code == 1
+    assert "Loudspeakers cannot be stopped (Device unavailable [PaErrorCode -9985])" in err
+    assert struct.unpack("<I", file.read_bytes()[40:44]) == (file.stat().st_size - 44,)
+
+
+class InterruptedStream(FakeStream):
+    """A signal comes while the third piece is recorded."""
+
+    def read(self, count: int):
+        result = super().read(count)
+        if self.position == 3 * count:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return result
+
+
+def test_what_a_microphone_records_while_a_signal_comes_is_separated(live, sounddevice, monkeypatch) -> None:
+    monkeypatch.setattr(sys.modules["sounddevice"], "InputStream", InterruptedStream)
+    code, _, err = live("--device", "0", "--play", "1")
+    assert code == 143
+    assert sum(map(len, FakeStream.played)) == 3 * 256
+    assert "terminated after 0.05 s of sound; all of it is written" in err
 
 
 @pytest.mark.parametrize(

@@ -56,21 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"avsep {__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
-    for command in (
-        separate,
-        timeline,
-        people,
-        name,
-        page,
-        stream,
-        faces,
-        fit,
-        evaluate,
-        models,
-        export,
-        importing,
-        demo,
-    ):
+    for command in COMMANDS:
         command.register(commands)
     return parser
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from avsep.cli import options
 from avsep.cli.terminal import Terminal
 from avsep.errors import UsageError
+from avsep.live import HIGHEST_RATE
 
 if TYPE_CHECKING:
     from avsep.live.loop import Report
@@ -47,7 +48,7 @@ def register(commands) -> None:
         help="of the samples (default: auto, a WAV if there is the head of one, else s16le)",
     )
     group.add_argument(
-        "--rate", type=options.whole(1000, 384_000), metavar="HZ", help="of raw samples (default: 16000)"
+        "--rate", type=options.whole(1000, HIGHEST_RATE), metavar="HZ", help="of raw samples (default: 16000)"
     )
     group.add_argument("--channels", type=options.whole(1, 64), metavar="N", help="of raw samples (default: 1)")
     group.add_argument("--device", metavar="NAME|N", help="record from a microphone instead, by its name or number")
@@ -163,8 +164,7 @@ def _source(args: argparse.Namespace, stopping: Stopping, terminal: Terminal) ->
 
         device = DeviceSource(args.device, args.chunk / 1000, stopping, args.rate, args.channels)
         return device, Sound("wav" if args.to == "auto" else args.to, FORMATS["f32le"], device.rate)
-    raw_asked = args.format == "auto" and (args.rate or args.channels)
-    raw = Raw("s16le" if raw_asked else args.format, args.rate or 16_000, args.channels or 1)
+    raw = Raw(args.format, args.rate, args.channels)
     pipe = PipeSource(0, args.chunk / 1000, stopping, terminal.say, raw)
     return pipe, Sound(pipe.container if args.to == "auto" else args.to, pipe.format, pipe.rate)
 
@@ -189,7 +189,15 @@ def _sinks(args: argparse.Namespace, separator: LiveSeparator, sound: Sound, sto
 
         sinks.append(DeviceSink(args.play, separator.sources, separator.rate, args.chunk / 1000))
     source = -1 if args.device is not None else 0
-    sinks += open_sinks(_outs(args), separator.sources, sound, stopping, overwrite=args.overwrite, source=source)
+    sinks += open_sinks(
+        _outs(args),
+        separator.sources,
+        sound,
+        stopping,
+        overwrite=args.overwrite,
+        source=source,
+        by_name=args.to == "auto",
+    )
     return sinks
 
 
@@ -218,7 +226,10 @@ def _ended(report: Report, terminal: Terminal) -> int:
     """The exit code after a signal."""
     what = "interrupted" if report.signal == signal.SIGINT else "terminated"
     written = "some of the output was not taken by its reader, and is lost" if report.cut else "all of it is written"
-    terminal.error(f"{what} after {report.seconds:.2f} s of sound; {written}")
+    if report.seconds or report.cut:
+        terminal.error(f"{what} after {report.seconds:.2f} s of sound; {written}")
+    else:
+        terminal.error(f"{what} before any sound was separated")
     return 128 + report.signal
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -48,10 +49,11 @@ class DeviceSource:
             while True:
                 self.waited = self._stream.read_available < self.chunk
                 with self.stopping.reading():
-                    try:
-                        data, overflowed = self._stream.read(self.chunk)
-                    except self.sounds.PortAudioError as error:
-                        raise InputError(f"{self.name}: no more sound comes ({one_line(error)})") from error
+                    pass  # a signal within `read` would lose what it recorded
+                try:
+                    data, overflowed = self._stream.read(self.chunk)
+                except self.sounds.PortAudioError as error:
+                    raise InputError(f"{self.name}: no more sound comes ({one_line(error)})") from error
                 self.lost += bool(overflowed)
                 yield np.ascontiguousarray(data.T)
 
@@ -87,8 +89,11 @@ class DeviceSink:
 
     def close(self) -> None:
         """Play what was written, then stop."""
-        self._stream.stop()
-        self._stream.close()
+        try:
+            with closing(self._stream):
+                self._stream.stop()
+        except self.sounds.PortAudioError as error:
+            raise OutputError(f"{self.name} cannot be stopped ({one_line(error)})") from error
 
 
 def _device(sounds: Any, name: str, kind: str) -> Any:

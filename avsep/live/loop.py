@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,7 +49,8 @@ class Pace:
         self._told = -AGAIN_SECONDS
 
     def passed(self, sound: float, taken: float, waited: bool) -> None:
-        """Seconds of a piece, those from its coming in to its being written, and whether it was waited for."""
+        """Seconds of a piece, those that separating it took, and whether it was waited for. What a slow reader takes is
+        none of it."""
         self._sound += sound
         self.behind = max(0.0, (0.0 if waited else self.behind) + taken - sound)
         self.most_behind = max(self.most_behind, self.behind)
@@ -74,24 +76,24 @@ def separate_stream(
     """
     report = Report()
     pace = Pace(tell if live else lambda text: None)
-    try:
-        for piece in _until_stopped(source, report):
-            came = time.perf_counter()
-            sources = separator.feed(piece)
-            report.busy += time.perf_counter() - came
-            seconds = piece.shape[1] / source.rate
-            report.seconds += seconds
-            if not _written(sinks, sources):
-                report.unread = True
-                break
-            pace.passed(seconds, time.perf_counter() - came, source.waited)
-        if not report.unread:
-            _written(sinks, separator.finish())
-    except Stopped as end:
-        report.signal, report.cut = end.number, True
-    finally:
+    with ExitStack() as ends:  # closes every sink, also where another one fails to
         for sink in sinks:
-            sink.close()
+            ends.callback(sink.close)
+        try:
+            for piece in _until_stopped(source, report):
+                came = time.perf_counter()
+                sources = separator.feed(piece)
+                taken = time.perf_counter() - came
+                seconds = piece.shape[1] / source.rate
+                report.busy, report.seconds = report.busy + taken, report.seconds + seconds
+                pace.passed(seconds, taken, source.waited)
+                if not _written(sinks, sources):
+                    report.unread = True
+                    break
+            if not report.unread:
+                _written(sinks, separator.finish())
+        except Stopped as end:
+            report.signal, report.cut = end.number, True
     report.most_behind = pace.most_behind if live else 0.0
     return report
 

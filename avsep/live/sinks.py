@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from select import PIPE_BUF
 from typing import Protocol
@@ -17,6 +17,13 @@ from avsep.errors import OutputError, UsageError
 from avsep.live import wav
 from avsep.live.samples import SampleFormat
 from avsep.live.stopping import Stopping
+
+_CONTAINERS = {".wav": "wav", ".raw": "raw", ".pcm": "raw"}
+_OTHER_ENDINGS = (
+    *(".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64"),
+    *(".wma", ".wv", ".mp4", ".mov", ".mka", ".mkv", ".webm", ".avi"),
+)
+"""Of files of sound, or with sound, that others can write."""
 
 
 class Sink(Protocol):
@@ -86,7 +93,7 @@ class PipeSink:
             while rest and not self.gone:
                 self.stopping.wait_to_write(self.number)
                 rest = rest[os.write(self.number, rest[:PIPE_BUF]) :]
-        except BrokenPipeError:
+        except (BrokenPipeError, ConnectionResetError):
             self.gone = True
         except OSError as error:
             raise OutputError(
@@ -96,31 +103,56 @@ class PipeSink:
 
 
 def open_sinks(
-    outs: Sequence[str], sources: int, sound: Sound, stopping: Stopping, *, overwrite: bool, source: int
+    outs: Sequence[str],
+    sources: int,
+    sound: Sound,
+    stopping: Stopping,
+    *,
+    overwrite: bool,
+    source: int,
+    by_name: bool = True,
 ) -> list[PipeSink]:
     """No sink, one for all sources, or one for each; each "-" (standard output), the number of a file descriptor, or a
-    file. `source`: the file descriptor that is read, which no file may be.
+    file. `source`: the file descriptor that is read, which no file may be, or -1. by_name: the container of a file is
+    what its name ends in.
 
-    Raises UsageError for other numbers of them or the same one twice, OutputError for one that cannot be opened.
+    Raises UsageError for other numbers of them or the same one twice, OutputError for one that cannot be opened. Then
+    files that existed are as they were, and no other is left.
     """
     check_outs(outs, sources)
-    opened: list[PipeSink] = []
+    existed = {out: _existed(out, overwrite, source) for out in outs if out != "-" and not out.isdecimal()}
+    numbers: list[int] = []
     try:
-        for index, out in enumerate(outs):
-            which = slice(0, sources) if len(outs) == 1 else slice(index, index + 1)
-            kind = sound if _container(out) is None else Sound(_container(out) or "", sound.format, sound.rate)
-            number = 1 if out == "-" else int(out) if out.isdecimal() else _open(out, overwrite, source)
-            name = "standard output" if number == 1 else f"file descriptor {out}" if out.isdecimal() else out
-            opened.append(PipeSink(number, name, which, which.stop - which.start, kind, stopping))
+        for out in outs:
+            number = _open(out, existed[out]) if out in existed else _descriptor(out)
+            numbers.append(number)
+        _check_apart(outs, numbers)
+        for out, number in zip(outs, numbers, strict=True):
+            if out in existed and stat.S_ISREG(os.fstat(number).st_mode):
+                os.ftruncate(number, 0)
+        return [
+            PipeSink(
+                number,
+                "standard output" if number == 1 else f"file descriptor {out}" if out.isdecimal() else out,
+                slice(0, sources) if len(outs) == 1 else slice(index, index + 1),
+                sources if len(outs) == 1 else 1,
+                replace(sound, container=(_container(out) if by_name else None) or sound.container),
+                stopping,
+            )
+            for index, (out, number) in enumerate(zip(outs, numbers, strict=True))
+        ]
     except BaseException:
-        for sink in opened:
-            sink.close()
+        for out, number in zip(outs, numbers, strict=False):  # those that were opened
+            if out in existed:
+                os.close(number)
+                if not existed[out]:
+                    Path(out).resolve().unlink(missing_ok=True)
         raise
-    return opened
 
 
 def check_outs(outs: Sequence[str], sources: int) -> None:
-    """Raise UsageError where the outputs do not fit the sources, or one is given twice."""
+    """Raise UsageError where the outputs do not fit the sources, one is given twice, or is named as what cannot be
+    written."""
     if len(outs) not in (0, 1, sources):
         raise UsageError(
             f"--out is given {len(outs)} times, but there are {sources} sources. Give one --out for each, or one for"
@@ -130,6 +162,11 @@ def check_outs(outs: Sequence[str], sources: int) -> None:
     for out in outs:
         if places.count("1" if out == "-" else out) > 1:
             raise UsageError(f"--out {out} is given twice. Give each source a place of its own")
+        if (ending := Path(out).suffix.lower()) in _OTHER_ENDINGS:
+            raise UsageError(
+                f"--out {out}: {ending} cannot be written, but {', '.join(_CONTAINERS)}. Give one of these, or pipe"
+                " standard output through ffmpeg"
+            )
         if out.isdecimal():
             try:
                 os.fstat(int(out))
@@ -142,27 +179,45 @@ def check_outs(outs: Sequence[str], sources: int) -> None:
 
 def _container(out: str) -> str | None:
     """What the name of a file asks for."""
-    return {".wav": "wav", ".raw": "raw", ".pcm": "raw"}.get(Path(out).suffix.lower())
+    return _CONTAINERS.get(Path(out).suffix.lower())
 
 
-def _open(out: str, overwrite: bool, source: int) -> int:
-    path = Path(out)
+def _descriptor(out: str) -> int:
+    return 1 if out == "-" else int(out)
+
+
+def _existed(out: str, overwrite: bool, source: int) -> bool:
+    """Whether there is a file. Raises UsageError for the one that is read, OutputError for one that is to stay."""
     try:
-        found = path.stat()
+        found = os.stat(out)
     except (OSError, ValueError):
-        found = None
-    plain = found is None or stat.S_ISREG(found.st_mode)
-    if found is not None and plain:
-        if os.path.samestat(found, os.fstat(source)):
+        return False
+    if stat.S_ISREG(found.st_mode):
+        if source >= 0 and os.path.samestat(found, os.fstat(source)):
             raise UsageError(f"--out {out} is the file that is read. Give another one")
         if not overwrite:
             raise OutputError(f"{out} exists. Give --overwrite to replace it, or another --out")
-    flags = os.O_WRONLY | os.O_CLOEXEC | ((os.O_CREAT | os.O_TRUNC) if plain else 0)
+    return True
+
+
+def _open(out: str, existed: bool) -> int:
+    """Nothing of a file is changed."""
     try:
-        return os.open(path, flags, 0o666)
+        return os.open(out, os.O_WRONLY | os.O_CLOEXEC | (0 if existed else os.O_CREAT), 0o666)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise OutputError(f"cannot write {out} ({reason}). Check the name, its folder and permissions") from error
+
+
+def _check_apart(outs: Sequence[str], numbers: Sequence[int]) -> None:
+    """Raise UsageError where two outputs are one file or one pipe, by whatever names."""
+    seen: dict[tuple[int, int], str] = {}
+    for out, number in zip(outs, numbers, strict=True):
+        found = os.fstat(number)
+        if stat.S_ISREG(found.st_mode) or stat.S_ISFIFO(found.st_mode):
+            other = seen.setdefault((found.st_dev, found.st_ino), out)
+            if other != out:
+                raise UsageError(f"--out {other} and --out {out} are the same. Give each source a place of its own")
 
 
 def _place(number: int) -> int | None:

@@ -64,4 +64,5 @@ class Stopping:
     def _came(self, number: int, frame: FrameType | None) -> None:
         self._number, self._since = number, self._since or time.monotonic()
         if self._reading:
+            self._reading = False
             raise Stopped(number)

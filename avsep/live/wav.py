@@ -5,9 +5,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from avsep.errors import InputError
+from avsep.live import HIGHEST_RATE
 from avsep.live.samples import FORMATS, SampleFormat
+from avsep.media.checks import check_sound
 
 UNKNOWN = 0xFFFF_FFFF
 """Size of a chunk that goes on to the end of the stream."""
@@ -41,7 +44,7 @@ def is_wav(start: bytes) -> bool:
 def read_head(read: Callable[[int], bytes]) -> WavHead:
     """What follows the first 12 bytes, up to the first sample. read(n): n bytes, fewer only at the end.
 
-    Raises InputError for what is no PCM or float, damaged, or ends in it.
+    Raises InputError for what is no PCM or float, of a rate or channels that cannot be, damaged, or ends in it.
     """
     left, found = LONGEST_HEAD, None
     long_size = None
@@ -90,6 +93,12 @@ def _format(body: bytes) -> tuple[SampleFormat, int, int]:
         raise InputError(
             f"standard input: the WAV has samples of kind {tag:#x} with {bits} bits; read are PCM of 16, 24 and 32 bits"
             " and floats of 32 and 64. Convert it: ffmpeg -i FILE -c:a pcm_s16le -f wav -"
+        )
+    check_sound(Path("standard input"), rate, channels)
+    if rate > HIGHEST_RATE:
+        raise InputError(
+            f"standard input: the WAV is at {rate} Hz; up to {HIGHEST_RATE} Hz are read. Convert it: ffmpeg -i FILE -ar"
+            " 48000 -f wav -"
         )
     return FORMATS[name], rate, channels
 
