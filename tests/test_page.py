@@ -135,6 +135,20 @@ def test_results_are_listed_and_told(page, folder):
     assert set(page.get(f"{TALK}/faces").json()) == {"speaker_00", "speaker_01"}
 
 
+def test_results_of_folders_within_are_there_and_links_are_not_followed(page, folder, tmp_path):
+    make_result(folder / "mon" / "late" / "call", video=False)
+    make_result(tmp_path / "elsewhere" / "secret", video=False)
+    (folder / "link").symlink_to(tmp_path / "elsewhere")
+    assert {one["name"] for one in page.get("/api/results").json()} == {"talk", "mon/late/call"}
+    call = f"/api/results/{identify('mon/late/call')}"
+    assert page.get(call).json()["name"] == "mon/late/call"
+    assert "filename*=utf-8''call.zip" in page.get(f"{call}/archive").headers["content-disposition"]
+    # Somebody puts a link in the place of a folder that was listed.
+    (folder / "mon").rename(tmp_path / "moved")
+    (folder / "mon").symlink_to(tmp_path / "moved")
+    assert page.get(call).status_code == 404
+
+
 def test_spans_not_to_be_trusted_are_told(page, folder):
     def doubt(content, result):
         content["tracks"][0]["doubtful"] = [

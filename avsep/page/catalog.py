@@ -1,16 +1,20 @@
-"""The results of one folder, by identifiers that are no paths."""
+"""The results below one folder, by identifiers that are no paths."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from avsep.errors import InputError
 from avsep.output.ownership import own_files
 from avsep.results.result import MANIFEST, Result, ResultTrack, read_result
+
+DEEPEST, MOST_FOLDERS = 6, 20_000
+"""Folders within folders, and folders in all, in which results are looked for."""
 
 
 class NotFound(Exception):
@@ -19,15 +23,12 @@ class NotFound(Exception):
 
 @dataclass(frozen=True)
 class Found:
-    """A result with its identifier and `version`, another one after each change."""
+    """A result with its identifier, its place below the page's folder, and `version`, another one after each change."""
 
     id: str
+    name: str
     version: str
     result: Result
-
-    @property
-    def name(self) -> str:
-        return self.result.folder.name
 
     @property
     def sounds(self) -> list[Path]:
@@ -40,16 +41,19 @@ class Found:
 
 
 class Catalog:
-    """The results that lie in `folder` itself. Links are not followed, so nothing outside it is ever shown."""
+    """The results that lie in `folder` or in folders of it, as those of a whole folder of clips do. Links are not
+    followed, so nothing outside it is ever shown."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._read: dict[str, Found] = {}
+        self._places: dict[str, str] = {}
 
     def all(self) -> list[Found]:
         """All results, the newest first. Damaged ones are left out."""
         found = []
-        for name in self._names():
+        self._places = {identify(name): name for name in self._names()}
+        for name in self._places.values():
             try:
                 found.append(self._find(name))
             except (NotFound, InputError):
@@ -60,9 +64,10 @@ class Catalog:
 
     def find(self, identifier: str) -> Found:
         """Raises NotFound, and InputError for a damaged result."""
-        for name in self._names():
-            if identify(name) == identifier:
-                return self._find(name)
+        if self._is_gone(identifier):
+            self._places = {identify(name): name for name in self._names()}
+        if name := self._places.get(identifier):
+            return self._find(name)
         raise NotFound("There is no such result any more. Go back to the list of results")
 
     def track(self, found: Found, identifier: str) -> ResultTrack:
@@ -77,14 +82,35 @@ class Catalog:
         folder = found.result.folder
         return sorted(name for name in own_files(folder) if _is_plain(folder / name))
 
-    def _names(self) -> list[str]:
-        try:
-            with os.scandir(self.folder) as entries:
-                return [one.name for one in entries if one.name[0] != "." and one.is_dir(follow_symlinks=False)]
-        except FileNotFoundError:  # until the first clip is sent
-            return []
-        except OSError as error:
-            raise NotFound(f"{self.folder}: cannot be read ({error.strerror}). Start avsep page again") from error
+    def _is_gone(self, identifier: str) -> bool:
+        """Whether a result is not where it was, with no link on the way to it."""
+        name = self._places.get(identifier)
+        if name is None:
+            return True
+        parts = Path(name).parts
+        folders = (self.folder.joinpath(*parts[:number]) for number in range(1, len(parts) + 1))
+        return not all(folder.is_dir() and not folder.is_symlink() for folder in folders)
+
+    def _names(self) -> Iterator[str]:
+        """Places of the results below the folder. Raises NotFound where that cannot be read."""
+        left, looked_at = [("", 0)], 0
+        while left and looked_at < MOST_FOLDERS:
+            place, depth = left.pop()
+            looked_at += 1
+            try:
+                inner = _folders(self.folder / place)
+            except FileNotFoundError:  # the page's own until the first clip is sent
+                continue
+            except OSError as error:
+                if place:
+                    continue
+                raise NotFound(f"{self.folder}: cannot be read ({error.strerror}). Start avsep page again") from error
+            for name in inner:
+                below = f"{place}/{name}" if place else name
+                if os.path.lexists(self.folder / below / MANIFEST):
+                    yield below
+                elif depth < DEEPEST:
+                    left.append((below, depth + 1))
 
     def _find(self, name: str) -> Found:
         folder, identifier = self.folder / name, identify(name)
@@ -97,12 +123,18 @@ class Catalog:
         version = f"{state.st_mtime_ns:016x}{state.st_ino:x}"
         known = self._read.get(identifier)
         if known is None or known.version != version:
-            known = self._read[identifier] = Found(identifier, version, read_result(folder))
+            known = self._read[identifier] = Found(identifier, name, version, read_result(folder))
         return known
 
 
+def _folders(folder: Path) -> list[str]:
+    """Names of those in it that are no links and not hidden."""
+    with os.scandir(folder) as entries:
+        return [one.name for one in entries if one.name[0] != "." and one.is_dir(follow_symlinks=False)]
+
+
 def identify(name: str) -> str:
-    """The identifier of the result in a folder of this name."""
+    """The identifier of the result at this place below the page's folder."""
     return hashlib.sha256(os.fsencode(name)).hexdigest()[:20]
 
 

@@ -141,7 +141,7 @@ class Page:
         found = self._found(request)
         names = self._listed(found, request.query_params.getlist("file") or self.catalog.files(found))
         files = [plain_file(found.result.folder / name) for name in dict.fromkeys(names)]
-        saved = f"attachment; filename*=utf-8''{quote(_sendable(found.name), safe='')}.zip"
+        saved = f"attachment; filename*=utf-8''{quote(_sendable(found.result.folder.name), safe='')}.zip"
         return StreamingResponse(zipped(files), media_type="application/zip", headers={"content-disposition": saved})
 
     def _listed(self, found: Found, names: list[str]) -> list[str]:
