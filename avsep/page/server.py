@@ -63,6 +63,10 @@ class Settings:
         return {f"{name}:{self.port}" for name in names} | (names if self.port == 80 else set())
 
 
+class Changed(Exception):
+    """A result is another one than the browser knows."""
+
+
 class Json(Response):
     """A document; half characters of file names are escaped, so that they can be sent."""
 
@@ -193,7 +197,11 @@ class Page:
         return Json(job.describe())
 
     def _found(self, request: Request) -> Found:
-        return self.catalog.find(request.path_params["result"])
+        """The result that is asked for, in the version that is asked for if one is. Raises NotFound and Changed."""
+        found = self.catalog.find(request.path_params["result"])
+        if request.query_params.get("v", found.version) != found.version:
+            raise Changed
+        return found
 
 
 _KEEP = {"cache-control": "private, max-age=3600, immutable"}
@@ -240,6 +248,7 @@ def build_app(settings: Settings) -> Guard:
         TooMany: lambda request, error: _told(
             429, f"{settings.most_jobs} clips wait already. Try it again when one is done, or cancel one"
         ),
+        Changed: lambda request, error: _told(409, "The result was changed elsewhere. Reload the page"),
         TooLarge: lambda request, error: _told(
             413, f"The clip is larger than {settings.most_bytes / 2**30:.3g} GiB. Start avsep page with --max-gib"
         ),
@@ -335,5 +344,5 @@ def address(settings: Settings) -> str:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     if host in ("0.0.0.0", "[::]"):
         host = socket.gethostname()
-    asked = f"?token={settings.token}" if settings.token else ""
+    asked = f"?token={quote(settings.token, safe='')}" if settings.token else ""
     return f"http://{host}:{settings.port}/{asked}"
