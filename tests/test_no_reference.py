@@ -151,9 +151,9 @@ def test_an_offset_is_no_shared_sound(tmp_path) -> None:
 
 
 def test_a_scrap_at_the_end_is_not_compared(tmp_path) -> None:
-    made = noise(2, 4.01)
+    made = noise(2, 4.03)
     made[1, 4 * RATE :] = made[0, 4 * RATE :]
-    folder = write_result(tmp_path / "r", made, ([(0, 4.01)], [(0, 4.01)]))
+    folder = write_result(tmp_path / "r", made, ([(0, 4.03)], [(0, 4.03)]))
     assert trust.shared_sound(overview(folder), ["a", "b"]) == [[], []]
     products = np.ones((5, 2, 2))
     assert leak.in_windows(products, 4.01)[:, 0, 1].tolist() == [2, 2, 2, 2, 0]

@@ -23,7 +23,7 @@ from avsep.errors import OutputError
 from avsep.page import jobs, uploads
 from avsep.page.catalog import identify
 from avsep.page.server import Settings, build_app
-from avsep.results.change import change_result
+from avsep.results.change import change_result, rename_tracks
 from avsep.results.edit import merge_tracks
 from avsep.results.result import read_result
 
@@ -253,6 +253,40 @@ def test_changes_are_made_and_told(page, folder):
         "taken away",
         "merged",
     ]
+
+
+@pytest.mark.parametrize(
+    ("what", "asked"),
+    [
+        ("merge", {"track": "speaker_00", "other": "speaker_01"}),
+        ("split", {"track": "speaker_00", "spans": [[0, 1]]}),
+        ("take", {"track": "speaker_01", "spans": [[1, 2]]}),
+    ],
+)
+def test_the_last_change_is_undone_to_the_byte(page, folder, what, asked):
+    def files() -> dict[str, bytes]:
+        return {name: (folder / "talk" / name).read_bytes() for name in os.listdir(folder / "talk")}
+
+    (folder / "talk" / "notes.txt").write_text("mine")
+    before = files()
+    assert change(page, what, **asked).json()["undo"]
+    assert files() != before
+    undone = change(page, "undo").json()
+    assert [track["name"] for track in undone["tracks"]] == ["speaker_00", "speaker_01"]
+    assert not undone["undo"]
+    assert files() == before
+    assert os.listdir(folder) == ["talk"]
+    assert "no change that can be undone" in change(page, "undo").json()["error"]
+    assert files() == before
+
+
+def test_what_was_changed_since_is_not_undone(page, folder):
+    assert change(page, "take", track="speaker_01", spans=[[1, 2]]).json()["undo"]
+    rename_tracks(folder / "talk", {"speaker_00": "Ann"})
+    answer = change(page, "undo")
+    assert (answer.status_code, "changed since" in answer.json()["error"]) == (422, True)
+    assert page.get(TALK).json()["tracks"][0]["name"] == "Ann"
+    assert not change(page, "rename", track="speaker_01", name="Bob").json()["undo"]
 
 
 @pytest.mark.parametrize(

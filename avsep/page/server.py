@@ -84,6 +84,7 @@ class Page:
         self.catalog = Catalog(settings.folder)
         self.jobs = Jobs(settings.folder, settings.most_jobs, settings.command)
         self.outlines = audio.Outlines()
+        self.changes = changes.Changes()
         self._changing: dict[str, asyncio.Lock] = {}
 
     # What there is
@@ -158,16 +159,18 @@ class Page:
 
     async def change(self, request: Request) -> Response:
         found = await run_in_threadpool(self._found, request)
-        make = changes.CHANGES.get(request.path_params["change"])
-        if make is None:
+        what = request.path_params["change"]
+        if what not in (*changes.CHANGES, "undo"):
             raise NotFound("There is no such change")
         asked = await _document(request)
         async with self._changing.setdefault(found.id, asyncio.Lock()):
             try:
-                await run_in_threadpool(make, found.result.folder, asked)
+                undoable = await run_in_threadpool(self.changes.make, found.result.folder, what, asked)
             except (KeyError, TypeError, ValueError) as error:
                 raise HTTPException(400, f"The change does not say what to do ({error!r:.200})") from error
-            return await run_in_threadpool(self.result, request)
+            now = await run_in_threadpool(self._found, request)
+            told = await run_in_threadpool(describe, now, self.catalog)
+            return Json(told | {"undo": undoable})
 
     # Jobs
 
@@ -222,6 +225,7 @@ def build_app(settings: Settings) -> Guard:
             with suppress(asyncio.CancelledError):
                 await work
             page.jobs.close()
+            page.changes.close()
 
     of = "/api/results/{result}"
     routes = [

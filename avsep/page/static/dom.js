@@ -41,13 +41,18 @@ export function say(text) {
 
 let hiding = 0;
 
-// For everyone: something went wrong, or is done.
-export function toast(text) {
+// For everyone: something went wrong, or is done. action: [text of a button, what it does].
+export function toast(text, action = null) {
   const box = $("toast");
-  box.textContent = text;
+  const hide = () => (box.hidden = true);
+  const act = () => {
+    hide();
+    action[1]();
+  };
+  box.replaceChildren(text, action ? element("button", { class: "button small" }, action[0], { click: act }) : "");
   box.hidden = false;
   clearTimeout(hiding);
-  hiding = setTimeout(() => (box.hidden = true), 4000 + 60 * text.length);
+  hiding = setTimeout(hide, (action ? 15000 : 4000) + 60 * text.length);
 }
 
 // 83.4 -> "1:23.4"; long clips have hours.
