@@ -20,8 +20,8 @@ _State = tuple[int, int, int]
 class Before:
     """A result as it is now, to be put back after one change of `avsep.results.edit`.
 
-    What the change replaces stays open, as files without a name: no copy is made, and the disk has their room again when
-    they are closed or the process ends. Raises OSError where a file cannot be opened.
+    What the change replaces stays open, as files without a name: no copy is made, and the disk has their room again
+    when they are closed or the process ends. Raises OSError where a file cannot be opened.
     """
 
     def __init__(self, folder: Path) -> None:
