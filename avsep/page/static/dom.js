@@ -74,7 +74,7 @@ export function size(bytes) {
   return `${bytes < 10 && unit ? bytes.toFixed(1) : Math.round(bytes)} ${units[unit]}`;
 }
 
-// A button that has to be pressed twice, for what cannot be taken back.
+// A button that has to be pressed twice, for what is not to be done by mistake.
 export function armed(button, act) {
   const text = button.textContent;
   let disarming = 0;
