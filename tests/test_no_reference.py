@@ -144,6 +144,22 @@ def test_where_a_track_has_the_others_sound_is_marked(voices, tmp_path) -> None:
     assert clean == [[], []]
 
 
+def test_an_offset_is_no_shared_sound(tmp_path) -> None:
+    offset = 0.5 * noise(2, 4) + 0.05
+    found = leak.correlation(overview(write_result(tmp_path / "r", offset, BOTH)).products.sum(axis=0))
+    assert abs(found[0, 1]) < 0.05
+
+
+def test_a_scrap_at_the_end_is_not_compared(tmp_path) -> None:
+    made = noise(2, 4.03)
+    made[1, 4 * RATE :] = made[0, 4 * RATE :]
+    folder = write_result(tmp_path / "r", made, ([(0, 4.03)], [(0, 4.03)]))
+    assert trust.shared_sound(overview(folder), ["a", "b"]) == [[], []]
+    products = np.ones((5, 2, 2))
+    assert leak.in_windows(products, 4.01)[:, 0, 1].tolist() == [2, 2, 2, 2, 0]
+    assert leak.in_windows(products, 5.0)[:, 0, 1].tolist() == [2, 2, 2, 2, 1]
+
+
 def test_what_leaks_while_a_track_is_silent_is_a_leak(voices, tmp_path) -> None:
     leaking = np.stack([voices[0], 0.5 * voices[0]])
     found = trust.shared_sound(overview(write_result(tmp_path / "r", leaking, ([(0, 8.6)], []))), ["a", "b"])

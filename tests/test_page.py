@@ -20,10 +20,11 @@ from starlette.testclient import TestClient
 
 from avsep.cli import page as command
 from avsep.errors import OutputError
-from avsep.page import uploads
+from avsep.page import jobs, uploads
 from avsep.page.catalog import identify
 from avsep.page.server import Settings, build_app
-from avsep.results.change import change_result
+from avsep.results.change import change_result, rename_tracks
+from avsep.results.edit import merge_tracks
 from avsep.results.result import read_result
 
 HOST = "127.0.0.1:8765"
@@ -210,6 +211,18 @@ def test_outlines_show_where_the_sound_is(page):
     assert bins[1, 110:190, 1].min() > 30
 
 
+def test_a_result_that_was_changed_elsewhere_is_not_mixed_with_the_old_one(page, folder):
+    version = page.get(TALK).json()["version"]
+    paths = [f"{TALK}/{one}?v=" for one in ("sound/0", "outline/0", "faces", "thumbnail/speaker_00")]
+    assert [page.get(path + version).status_code for path in paths] == [200] * 4
+    merge_tracks(folder / "talk", "speaker_00", "speaker_01")
+    for path in paths:
+        answer = page.get(path + version)
+        assert (answer.status_code, "Reload the page" in answer.json()["error"]) == (409, True)
+        assert answer.headers["cache-control"] == "no-store"
+    assert page.get(paths[0] + page.get(TALK).json()["version"]).status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/sound/9", "/sound/-1", "/sound/x", "/outline/7", "/thumbnail/speaker_09", "/none"])
 def test_what_is_not_there(page, path):
     assert page.get(TALK + path).status_code == 404
@@ -257,6 +270,40 @@ def test_changes_are_made_and_told(page, folder):
 
 
 @pytest.mark.parametrize(
+    ("what", "asked"),
+    [
+        ("merge", {"track": "speaker_00", "other": "speaker_01"}),
+        ("split", {"track": "speaker_00", "spans": [[0, 1]]}),
+        ("take", {"track": "speaker_01", "spans": [[1, 2]]}),
+    ],
+)
+def test_the_last_change_is_undone_to_the_byte(page, folder, what, asked):
+    def files() -> dict[str, bytes]:
+        return {name: (folder / "talk" / name).read_bytes() for name in os.listdir(folder / "talk")}
+
+    (folder / "talk" / "notes.txt").write_text("mine")
+    before = files()
+    assert change(page, what, **asked).json()["undo"]
+    assert files() != before
+    undone = change(page, "undo").json()
+    assert [track["name"] for track in undone["tracks"]] == ["speaker_00", "speaker_01"]
+    assert not undone["undo"]
+    assert files() == before
+    assert os.listdir(folder) == ["talk"]
+    assert "no change that can be undone" in change(page, "undo").json()["error"]
+    assert files() == before
+
+
+def test_what_was_changed_since_is_not_undone(page, folder):
+    assert change(page, "take", track="speaker_01", spans=[[1, 2]]).json()["undo"]
+    rename_tracks(folder / "talk", {"speaker_00": "Ann"})
+    answer = change(page, "undo")
+    assert (answer.status_code, "changed since" in answer.json()["error"]) == (422, True)
+    assert page.get(TALK).json()["tracks"][0]["name"] == "Ann"
+    assert not change(page, "rename", track="speaker_01", name="Bob").json()["undo"]
+
+
+@pytest.mark.parametrize(
     ("what", "asked", "status", "message"),
     [
         ("rename", {"track": "speaker_00", "name": "a\x07"}, 422, "is not a name"),
@@ -300,6 +347,28 @@ def test_a_clip_that_is_sent_becomes_a_result(page, folder):
 def test_nothing_is_ever_replaced(page, folder):
     names = [send(page, b"clip", "talk.mp4").json()["name"] for _ in range(2)]
     assert names == ["talk 2.mp4", "talk 3.mp4"], "talk is a result already"
+
+
+def test_clips_that_wait_together_have_results_of_their_own(page, folder):
+    names = ["recording", "a.mp4", "a.wav"]
+    named = [send(page, b"clip", name).json()["name"] for name in names]
+    assert named == ["recording.clip", "a.mp4", "a 2.wav"]
+    job_that(page, "done")
+    assert [job["state"] for job in page.get("/api/jobs").json()] == ["done"] * 3
+    assert len(page.get("/api/results").json()) == 4
+
+
+def test_a_fault_of_one_job_does_not_stop_the_others(page, folder, monkeypatch):
+    def fault(*args):
+        raise RuntimeError("out of luck")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs, "_follow", fault)
+        send(page, b"clip", "first.mp4")
+        assert job_that(page, "failed")["message"] == "internal fault: RuntimeError('out of luck')"
+    send(page, b"clip", "second.mp4")
+    job_that(page, "done")
+    assert sorted(os.listdir(folder)) == ["second", "second.mp4", "talk"]
 
 
 def test_a_clip_that_cannot_be_separated_says_why_and_leaves_nothing(page, folder):

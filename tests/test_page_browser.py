@@ -15,11 +15,56 @@ import pytest
 from page_results import make_result
 
 from avsep.cli.demo import CLIP
+from avsep.results.change import rename_tracks
 
 pytestmark = pytest.mark.slow
 
 WAIT = 60_000
 """Milliseconds, for machines with much else to do."""
+
+KEEP_CONTEXT = """
+const Own = AudioContext;
+window.AudioContext = class extends Own { constructor(settings) { super(settings); window.audio = this; } };
+"""
+
+OUTLINES = """async () => {
+    let seed = 1;
+    const random = (below) => (seed = (seed * 16807) % 2147483647) % below;
+    const tiles = [0, 1, 2, 3].map(() => Int8Array.from({ length: 24000 }, (_, n) => (n % 2 ? 1 : -1) * random(128)));
+    const own = window.fetch;
+    window.fetch = async (path, settings) => {
+        const number = path.match(/none.outline.(.)/)?.[1];
+        return number ? new Response(tiles[number].slice()) : own(path, settings);
+    };
+    const sound = { bins_per_second: 100, tile_seconds: 60 };
+    const { Outlines } = await import("/static/outline.js");
+    const outlines = new Outlines({ id: "none", seconds: 240, sound }, 2);
+    await outlines.fetch();
+    window.fetch = own;
+    let asked = 0;
+    const get = outlines.tiles.get.bind(outlines.tiles);
+    outlines.tiles.get = (number) => (asked += 1) && get(number);
+    const plain = (track, first, last) => {
+        const found = [127, -127];
+        for (let bin = first; bin < Math.min(last, 24000); bin += 1) {
+            const at = 2 * (track * 6000 + (bin % 6000));
+            const tile = tiles[Math.floor(bin / 6000)];
+            found[0] = Math.min(found[0], tile[at]);
+            found[1] = Math.max(found[1], tile[at + 1]);
+        }
+        return found;
+    };
+    const wrong = [];
+    for (let n = 0; n < 300; n += 1) {
+        const [track, first, length] = [n % 2, random(24000), 1 + random(n < 200 ? 50 : 24000)];
+        const found = outlines.between(track, (first + 0.5) / 100, (first + length - 0.5) / 100);
+        if (String(found) !== String(plain(track, first, first + length))) wrong.push([track, first, length, found]);
+    }
+    asked = 0;
+    outlines.between(0, 0, 240);
+    return { wrong, asked };
+}"""
+"""What the outlines of random sound say against a plain look at all bins, and how often they ask for a piece."""
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +95,13 @@ def open_page(browser):
         contexts.append(browser.new_context(viewport={"width": width, "height": 800}, accept_downloads=True))
         page = contexts[-1].new_page()
         page.set_default_timeout(WAIT)
+        page.add_init_script(KEEP_CONTEXT)
         page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(address)
         return page
 
+    start.complaints = complaints
     yield start
     for context in contexts:
         context.close()
@@ -114,9 +161,7 @@ def test_a_face_is_clicked_and_that_person_is_heard(open_page, tmp_path):
     assert json.loads((folder / "manifest.json").read_text())["tracks"][0]["label"] == "Ann"
 
     # A span becomes a new person's
-    page.click("button[aria-label='Edit Ann']")
-    page.locator(".spans input").first.check()
-    page.get_by_role("button", name="Move to a new person").click()
+    move_first_span(page, "Ann")
     page.wait_for_selector(".track[data-track=speaker_02]")
     assert (folder / "speaker_02.wav").is_file()
 
@@ -128,6 +173,88 @@ def test_a_face_is_clicked_and_that_person_is_heard(open_page, tmp_path):
     assert {name: archive.read(name) for name in archive.namelist()} == {
         name: (folder / name).read_bytes() for name in os.listdir(folder)
     }
+
+
+def test_a_result_changes_while_it_is_shown(open_page, tmp_path):
+    folder = make_result(tmp_path / "results" / "talk", seconds=30.0, rate=8000, video=False)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["tracks"][0]["warnings"] = ["is soft"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    page = open_page(folder.parent)
+    told = page.evaluate(OUTLINES)
+    assert told["wrong"] == []
+    assert told["asked"] <= 5, "a look at all of it does not walk every bin"
+
+    # An outline that fails at first
+    failed = []
+
+    def fail_once(route) -> None:
+        failed.append(route)
+        if len(failed) == 1:
+            route.fulfill(status=500, body="{}")
+        else:
+            route.continue_()
+
+    page.route("**/outline/0?*", fail_once)
+    page.click(".card")
+    page.wait_for_function("() => avsep.ready()?.drawn === 1")
+
+    # A name, in the warnings too
+    page.click("button[aria-label='Edit speaker_00']")
+    page.fill("#person-name", "Ann")
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.getElementById('warnings').textContent.includes('Ann: is soft')")
+
+    # Moved, undone, moved again; the ruler then moves once
+    before = {name: (folder / name).read_bytes() for name in os.listdir(folder)}
+    for undo in (True, False):
+        move_first_span(page, "Ann")
+        page.wait_for_selector(".track[data-track=speaker_02]")
+        if undo:
+            page.get_by_role("button", name="Undo").click()
+            page.wait_for_selector(".track[data-track=speaker_02]", state="detached")
+            assert {name: (folder / name).read_bytes() for name in os.listdir(folder)} == before
+    for _ in range(2):
+        page.click("#zoom-in")
+    box = page.locator("#ruler").bounding_box()
+    page.mouse.move(box["x"] + 300, box["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 180, box["y"] + 5, steps=4)
+    page.mouse.up()
+    start = 0.3 * page.evaluate("parseFloat(document.querySelector('#overview i').style.left)")
+    assert start == pytest.approx(7.5 * 120 / box["width"], abs=0.05)
+
+    # Changed elsewhere
+    page.click("#play")
+    page.wait_for_function("() => audio.state === 'running' && avsep.place() > 0.1")
+    rename_tracks(folder, {"Ann": "Eve"})
+    seek(page, 27.0)
+    page.get_by_role("button", name="Edit Eve").wait_for()
+    assert "changed elsewhere" in page.text_content("#toast")
+    page.wait_for_function("() => avsep.ready().sound && avsep.ready().drawn === 1")
+
+    # Left before a change is shown
+    held = []
+    page.route("**/faces?*", lambda route: held.append(route))
+    with page.expect_request("**/faces?*"):
+        move_first_span(page, "Eve")
+    page.evaluate("location.hash = ''")
+    page.wait_for_selector(".card")
+    with page.expect_response("**/faces?*"):
+        held[0].continue_()
+    page.click("#results-title")
+    page.wait_for_timeout(300)
+    assert not page.is_visible("#view")
+    assert "Cannot" not in page.text_content("#toast")
+    assert page.evaluate("audio.state") == "suspended", "nothing is played there"
+    assert all("500" in one or "409" in one for one in open_page.complaints), open_page.complaints
+    open_page.complaints.clear()
+
+
+def move_first_span(page, name: str) -> None:
+    page.click(f"button[aria-label='Edit {name}']")
+    page.locator(".spans input").first.check()
+    page.get_by_role("button", name="Move to a new person").click()
 
 
 def test_the_page_fits_a_phone_and_every_control_has_a_name(open_page, tmp_path):

@@ -97,12 +97,22 @@ def test_a_token_is_asked_for_and_kept_as_a_cookie(folder):
     assert page.post(f"{TALK}/change/rename", json={}, headers={"origin": "http://evil.example"}).status_code == 403
 
 
+@pytest.mark.parametrize("other", ['prefs={"a": 1}', "a=b c", "flag", "=", "ä=ö", 'a="b', ""])
+def test_cookies_of_other_ports_do_not_matter(folder, other):
+    page = client(folder, host="0.0.0.0", token=TOKEN)
+    for cookie in (f"{other}; avsep-8765={TOKEN}", f"avsep-8765={TOKEN}; {other}"):
+        assert page.get("/api/about", headers={"cookie": cookie.encode()}).status_code == 200
+    assert page.get("/api/about", headers={"cookie": f"{other}; avsep-8766={TOKEN}".encode()}).status_code == 401
+
+
 def test_who_needs_a_token():
     assert token_for("127.0.0.1", None) is None
     assert token_for("::1", None) is None
     assert len(token_for("0.0.0.0", None)) > 30
     assert token_for("0.0.0.0", None) != token_for("0.0.0.0", None)
     assert token_for("127.0.0.1", TOKEN) == TOKEN
+    entered = address(Settings("x", host="0.0.0.0", port=80, token="abc&d=#%41+efg")).rpartition("?token=")[2]
+    assert entered == "abc%26d%3D%23%2541%2Befg"
     for bad in ("short", "has spaces in it", "nöt-ascii-at-all"):
         with pytest.raises(UsageError, match="letters and digits"):
             token_for("127.0.0.1", bad)

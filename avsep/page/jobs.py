@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from avsep.errors import AvsepError
 from avsep.output.workspace import result_folder
 from avsep.page.catalog import identify
 
@@ -101,10 +102,14 @@ class Jobs:
                 await self._separate(job)
             except OSError as error:
                 job.state, job.message = "failed", f"{self.command[0]}: cannot be started ({error.strerror})"
+            except Exception as error:  # the next clips are not to wait for ever
+                told = str(error) if isinstance(error, AvsepError) else f"internal fault: {error!r:.200}"
+                job.state, job.message = "failed", told
             finally:
                 if job.state != "done":
                     job.state = "cancelled" if job.state == "running" else job.state
-                    job.clip.unlink(missing_ok=True)  # it is the page's copy
+                    with suppress(OSError):
+                        job.clip.unlink()  # it is the page's copy
 
     async def _separate(self, job: Job) -> None:
         job.state = "running"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ipaddress
 import secrets
 from collections.abc import Iterable
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -120,11 +120,8 @@ class Guard:
         )
 
     def _from_cookie(self, header: str) -> str:
-        try:
-            found = SimpleCookie(header).get(self.cookie)
-        except CookieError:
-            return ""
-        return found.value if found else ""
+        # Cookies of all ports of a host come together, and http.cookies drops all where one is unusual.
+        return cookie_parser(header).get(self.cookie, "")
 
     def _fits(self, token: str) -> bool:
         return secrets.compare_digest(token.encode("utf-8", "replace"), (self.token or "").encode())

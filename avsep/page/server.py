@@ -63,6 +63,10 @@ class Settings:
         return {f"{name}:{self.port}" for name in names} | (names if self.port == 80 else set())
 
 
+class Changed(Exception):
+    """A result is another one than the browser knows."""
+
+
 class Json(Response):
     """A document; half characters of file names are escaped, so that they can be sent."""
 
@@ -80,6 +84,7 @@ class Page:
         self.catalog = Catalog(settings.folder)
         self.jobs = Jobs(settings.folder, settings.most_jobs, settings.command)
         self.outlines = audio.Outlines()
+        self.changes = changes.Changes()
         self._changing: dict[str, asyncio.Lock] = {}
 
     # What there is
@@ -154,16 +159,18 @@ class Page:
 
     async def change(self, request: Request) -> Response:
         found = await run_in_threadpool(self._found, request)
-        make = changes.CHANGES.get(request.path_params["change"])
-        if make is None:
+        what = request.path_params["change"]
+        if what not in (*changes.CHANGES, "undo"):
             raise NotFound("There is no such change")
         asked = await _document(request)
         async with self._changing.setdefault(found.id, asyncio.Lock()):
             try:
-                await run_in_threadpool(make, found.result.folder, asked)
+                undoable = await run_in_threadpool(self.changes.make, found.result.folder, what, asked)
             except (KeyError, TypeError, ValueError) as error:
                 raise HTTPException(400, f"The change does not say what to do ({error!r:.200})") from error
-            return await run_in_threadpool(self.result, request)
+            now = await run_in_threadpool(self._found, request)
+            told = await run_in_threadpool(describe, now, self.catalog)
+            return Json(told | {"undo": undoable})
 
     # Jobs
 
@@ -193,7 +200,11 @@ class Page:
         return Json(job.describe())
 
     def _found(self, request: Request) -> Found:
-        return self.catalog.find(request.path_params["result"])
+        """The result that is asked for, in the version that is asked for if one is. Raises NotFound and Changed."""
+        found = self.catalog.find(request.path_params["result"])
+        if request.query_params.get("v", found.version) != found.version:
+            raise Changed
+        return found
 
 
 _KEEP = {"cache-control": "private, max-age=3600, immutable"}
@@ -214,6 +225,7 @@ def build_app(settings: Settings) -> Guard:
             with suppress(asyncio.CancelledError):
                 await work
             page.jobs.close()
+            page.changes.close()
 
     of = "/api/results/{result}"
     routes = [
@@ -240,6 +252,7 @@ def build_app(settings: Settings) -> Guard:
         TooMany: lambda request, error: _told(
             429, f"{settings.most_jobs} clips wait already. Try it again when one is done, or cancel one"
         ),
+        Changed: lambda request, error: _told(409, "The result was changed elsewhere. Reload the page"),
         TooLarge: lambda request, error: _told(
             413, f"The clip is larger than {settings.most_bytes / 2**30:.3g} GiB. Start avsep page with --max-gib"
         ),
@@ -335,5 +348,5 @@ def address(settings: Settings) -> str:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     if host in ("0.0.0.0", "[::]"):
         host = socket.gethostname()
-    asked = f"?token={settings.token}" if settings.token else ""
+    asked = f"?token={quote(settings.token, safe='')}" if settings.token else ""
     return f"http://{host}:{settings.port}/{asked}"

@@ -13,13 +13,14 @@ from pathlib import Path
 from starlette.concurrency import run_in_threadpool
 
 from avsep.errors import OutputError
-from avsep.output.workspace import result_folder
 from avsep.storage.files import partial_name
 
 _LONGEST = 120
 """Bytes of a name without its ending; some more are added to it, and file systems take 255."""
 _MOST_ALIKE = 1000
 _BLOCK = 2**20
+_ENDING = ".clip"
+"""Of a clip that has none: without, the clip would have the name of the folder of its result."""
 
 
 class TooLarge(Exception):
@@ -76,12 +77,15 @@ async def _save(partial: Path, body: AsyncIterator[bytes], most: int) -> None:
 
 
 def _claim(folder: Path, name: str) -> Path:
-    """An empty file of a name that neither a file nor a result has yet."""
+    """An empty file whose name, without the ending, neither a result nor a file has yet: talk.mp4 and talk.wav would
+    have one result."""
     stem, ending = os.path.splitext(name)
+    taken = {part for there in os.listdir(folder) for part in (there, os.path.splitext(there)[0])}
     for number in range(1, _MOST_ALIKE):
-        target = folder / (name if number == 1 else f"{stem} {number}{ending}")
-        if os.path.lexists(result_folder(folder, target)):
+        free = stem if number == 1 else f"{stem} {number}"
+        if free in taken:
             continue
+        target = folder / (free + (ending or _ENDING))
         try:
             os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         except FileExistsError:

@@ -254,7 +254,7 @@ class _Edit:
         manifest.write(self.partial / MANIFEST, self.content)
         gone = _named(self.result.manifest) - _named(self.content)
         for name in own_files(self.result.folder) - gone - set(os.listdir(self.partial)):
-            _take_over(self.result.folder / name, self.partial / name)
+            take_over(self.result.folder / name, self.partial / name)
 
 
 def _named(content: Mapping[str, Any]) -> set[str]:
@@ -262,7 +262,8 @@ def _named(content: Mapping[str, Any]) -> set[str]:
     return {entry[key] for entry in content["tracks"] for key in ("audio", "video", "thumbnail") if entry.get(key)}
 
 
-def _take_over(source: Path, target: Path) -> None:
+def take_over(source: Path, target: Path) -> None:
+    """The same file by another name, as a link where the file system has links. Raises OSError."""
     try:
         os.link(source, target, follow_symlinks=False)
     except OSError:  # some file systems have no links

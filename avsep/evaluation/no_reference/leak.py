@@ -20,6 +20,9 @@ FLOOR_DB = -100.0
 WINDOW = 2
 """Seconds over which two tracks are compared, each second."""
 
+LEAST_WINDOW = 1.0
+"""Seconds. Over less, at the end of the tracks, two voices are alike by chance."""
+
 
 def leak_db(overview: Overview) -> np.ndarray:
     """(tracks, tracks): the level of the first where only the second speaks, in dB of the second; NaN where it speaks
@@ -58,11 +61,13 @@ def correlation(products: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(found), found, np.nan)
 
 
-def in_windows(products: np.ndarray) -> np.ndarray:
+def in_windows(products: np.ndarray, seconds: float) -> np.ndarray:
     """Sums over WINDOW seconds from each second on: (seconds, tracks, tracks) -> the same shape; the last are over what
-    is left."""
+    is left of `seconds`, and 0 where that is less than LEAST_WINDOW."""
     padded = np.concatenate([products, np.zeros((WINDOW - 1, *products.shape[1:]), products.dtype)])
-    return sum((padded[n : n + len(products)] for n in range(1, WINDOW)), padded[: len(products)])
+    sums = sum((padded[n : n + len(products)] for n in range(1, WINDOW)), padded[: len(products)].copy())
+    sums[seconds - np.arange(len(sums)) < LEAST_WINDOW] = 0
+    return sums
 
 
 def _near_own(spoken: np.ndarray) -> np.ndarray:

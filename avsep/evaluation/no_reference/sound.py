@@ -23,7 +23,8 @@ class Overview:
     """What all measures need of whole tracks, on the picture grid.
 
     power: (tracks, pictures), the mean of the squares. spoken: (tracks, pictures) bool, by the manifest. products:
-    (seconds, tracks, tracks), of each second the sums of one track times another. seconds: their length.
+    (seconds, tracks, tracks), of each second the sums of one track times another, each without its mean there, as an
+    offset is no sound that two tracks share. seconds: their length.
     """
 
     power: np.ndarray
@@ -92,7 +93,8 @@ class VoiceSounds:
         products = np.zeros((-(-self.frames // self.rate), count, count), np.float32)
         for number in range(len(products)):
             block = np.stack([self._samples(n, number * self.rate, (number + 1) * self.rate) for n in range(count)])
-            products[number] = block @ block.T
+            centred = block - block.mean(axis=1, keepdims=True)
+            products[number] = centred @ centred.T
             # Pictures need not be a whole number of samples.
             edges = np.arange(0, block.shape[1] * FRAME_RATE, self.rate) // FRAME_RATE
             sums = np.add.reduceat(block.astype(np.float64) ** 2, edges, axis=1)

@@ -46,7 +46,7 @@ def possible_swaps(gain: np.ndarray, names: Sequence[str], pictures: int) -> lis
 
 def shared_sound(overview: Overview, names: Sequence[str]) -> list[list[Doubt]]:
     """Of each track: where it has another one's sound in it."""
-    products = leak.in_windows(overview.products)
+    products = leak.in_windows(overview.products, overview.seconds)
     alike, energy = leak.correlation(products), products.diagonal(axis1=1, axis2=2)
     seconds = len(products)
     talks = np.stack([_per_window(spoken, seconds) for spoken in overview.spoken], axis=1)

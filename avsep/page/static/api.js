@@ -4,6 +4,9 @@ const MARK = { "x-avsep": "page" };
 
 export class Refused extends Error {}
 
+// The result is not any more in the version that was asked for.
+export class Changed extends Refused {}
+
 export async function ask(path, settings = {}) {
   let answer;
   try {
@@ -20,7 +23,7 @@ export async function ask(path, settings = {}) {
   } catch {
     said = text || said;
   }
-  throw new Refused(said);
+  throw new (answer.status === 409 ? Changed : Refused)(said);
 }
 
 export const get = async (path) => (await ask(path)).json();

@@ -6,6 +6,8 @@ import { Home } from "./home.js";
 import * as keys from "./keys.js";
 import { Viewer } from "./viewer.js";
 
+const DONE = { take: "Taken away", merge: "Merged", split: "Moved to a new person" };
+
 const home = new Home();
 let viewer = null;
 let opening = 0;
@@ -29,6 +31,8 @@ async function route() {
     const boxes = await api.faces(id, result.version);
     if (turn === opening) open(result, boxes);
   } catch (error) {
+    if (turn !== opening) return;
+    if (error instanceof api.Changed) return route();
     toast(error.message);
     location.hash = "";
   }
@@ -41,6 +45,7 @@ function open(result, boxes, before = null) {
   document.title = `${result.name} – avsep`;
   viewer = new Viewer(result, boxes, before);
   viewer.changed = changed;
+  viewer.outdated = outdated;
   if (before) return;
   $("title").focus({ preventScroll: true });
   say(`${result.name}, ${result.tracks.length} tracks`);
@@ -52,8 +57,9 @@ async function changed(result, what) {
   if (what === "rename" || what === "formats") {
     viewer.rename(result);
   } else {
-    const boxes = await api.faces(result.id, result.version);
     const before = viewer;
+    const boxes = await api.faces(result.id, result.version);
+    if (viewer !== before) return; // another place was opened meanwhile
     const { playing } = before.engine;
     before.engine.pause();
     before.close();
@@ -61,6 +67,26 @@ async function changed(result, what) {
     if (playing) viewer.engine.play();
   }
   say("Changed");
+  if (result.undo) toast(DONE[what], ["Undo", () => undo(result.id)]);
+}
+
+function undo(id) {
+  if (viewer?.result.id === id) viewer.change("undo");
+}
+
+// The result of the open viewer was changed by somebody else.
+async function outdated() {
+  const before = viewer;
+  try {
+    const result = await api.result(before.result.id);
+    if (viewer !== before || result.version === before.result.version) return;
+    await changed(result, "elsewhere");
+    if (viewer && viewer !== before) toast("The result was changed elsewhere. It is shown as it is now");
+  } catch (error) {
+    if (viewer !== before || error instanceof api.Changed) return; // the next piece tells it again
+    toast(error.message);
+    location.hash = "";
+  }
 }
 
 addEventListener("hashchange", route);
@@ -79,7 +105,7 @@ window.avsep = {
   ready: () => {
     if (!viewer) return null;
     const { engine, outlines } = viewer;
-    const drawn = [...outlines.tiles.values()].filter(Boolean).length / outlines.total;
+    const drawn = outlines.tiles.size / outlines.total;
     return { sound: Boolean(engine.chunks.get(engine.chunkAt(engine.position))), drawn };
   },
   off: () => (viewer?.picture.has ? viewer.picture.off(viewer.engine.heard) : null),

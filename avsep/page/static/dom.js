@@ -41,13 +41,18 @@ export function say(text) {
 
 let hiding = 0;
 
-// For everyone: something went wrong, or is done.
-export function toast(text) {
+// For everyone: something went wrong, or is done. action: [text of a button, what it does].
+export function toast(text, action = null) {
   const box = $("toast");
-  box.textContent = text;
+  const hide = () => (box.hidden = true);
+  const act = () => {
+    hide();
+    action[1]();
+  };
+  box.replaceChildren(text, action ? element("button", { class: "button small" }, action[0], { click: act }) : "");
   box.hidden = false;
   clearTimeout(hiding);
-  hiding = setTimeout(() => (box.hidden = true), 4000 + 60 * text.length);
+  hiding = setTimeout(hide, (action ? 15000 : 4000) + 60 * text.length);
 }
 
 // 83.4 -> "1:23.4"; long clips have hours.
@@ -69,7 +74,7 @@ export function size(bytes) {
   return `${bytes < 10 && unit ? bytes.toFixed(1) : Math.round(bytes)} ${units[unit]}`;
 }
 
-// A button that has to be pressed twice, for what cannot be taken back.
+// A button that has to be pressed twice, for what is not to be done by mistake.
 export function armed(button, act) {
   const text = button.textContent;
   let disarming = 0;

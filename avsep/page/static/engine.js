@@ -1,5 +1,6 @@
 // All tracks on one clock. What is heard is a matter of gains alone, so switching loses neither place nor sample.
 
+import { Changed } from "./api.js";
 import { AHEAD, Chunks } from "./chunks.js";
 
 const START_SECONDS = 0.01; // from now to the first sample, time to schedule it
@@ -7,9 +8,12 @@ const FADE_SECONDS = 0.004; // time constant of a gain, without which switching 
 const PUMP_MS = 150;
 
 let context = null;
+let playedBy = null; // the engine that is open
 
 // The loudspeaker takes a while to wake up: it begins with the press, before the click that comes of it.
-for (const press of ["pointerdown", "keydown"]) addEventListener(press, () => context?.resume(), { capture: true });
+for (const press of ["pointerdown", "keydown"]) {
+  addEventListener(press, () => playedBy?.context.resume(), { capture: true });
+}
 
 // One for all results of the same rate; a browser allows few.
 function contextOf(rate) {
@@ -34,6 +38,7 @@ export class Engine extends EventTarget {
     this.result = result;
     this.tracks = tracks;
     this.context = contextOf(result.sound.rate);
+    playedBy = this;
     this.chunks = new Chunks(result, tracks);
     this.playing = false;
     this.waiting = false;
@@ -188,8 +193,8 @@ export class Engine extends EventTarget {
 
   fail(error) {
     if (error.name === "AbortError") return;
-    this.pause();
-    this.dispatchEvent(new CustomEvent("fault", { detail: error.message }));
+    if (!(error instanceof Changed)) this.pause(); // else it goes on with what there is then
+    this.dispatchEvent(new CustomEvent("fault", { detail: error }));
   }
 
   close() {
@@ -198,5 +203,8 @@ export class Engine extends EventTarget {
     this.stop();
     this.chunks.close();
     for (const node of [...this.gains, ...this.meters]) node.disconnect();
+    if (playedBy !== this) return;
+    playedBy = null;
+    this.context.suspend().catch(() => {}); // closed before it slept
   }
 }

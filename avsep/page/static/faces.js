@@ -7,7 +7,6 @@ const REACH = 0.6; // seconds over which two boxes belong to one appearance for 
 export class Faces {
   // rows: by track, [seconds, x1, y1, x2, y2] in order of time.
   constructor(place, result, rows, hear) {
-    this.place = place;
     this.result = result;
     this.faces = result.tracks
       .filter((track) => result.picture && (rows[track.id]?.length || track.box))
@@ -20,7 +19,7 @@ export class Faces {
         );
         button.style.setProperty("--hue", track.hue);
         button.setAttribute("aria-label", `Hear ${track.name}`);
-        return { track, rows: rows[track.id] || [], button, shown: null };
+        return { track, rows: rows[track.id] || [], button };
       });
     place.replaceChildren(...this.faces.map((face) => face.button));
   }

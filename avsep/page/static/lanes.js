@@ -1,5 +1,5 @@
-// A lane for each track: the wave, when somebody speaks, a bar below what is not to be trusted, and the place. They are drawn only when they change; the line
-// of the place is an element of its own that moves over them.
+// A lane for each track: the wave, when somebody speaks, a bar below what is not to be trusted, and the place. They are
+// drawn only when they change; the line of the place is an element of its own that moves over them.
 
 import { time } from "./dom.js";
 
@@ -16,11 +16,11 @@ export class Lanes {
     this.ruler = null;
     this.drawing = 0;
     this.resize = new ResizeObserver(() => this.draw());
-    this.redraw = () => this.draw();
-    view.addEventListener("change", this.redraw);
-    outlines.addEventListener("change", this.redraw);
-    this.dark = matchMedia("(prefers-color-scheme: dark)");
-    this.dark.addEventListener("change", this.redraw);
+    this.stop = new AbortController();
+    const dark = matchMedia("(prefers-color-scheme: dark)");
+    for (const one of [view, outlines, dark]) {
+      one.addEventListener("change", () => this.draw(), { signal: this.stop.signal });
+    }
   }
 
   // number: of the track in the outlines.
@@ -35,6 +35,12 @@ export class Lanes {
     this.listen(place, track);
   }
 
+  // Lets all lanes go, for others in their place.
+  clear() {
+    for (const { place } of this.lanes) this.resize.unobserve(place);
+    this.lanes = [];
+  }
+
   addRuler(canvas) {
     this.ruler = canvas;
     this.resize.observe(canvas.parentElement);
@@ -42,6 +48,8 @@ export class Lanes {
   }
 
   listen(place, track) {
+    const { signal } = this.stop; // the ruler outlives these lanes
+    const on = (event, act) => place.addEventListener(event, act, { signal, passive: false });
     const fingers = new Map();
     let dragged = false;
     let chosenFrom = null;
@@ -49,14 +57,14 @@ export class Lanes {
       const box = place.getBoundingClientRect();
       return this.view.start + ((x - box.left) / box.width) * this.view.length;
     };
-    place.addEventListener("pointerdown", (event) => {
+    on("pointerdown", (event) => {
       if (event.button) return;
       fingers.set(event.pointerId, { x: event.clientX, first: event.clientX });
       dragged = fingers.size > 1;
       chosenFrom = event.shiftKey && track ? seconds(event.clientX) : null;
       place.setPointerCapture(event.pointerId);
     });
-    place.addEventListener("pointermove", (event) => {
+    on("pointermove", (event) => {
       const finger = fingers.get(event.pointerId);
       if (!finger) return;
       if (Math.abs(event.clientX - finger.first) > GRAB) dragged = true;
@@ -78,21 +86,17 @@ export class Lanes {
       const was = fingers.delete(event.pointerId);
       if (was && !dragged && event.type === "pointerup") this.on.seek(seconds(event.clientX), track);
     };
-    place.addEventListener("pointerup", release);
-    place.addEventListener("pointercancel", release);
-    place.addEventListener(
-      "wheel",
-      (event) => {
-        if (event.ctrlKey || event.metaKey) {
-          this.view.zoom(Math.exp(event.deltaY * 0.01), seconds(event.clientX));
-        } else if (Math.abs(event.deltaX) > Math.abs(event.deltaY) || event.shiftKey) {
-          const by = event.deltaX || event.deltaY;
-          this.view.scroll((by / (place.clientWidth || 1)) * this.view.length);
-        } else return;
-        event.preventDefault();
-      },
-      { passive: false },
-    );
+    on("pointerup", release);
+    on("pointercancel", release);
+    on("wheel", (event) => {
+      if (event.ctrlKey || event.metaKey) {
+        this.view.zoom(Math.exp(event.deltaY * 0.01), seconds(event.clientX));
+      } else if (Math.abs(event.deltaX) > Math.abs(event.deltaY) || event.shiftKey) {
+        const by = event.deltaX || event.deltaY;
+        this.view.scroll((by / (place.clientWidth || 1)) * this.view.length);
+      } else return;
+      event.preventDefault();
+    });
   }
 
   select(track, span) {
@@ -194,8 +198,6 @@ export class Lanes {
   close() {
     cancelAnimationFrame(this.drawing);
     this.resize.disconnect();
-    this.view.removeEventListener("change", this.redraw);
-    this.outlines.removeEventListener("change", this.redraw);
-    this.dark.removeEventListener("change", this.redraw);
+    this.stop.abort();
   }
 }

@@ -24,7 +24,7 @@ export class Viewer {
     this.set(result);
     const ids = this.tracks.map((track) => track.id);
     this.mix = before ? before.mix : new Mix(ids);
-    this.view = before ? before.view : new View(result.seconds);
+    this.view = before?.result.seconds === result.seconds ? before.view : new View(result.seconds);
     this.stop = new AbortController();
     const { signal } = this.stop;
     this.engine = new Engine(result, ids);
@@ -45,7 +45,9 @@ export class Viewer {
     }
     this.mix.addEventListener("change", () => this.show(), { signal });
     this.engine.addEventListener("change", () => this.showPlay(), { signal });
-    this.engine.addEventListener("fault", (event) => toast(event.detail), { signal });
+    for (const one of [this.engine, this.outlines]) {
+      one.addEventListener("fault", (event) => this.fault(event.detail), { signal });
+    }
     $("play").addEventListener("click", () => this.engine.toggle(), { signal });
     $("everyone").addEventListener("click", () => this.mix.everyone(), { signal });
     $("seek").addEventListener("input", () => this.seek(Number($("seek").value)), { signal });
@@ -133,7 +135,8 @@ export class Viewer {
   }
 
   // Whether it worked; the app is told of the result as it is then.
-  async change(what, asked) {
+  async change(what, asked = {}) {
+    this.changing = true;
     try {
       const result = await api.change(this.result.id, what, asked);
       await this.changed(result, what);
@@ -141,7 +144,21 @@ export class Viewer {
     } catch (error) {
       toast(error.message);
       return false;
+    } finally {
+      this.changing = false;
     }
+  }
+
+  // Where the result is another one by now, and not by a change of this page, the app is told.
+  async fault(error) {
+    if (!(error instanceof api.Changed)) {
+      toast(error.message);
+      return;
+    }
+    if (this.changing) return;
+    this.changing = true;
+    await this.outdated();
+    this.changing = false;
   }
 
   // A new name leaves all sound as it is.
@@ -149,8 +166,10 @@ export class Viewer {
     this.set(result);
     this.engine.result = result;
     this.engine.chunks.result = result;
-    this.lanes.lanes.length = 0;
+    this.outlines.result = result;
+    this.lanes.clear();
     this.build();
+    this.showWarnings();
     this.select(null, null);
     this.show();
   }
@@ -204,6 +223,7 @@ export class Viewer {
   }
 
   close() {
+    for (const id of ["person", "download"]) $(id).close();
     cancelAnimationFrame(this.frame);
     this.stop.abort();
     this.engine.close();
