@@ -303,6 +303,16 @@ def test_what_was_changed_since_is_not_undone(page, folder):
     assert not change(page, "rename", track="speaker_01", name="Bob").json()["undo"]
 
 
+def test_what_is_asked_of_an_older_version_changes_nothing(page, folder):
+    seen = page.get(TALK).json()["version"]
+    first = page.post(f"{TALK}/change/rename?v={seen}", json={"track": "speaker_00", "name": "Ann"})
+    assert first.status_code == 200
+    late = page.post(f"{TALK}/change/rename?v={seen}", json={"track": "speaker_00", "name": "Bob"})
+    assert (late.status_code, late.json()["error"]) == (409, "The result was changed elsewhere. Reload the page")
+    now = page.get(TALK).json()
+    assert (now["tracks"][0]["name"], now["version"]) == ("Ann", first.json()["version"])
+
+
 @pytest.mark.parametrize(
     ("what", "asked", "status", "message"),
     [

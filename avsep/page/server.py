@@ -164,11 +164,12 @@ class Page:
             raise NotFound("There is no such change")
         asked = await _document(request)
         async with self._changing.setdefault(found.id, asyncio.Lock()):
+            await run_in_threadpool(self._found, request)  # another change may have come first
             try:
                 undoable = await run_in_threadpool(self.changes.make, found.result.folder, what, asked)
             except (KeyError, TypeError, ValueError) as error:
                 raise HTTPException(400, f"The change does not say what to do ({error!r:.200})") from error
-            now = await run_in_threadpool(self._found, request)
+            now = await run_in_threadpool(self.catalog.find, found.id)
             told = await run_in_threadpool(describe, now, self.catalog)
             return Json(told | {"undo": undoable})
 

@@ -39,7 +39,8 @@ export const jobs = () => get("api/jobs");
 export const cancel = (job) => post(`api/jobs/${job}/cancel`);
 export const result = (id) => get(`api/results/${id}`);
 export const faces = (id, version) => get(`api/results/${id}/faces?v=${version}`);
-export const change = (id, what, document) => post(`api/results/${id}/change/${what}`, document);
+export const change = (result, what, document) =>
+  post(`api/results/${result.id}/change/${what}?v=${result.version}`, document);
 
 export const videoAddress = (result) => `api/results/${result.id}/video`;
 export const thumbnailAddress = (result, track) => `api/results/${result.id}/thumbnail/${track}?v=${result.version}`;

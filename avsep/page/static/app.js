@@ -89,6 +89,10 @@ async function outdated() {
   }
 }
 
+// Who clicks goes on with the keyboard of the page, not with that of the button: Space plays.
+addEventListener("click", ({ detail, target }) => {
+  if (detail > 0 && !target.closest("dialog")) target.closest("button")?.blur();
+});
 addEventListener("hashchange", route);
 $("open-download").addEventListener("click", () => viewer?.download());
 $("open-help").addEventListener("click", () => $("help").showModal());

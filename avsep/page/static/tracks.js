@@ -7,15 +7,15 @@ export class Tracks {
   // on: edit(track), called for the name of a person.
   constructor(place, result, tracks, mix, on) {
     this.mix = mix;
-    this.rows = tracks.map((track) => this.row(result, track, on));
+    this.rows = tracks.map((track, n) => this.row(result, track, n, on));
     place.replaceChildren(...this.rows.map(({ row }) => row));
   }
 
-  row(result, track, on) {
+  row(result, track, number, on) {
     const { mix } = this;
     const face = track.has_thumbnail
       ? element("img", { src: thumbnailAddress(result, track.id), alt: "", draggable: "false" })
-      : element("span", { class: "initial", "aria-hidden": "true" }, initial(track));
+      : element("span", { class: "initial", "aria-hidden": "true" }, initial(track, number));
     const button = (name, attributes, children, press) =>
       element("button", { class: name, "aria-pressed": "false", ...attributes }, children, { click: press });
     const hear = button("hear", { "aria-label": `Hear ${track.name}` }, face, () => mix.hear(track.id));
@@ -77,6 +77,8 @@ export class Tracks {
   }
 }
 
-function initial(track) {
-  return track.kind === "residual" ? "…" : track.name.replace(/^speaker_0*/, "").slice(0, 1).toUpperCase() || "0";
+// The first letter of a name, else the number that is pressed to hear the track.
+function initial(track, number) {
+  if (track.kind === "residual") return "…";
+  return track.label ? track.name.slice(0, 1).toUpperCase() : String(number + 1);
 }

@@ -138,11 +138,12 @@ export class Viewer {
   async change(what, asked = {}) {
     this.changing = true;
     try {
-      const result = await api.change(this.result.id, what, asked);
+      const result = await api.change(this.result, what, asked);
       await this.changed(result, what);
       return true;
     } catch (error) {
-      toast(error.message);
+      if (error instanceof api.Changed) await this.outdated();
+      else toast(error.message);
       return false;
     } finally {
       this.changing = false;
