@@ -21,7 +21,7 @@ NO_ROW = {
     "wave_u_net_stems",
 }  # fmt: skip
 """Variants of what has a row: with other norms, other data or other parts, or a phase of a training."""
-BEGIN_WITH_OURS = {"refined", "steered_lips", "steered_voices"}
+BEGIN_WITH_OURS = {"ensemble", "refined", "steered_lips", "steered_voices"}
 
 
 def model_of(row: Figures) -> SeparationModel:

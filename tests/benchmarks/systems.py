@@ -77,6 +77,7 @@ NOT_COMPARED = (
     "conv_tasnet_causal",  # conv_tasnet with other norms
     "wave_u_net_stems",  # wave_u_net with other data
     "masking",  # what the parts of masking nets are by default
+    "ensemble",
     "refined",
     "steered_lips",
     "steered_voices",  # these three begin with weights of this project
