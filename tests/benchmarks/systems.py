@@ -80,7 +80,7 @@ NOT_COMPARED = (
     "ensemble",
     "refined",
     "steered_lips",
-    "steered_voices",  # these three begin with weights of this project
+    "steered_voices",  # these four begin with weights of this project
 )
 ARRAYS = ("beam_tasnet", "deep_beam", "delay_and_sum", "fasnet", "fasnet_tac", "fastica", "mask_beamformer")
 ARRAYS += ("mc_conv_tasnet", "mc_conv_tasnet_icd", "mc_wave_u_net", "nab", "auxiva")
