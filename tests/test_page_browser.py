@@ -278,8 +278,8 @@ def test_a_clip_is_dropped_separated_and_heard(open_page, tmp_path):
     page.set_input_files("#file", CLIP)
     page.get_by_role("link", name="Open demo.mp4").click(timeout=8 * WAIT)
     page.wait_for_selector(".face")
-    seek(page, 3.0)
     for face in page.locator(".face").all():
+        seek(page, 3.0)  # from where on both speak for a while, however late a click comes
         face.click()
         only(page, face.get_attribute("data-track"))
         seek(page, 3.0)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -28,7 +28,7 @@ def multiply_adds(model: SeparationModel) -> int:
     training = model.training
     model.eval()
     try:
-        with torch.no_grad(), _unfused(), FlopCounterMode(display=False) as counter:
+        with torch.no_grad(), _unfused(model), FlopCounterMode(display=False) as counter:
             model.separate(mixture, **example_cues(model, draw))
     finally:
         model.train(training)
@@ -50,14 +50,15 @@ def example_cues(model: SeparationModel, draw: torch.Generator) -> dict[str, Ten
 
 
 @contextmanager
-def _unfused() -> Iterator[None]:
+def _unfused(model: nn.Module) -> Iterator[None]:
     """Recurrent networks step by step and attention in its parts: the counter does not know what is fused."""
+    recurrent = any(isinstance(part, nn.RNNBase) for part in model.modules())
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="TF32 acceleration")
-            with torch.backends.mkldnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH):
+            with torch.backends.mkldnn.flags(enabled=not recurrent), sdpa_kernel(SDPBackend.MATH):
                 yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
