@@ -16,6 +16,7 @@ STAMP := .venv/.installed
 
 # The tests start hundreds of interpreters: each would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
+
 # The system's interpreters only: uv is not to fetch one of its own.
 export UV_PYTHON_DOWNLOADS := never
 # A certificate that pip was told of holds for uv as well.

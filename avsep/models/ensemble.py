@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import Self, cast
 import torch
 from torch import Tensor, nn
 
+from avsep.dsp.assignment import best_assignment
 from avsep.models.base import Contract, Output, SeparationModel
 from avsep.models.limits import check_whole
 
@@ -86,8 +86,5 @@ def _told(contract: Contract) -> Contract:
 def in_order_of(first: Tensor, other: Tensor) -> Tensor:
     """Estimates (batch, sources, channels, time) in the order in which their products with those of `first` are the
     largest."""
-    products = first.flatten(2) @ other.flatten(2).mT
-    count = first.shape[1]
-    orders = torch.tensor(list(itertools.permutations(range(count))), device=first.device)
-    best = orders[products[:, torch.arange(count, device=first.device), orders].sum(-1).argmax(-1)]
-    return torch.stack([item[order] for item, order in zip(other, best, strict=True)])
+    order = best_assignment(-(other.flatten(2) @ first.flatten(2).mT), MOST_SOURCES)
+    return other.take_along_dim(order[:, :, None, None], dim=1)

@@ -52,7 +52,7 @@ class Catalog:
     def all(self) -> list[Found]:
         """All results, the newest first. Damaged ones are left out."""
         found = []
-        self._places = {identify(name): name for name in self._names()}
+        self._look()
         for name in self._places.values():
             try:
                 found.append(self._find(name))
@@ -65,7 +65,7 @@ class Catalog:
     def find(self, identifier: str) -> Found:
         """Raises NotFound, and InputError for a damaged result."""
         if self._is_gone(identifier):
-            self._places = {identify(name): name for name in self._names()}
+            self._look()
         if name := self._places.get(identifier):
             return self._find(name)
         raise NotFound("There is no such result any more. Go back to the list of results")
@@ -81,6 +81,10 @@ class Catalog:
         """Names of the files of a result: those its manifest names and the manifest."""
         folder = found.result.folder
         return sorted(name for name in own_files(folder) if _is_plain(folder / name))
+
+    def _look(self) -> None:
+        """Where the results are now."""
+        self._places = {identify(name): name for name in self._names()}
 
     def _is_gone(self, identifier: str) -> bool:
         """Whether a result is not where it was, with no link on the way to it."""

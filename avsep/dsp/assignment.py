@@ -1,0 +1,34 @@
+"""Which estimate goes with which source, of all of them at once."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+EXHAUSTIVE_TO = 3
+"""Sources up to which all permutations are tried, on the device; 4 have 24, and waiting for the CPU pays."""
+
+
+def best_assignment(losses: Tensor, exhaustive_to: int = EXHAUSTIVE_TO) -> Tensor:
+    """The estimate of each source, no estimate twice, so that the sum of the losses is least.
+
+    losses: (batch, count, count), of estimate i against source j. Returns (batch, count) int64: [b, j] = i.
+    To `exhaustive_to` sources every permutation is tried (Kolbaek et al., 2017), above the Hungarian algorithm finds
+    the same in count³ steps (Dovrat et al., 2021).
+    """
+    count = losses.shape[-1]
+    if losses.dim() != 3 or losses.shape[1] != count:
+        raise ValueError(f"losses have shape {tuple(losses.shape)}, expected (batch, count, count)")
+    losses = losses.detach()
+    if count <= exhaustive_to:
+        orders = torch.tensor(list(itertools.permutations(range(count))), device=losses.device)
+        sums = losses[:, orders, torch.arange(count, device=losses.device)].sum(-1)
+        return orders[sums.argmin(-1)]
+    # A loss that is no number takes part too: it must reach the training loop, which stops there.
+    costs = np.nan_to_num(losses.double().cpu().numpy())
+    found = np.stack([linear_sum_assignment(item.T)[1] for item in costs])
+    return torch.from_numpy(found).to(losses.device)
