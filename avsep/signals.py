@@ -182,7 +182,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Candidate:
-    """Somebody of the people library who a track may be. similarity: cosines of "face" and "voice", as far as there are
+    """Somebody of the people library who a track may be. similarity: of "face" and "voice", -1..1, as far as there are
     any."""
 
     name: str

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from fake_pipeline import person
+from made_voices import embedding
 from sound_scenes import RATE, SPEECH, Store, tones, write
 from stub_models import band
 from torch import Tensor
@@ -22,10 +23,12 @@ from avsep.storage.recording import Estimates
 class Pitch:
     """In place of what tells voices: the energies in a few bands."""
 
+    size = len(SPEECH) + 5
+
     def __call__(self, waveform: Tensor) -> Tensor:
         bands = [*SPEECH.values(), (800.0, 1200.0)]
         energies = torch.stack([band(waveform, RATE, *edges).square().sum(1) for edges in bands], 1)
-        return torch.nn.functional.normalize(energies, dim=1)
+        return torch.from_numpy(embedding(torch.nn.functional.normalize(energies, dim=1).numpy()))
 
 
 class Voices(Store):

@@ -142,8 +142,8 @@ def _block(result: Result, found: dict[str, Measures]) -> str:
                 _number(own.worst_leak_db, 1),
                 _number(own.idle_db, 1),
                 _number(own.worst_correlation, 2),
-                _number(own.own_voice, 2),
-                _number(own.other_voice, 2),
+                _number(own.own_voice, 1),
+                _number(own.other_voice, 1),
                 f"{doubtful:.1f}",
             ]
         )

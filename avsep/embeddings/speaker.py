@@ -19,7 +19,7 @@ MODEL = "voice"
 """The bundled weights."""
 
 SAME_VOICE = 0.3
-"""Cosine of two embeddings from which on they are taken for one voice."""
+"""`alike` of two embeddings from which on they are taken for one voice."""
 
 LEAST_SECONDS = 1.0
 """Of speech, below which nothing is told about a voice."""
@@ -61,8 +61,8 @@ def speech_by_itself(tracks: TrackReader, speech: np.ndarray) -> list[np.ndarray
 
 
 def embed(model: VoiceStatistics, speech: list[np.ndarray], device: str = "cpu") -> np.ndarray:
-    """Samples (time,) at SAMPLE_RATE of each voice -> (voices, dims) float32 of length 1; NaN where there is too little
-    to tell it by."""
+    """Samples (time,) at SAMPLE_RATE of each voice -> (voices, size) float32, to be compared by `evidence`; NaN where
+    there is too little to tell it by."""
     import torch
 
     made: list[np.ndarray | None] = []
@@ -72,8 +72,22 @@ def embed(model: VoiceStatistics, speech: list[np.ndarray], device: str = "cpu")
             continue
         with torch.inference_mode():
             made.append(model(torch.from_numpy(samples)[None].to(device))[0].float().cpu().numpy())
-    dims = next((len(one) for one in made if one is not None), 1)
-    return np.stack([np.full(dims, np.nan, np.float32) if one is None else one for one in made])
+    nothing = np.full(model.size, np.nan, np.float32)
+    return np.stack([nothing if one is None else one for one in made]) if made else np.zeros((0, model.size))
+
+
+def evidence(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Embeddings (..., size), broadcast -> (...): log-likelihood ratio of one voice against two, by the natural
+    logarithm. The evidence of the mean of embeddings of one length is the mean of theirs."""
+    alone, weight, rest, length = (one[..., n] for n in (-4, -3, -2, -1))
+    alone_2, weight_2, rest_2, length_2 = (other[..., n] for n in (-4, -3, -2, -1))
+    along = np.einsum("...d,...d->...", one[..., :-4], other[..., :-4])
+    return np.asarray(along - alone * weight_2 - weight * alone_2 + rest + rest_2 + np.abs(length - length_2))
+
+
+def alike(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The same as -1..1: how much more probable one voice is than two, where both were as probable before."""
+    return np.asarray(np.tanh(evidence(one, other) / 2))
 
 
 def _mono(tracks: TrackReader, start: int, stop: int) -> np.ndarray:

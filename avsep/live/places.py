@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from avsep.dsp.resample import resample
+from avsep.embeddings.speaker import evidence
 from avsep.models.voice_statistics import VoiceStatistics
 from avsep.signals import SAMPLE_RATE
 
@@ -27,10 +28,11 @@ FORGOTTEN = 0.995
 SHORTEST_SECONDS, WINDOW_SECONDS = 0.6, 1.0
 """Of speech of one output, of which an embedding is made; speech from before is forgotten after a pause of the
 window's length."""
-UNKNOWN = 0.25
-"""Likeness of a voice to an output that nobody has spoken on yet: near the equal error rate (docs/models/voice.md)."""
-ENOUGH = 0.2
-"""Likeness by which another order must be better, summed over the looks, for a change."""
+UNKNOWN = 1.0
+"""Evidence of a voice on an output that nobody has spoken on yet. Above 0: a new voice that is missed spoils the memory
+of another one."""
+ENOUGH = 0.5
+"""Evidence by which another order must be better for a change."""
 SLOWEST = 0.02
 """Weight of a look in the memory of a voice that was heard for long."""
 
@@ -90,10 +92,15 @@ class Places:
         if not voices:
             return
         # (estimates, places)
-        alike = {i: np.array([UNKNOWN if m is None else float(m @ v) for m in self._memory]) for i, v in voices.items()}
+        alike = {
+            i: np.array([UNKNOWN if m is None else float(evidence(m, v)) for m in self._memory])
+            for i, v in voices.items()
+        }
         scores = np.array([sum(alike[i][order.index(i)] for i in voices) for order in self._orders])
         here = self._orders.index(self.order)
-        self._evidence = np.maximum(0, self._evidence + scores - scores[here])
+        # What is looked at overlaps: each second of speech is to count once.
+        gained = (scores - scores[here]) * STEP_SECONDS / WINDOW_SECONDS
+        self._evidence = np.maximum(0, self._evidence + gained)
         best = int(self._evidence.argmax())
         if self._evidence[best] > ENOUGH:
             self._before, self.order = self.order, self._orders[best]
@@ -135,4 +142,4 @@ class Places:
         weight = max(SLOWEST, 1 / self._heard[place])
         known = self._memory[place]
         mixed = embedding if known is None else (1 - weight) * known + weight * embedding
-        self._memory[place] = mixed / np.linalg.norm(mixed)
+        self._memory[place] = mixed

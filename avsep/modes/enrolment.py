@@ -14,6 +14,7 @@ from avsep.embeddings.speaker import (
     LEAST_SECONDS,
     MODEL,
     SAME_VOICE,
+    alike,
     embed,
     speech_by_itself,
 )
@@ -35,14 +36,14 @@ CHECKED_SECONDS = 20.0
 """Of its speech that are searched for a second voice."""
 
 
-HALVES_SECONDS, OTHER_VOICE = 3.0, 0.1
-"""Of speech, from which on its halves are compared, and the cosine of their embeddings below which they are taken for
-two voices in turn."""
+HALVES_SECONDS, OTHER_VOICE = 3.0, -0.9
+"""Of speech, from which on its halves are compared, and `alike` of them below which they are taken for two voices in
+turn."""
 
 
 @dataclass(frozen=True, eq=False)
 class Enrolment:
-    """label: whose voice it is. speech: what is said in it, (time,) at SAMPLE_RATE. embedding: (dims,) of length 1."""
+    """label: whose voice it is. speech: what is said in it, (time,) at SAMPLE_RATE. embedding: (size,) of `embed`."""
 
     label: str
     file: str
@@ -59,10 +60,10 @@ def read_enrolments(scene: Scene, files: Mapping[str, str]) -> list[Enrolment]:
     found = [read_enrolment(scene.models, label, file, say, scene.folder) for label, file in files.items()]
     for number, one in enumerate(found):
         for other in found[:number]:
-            alike = float(one.embedding @ other.embedding)
-            if alike >= SAME_VOICE:
+            value = float(alike(one.embedding, other.embedding))
+            if value >= SAME_VOICE:
                 scene.warnings.append(
-                    f"the enrolments of {other.label} and {one.label} are alike ({alike:.2f}): one may be mistaken for "
+                    f"the enrolments of {other.label} and {one.label} are alike ({value:.2f}): one may be mistaken for "
                     "the other"
                 )
     return found
@@ -118,4 +119,4 @@ def _takes_turns(models: ModelStore, said: np.ndarray) -> bool:
     if len(said) < HALVES_SECONDS * SAMPLE_RATE:
         return False
     first, second = embed(models.voice(MODEL), np.array_split(said, 2), models.device)
-    return float(first @ second) < OTHER_VOICE
+    return float(alike(first, second)) < OTHER_VOICE

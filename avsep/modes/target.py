@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from avsep.embeddings.speaker import SAME_VOICE
+from avsep.embeddings.speaker import SAME_VOICE, alike
 from avsep.errors import UsageError
 from avsep.modes.enrolment import read_enrolments
 from avsep.modes.enrolment_condition import MODE
@@ -102,11 +102,11 @@ def _by_voice(scene: Scene, tracks: Tracks) -> list[Target]:
     voices, _ = voices_of(scene, tracks)
     made = []
     for number, one in enumerate(scene.enrolments):
-        alike = voices @ one.embedding if len(voices) and voices.shape[1] > 1 else np.full(len(voices), np.nan)
+        values = alike(voices, one.embedding)
         if tracks.mode == MODE:
             # What was steered by one enrolment is nobody else's.
-            alike = np.where(np.arange(len(alike)) == number, alike, np.nan)
-        made.append(Target(one.label, "voice", one.file, _values(alike), SAME_VOICE))
+            values = np.where(np.arange(len(values)) == number, values, np.nan)
+        made.append(Target(one.label, "voice", one.file, _values(values), SAME_VOICE))
     return made
 
 
@@ -119,13 +119,13 @@ def _by_face(scene: Scene, tracks: Tracks) -> list[Target]:
     made = []
     for name, portrait in scene.portraits.items():
         wanted = embedder(portrait[None])[0]
-        alike = np.array([np.nan if face is None else float(face @ wanted) for face in shown])
-        made.append(Target(name, "face", str(scene.options.target[name]), _values(alike), embedder.same_person))
+        values = np.array([np.nan if face is None else float(face @ wanted) for face in shown])
+        made.append(Target(name, "face", str(scene.options.target[name]), _values(values), embedder.same_person))
     return made
 
 
-def _values(alike: np.ndarray) -> list[float | None]:
-    return [None if np.isnan(value) else float(value) for value in alike]
+def _values(found: np.ndarray) -> list[float | None]:
+    return [None if np.isnan(value) else float(value) for value in found]
 
 
 def _assigned(targets: Sequence[Target]) -> list[Target]:
@@ -158,12 +158,12 @@ def _named(number: int, target: Target, tracks: Tracks, owners: Mapping[int, str
 
 def _absent(target: Target, tracks: Tracks, targets: Sequence[Target]) -> str:
     """Why somebody has no track."""
-    alike = [(value, n) for n, value in enumerate(target.similarity) if value is not None]
+    values = [(value, n) for n, value in enumerate(target.similarity) if value is not None]
     who = f"{target.label} is not found: "
-    if not alike:
+    if not values:
         none = "no face is to be seen" if target.by == "face" else "nobody speaks long enough"
         return f"{who}{none} in the clip"
-    best, number = max(alike)
+    best, number = max(values)
     if best < target.least:
         return (
             f"{who}no {target.by} in the clip is alike to that in {target.file} (at most {best:.2f}, expected "

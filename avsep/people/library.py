@@ -61,7 +61,7 @@ class Entry:
 
 @dataclass(frozen=True, eq=False)
 class Embeddings:
-    """faces: (n, 512), voices: (m, dims), each of length 1, float32. seconds: (m,) of speech of each voice. picture: a
+    """faces: (n, 512), each of length 1, voices: (m, size) of `embed`, float32. seconds: (m,) of each voice. picture: a
     JPEG of one of the faces, to show; None where there is none."""
 
     faces: np.ndarray

@@ -103,7 +103,7 @@ def traits_of(embeddings: Embeddings) -> Traits:
     """What somebody in a library is told by: the means of the faces, and of the voices by their seconds."""
     return Traits(
         mean_of(embeddings.faces) if len(embeddings.faces) else None,
-        mean_of(embeddings.voices, embeddings.seconds) if len(embeddings.voices) else None,
+        np.average(embeddings.voices, axis=0, weights=embeddings.seconds) if len(embeddings.voices) else None,
         float(embeddings.seconds.sum()),
     )
 

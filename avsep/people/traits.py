@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Traits:
-    """What somebody is told by. face: (512,), voice: (dims,), each of length 1; None where there is none. seconds: of
-    the speech that the voice is of."""
+    """What somebody is told by. face: (512,) of length 1, voice: (size,) of `embed`; None where there is none. seconds:
+    of the speech that the voice is of."""
 
     face: np.ndarray | None = None
     voice: np.ndarray | None = None
@@ -29,13 +29,13 @@ class Traits:
 
 
 def voices_of(scene: Scene, tracks: Tracks) -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings of the tracks' voices (tracks, dims), NaN where too little is said to tell one by, and the seconds of
+    """Embeddings of the tracks' voices (tracks, size), NaN where too little is said to tell one by, and the seconds of
     speech that each is of (tracks,)."""
     with scene.watch.step("voices"):
         silent = np.zeros(tracks.gains.shape[2], np.float32)
         speech = np.stack([silent, *(silent if t.speech is None else t.speech for t in tracks.tracks)])[1:]
         said = speech_by_itself(TrackReader(tracks.sources, tracks.gains), speech)
-        voices = embed(scene.models.voice(MODEL), said, scene.models.device) if said else np.zeros((0, 1))
+        voices = embed(scene.models.voice(MODEL), said, scene.models.device)
     return voices, np.array([len(samples) / SAMPLE_RATE for samples in said])
 
 
@@ -47,9 +47,9 @@ def face_of(track: Track, embedder: FaceEmbedder) -> np.ndarray | None:
     return mean_of(embedder(portraits)) if len(portraits) else None
 
 
-def mean_of(embeddings: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+def mean_of(embeddings: np.ndarray) -> np.ndarray:
     """(n, dims) -> (dims,) of length 1."""
-    mean = np.average(embeddings, axis=0, weights=weights).astype(np.float32)
+    mean = embeddings.mean(axis=0, dtype=np.float32)
     return mean / max(float(np.linalg.norm(mean)), 1e-9)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Measures:
     """Of one track; None where there is too little to tell. Levels in dB; by other track, its id: see docs/output.md.
 
-    dnsmos: of what is spoken. own_voice, other_voice: mean cosine of its pieces with what it says at other times, and
+    dnsmos: of what is spoken. own_voice, other_voice: mean evidence of its pieces with what it says at other times, and
     with the most alike other track.
     """
 
@@ -53,8 +53,8 @@ class Measures:
                 "leak_db": {name: _rounded(value, 1) for name, value in self.leak_db.items()},
                 "idle_db": _rounded(self.idle_db, 1),
                 "correlation": {name: _rounded(value, 3) for name, value in self.correlation.items()},
-                "own_voice": _rounded(self.own_voice, 3),
-                "other_voice": _rounded(self.other_voice, 3),
+                "own_voice": _rounded(self.own_voice, 2),
+                "other_voice": _rounded(self.other_voice, 2),
             },
             "doubtful": [
                 {**span, "kind": doubt.kind, "reason": doubt.reason}

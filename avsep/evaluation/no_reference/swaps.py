@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import convolve1d
 
-from avsep.embeddings.speaker import LEAST_SECONDS, embed
+from avsep.embeddings.speaker import LEAST_SECONDS, embed, evidence
 from avsep.evaluation.no_reference.sound import VoiceSounds
 from avsep.signals import FRAME_RATE, HOP, ProgressHook, no_progress
 
@@ -31,11 +31,11 @@ def embed_pieces(
     device: str = "cpu",
     progress: ProgressHook = no_progress,
 ) -> np.ndarray:
-    """(pieces, tracks, dims) float32 of length 1 for what is spoken in each piece; NaN for less than LEAST_SECONDS.
+    """(pieces, tracks, size) float32 of `embed` for what is spoken in each piece; NaN for less than LEAST_SECONDS.
     spoken: (tracks, pictures) bool."""
     tracks, pictures = spoken.shape
     starts = range(0, max(1, pictures - PIECE + STEP), STEP)
-    found = np.full((len(starts), tracks, model.projection.shape[1]), np.nan, np.float32)
+    found = np.full((len(starts), tracks, model.size), np.nan, np.float32)
     for number, start in enumerate(starts):
         here = spoken[:, start : start + PIECE]
         for track in np.flatnonzero(here.sum(axis=1) >= LEAST_SECONDS * FRAME_RATE):
@@ -47,8 +47,8 @@ def embed_pieces(
 
 
 def likeness(pieces: np.ndarray) -> np.ndarray:
-    """(pieces, tracks, dims) -> (pieces, tracks, tracks): the cosine of a piece of the first track with all that the
-    second one says in pieces that do not overlap it; NaN where there is too little speech in one of them."""
+    """(pieces, tracks, size) -> (pieces, tracks, tracks): the mean evidence of a piece of the first track with all that
+    the second one says in pieces that do not overlap it; NaN where there is too little speech in one of them."""
     there = ~np.isnan(pieces[..., 0])
     known = np.where(there[..., None], pieces, 0)
     count = there.sum(axis=0) - _around(there)
@@ -56,8 +56,8 @@ def likeness(pieces: np.ndarray) -> np.ndarray:
     for track in range(there.shape[1]):
         voice = known[:, track].sum(axis=0) - _around(known[:, track])
         told = count[:, track] >= FEWEST_PIECES
-        voice[told] /= np.linalg.norm(voice[told], axis=1, keepdims=True) + 1e-9
-        found[told, :, track] = np.einsum("kad,kd->ka", pieces[told], voice[told])
+        voice[told] /= count[told, track, None]
+        found[told, :, track] = evidence(pieces[told], voice[told, None])
     return found
 
 

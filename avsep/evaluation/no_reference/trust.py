@@ -12,8 +12,8 @@ from avsep.evaluation.no_reference.sound import Overview, spans_of
 from avsep.results.result import Doubt, Span
 from avsep.signals import FRAME_RATE
 
-EXCHANGE_GAIN = 0.1
-"""Gain of cosine from which on two tracks seem to be exchanged."""
+EXCHANGE_GAIN = 2.0
+"""Evidence from which on two tracks seem to be exchanged: that they are is rarer than that they are not."""
 
 SHARED, ALIKE = 0.3, 0.9
 """Correlation over two seconds from which on a track has another's sound in it, and is nearly the same sound."""
