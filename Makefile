@@ -24,7 +24,7 @@ ifdef PIP_CERT
 export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 
-.PHONY: install demo check test docs fuzz lint format lock bench licences audit sbom release clean
+.PHONY: install demo check test docs fuzz style lint format lock bench licences audit sbom release clean
 
 install: $(STAMP)
 
@@ -34,10 +34,10 @@ demo: install
 # Two processes of one thread each: what torch does in tests is too small for threads.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-check: lint
+check: style
 	$(PYTEST) -m "not slow"
 
-test: lint
+test: style
 	$(PYTEST)
 
 docs: export NO_MKDOCS_2_WARNING = 1
@@ -49,9 +49,12 @@ fuzz: export FUZZ ?= 20
 fuzz: install
 	$(PYTEST) --timeout 0 tests/fuzz
 
-lint: install
+style: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+
+# tests/test_types.py does the same beside the other tests.
+lint: style
 	$(BIN)/mypy
 
 format: install
