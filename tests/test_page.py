@@ -121,8 +121,6 @@ def send(page: TestClient, content: bytes, name: str = "new.mp4", **options):
 
 def test_results_are_listed_and_told(page, folder):
     (folder / "notes").mkdir()
-    (folder / "broken").mkdir()
-    (folder / "broken" / "manifest.json").write_text("{")
     (folder / ".talk.partial-1").mkdir()
     (folder / ".talk.partial-1" / "manifest.json").write_bytes((folder / "talk" / "manifest.json").read_bytes())
     listed = page.get("/api/results").json()
@@ -134,6 +132,20 @@ def test_results_are_listed_and_told(page, folder):
     assert told["tracks"][1]["speaking"] == [[1.0, 2.0], [3.0, 4.0]]
     assert {file["name"] for file in told["files"]} == set(os.listdir(folder / "talk"))
     assert set(page.get(f"{TALK}/faces").json()) == {"speaker_00", "speaker_01"}
+
+
+def test_damaged_results_are_listed_with_the_reason(page, folder):
+    for name in ("cut", "linked", "other"):
+        (folder / name).mkdir()
+    (folder / "cut" / "manifest.json").write_text("{")
+    (folder / "other" / "manifest.json").write_text('{"format": 1}')
+    (folder / "linked" / "manifest.json").symlink_to(folder / "talk" / "manifest.json")
+    listed = page.get("/api/results").json()
+    assert [one["name"] for one in listed] == ["talk", "cut", "linked", "other"]
+    for one, reason in zip(listed[1:], ("cannot be read", "is a link", "is damaged"), strict=True):
+        assert set(one) == {"name", "damaged"}, "there is nothing to open it by"
+        assert f"{one['name']}/manifest.json: {reason}" in one["damaged"]
+        assert reason in page.get(f"/api/results/{identify(one['name'])}").json()["error"]
 
 
 def test_results_of_folders_within_are_there_and_links_are_not_followed(page, folder, tmp_path):

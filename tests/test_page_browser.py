@@ -259,7 +259,10 @@ def move_first_span(page, name: str) -> None:
 
 def test_the_page_fits_a_phone_and_every_control_has_a_name(open_page, tmp_path):
     folder = make_result(tmp_path / "results" / ("a" * 60), seconds=4.0, people=3)
+    (folder.parent / "broken").mkdir()
+    (folder.parent / "broken" / "manifest.json").write_text("{")
     page = open_page(folder.parent, width=390)
+    page.get_by_text("broken/manifest.json: cannot be read").wait_for()
     for _ in range(2):
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         nameless = page.evaluate(
@@ -268,8 +271,8 @@ def test_the_page_fits_a_phone_and_every_control_has_a_name(open_page, tmp_path)
             ).map((one) => one.outerHTML)"""
         )
         assert nameless == []
-        if page.locator(".card").is_visible():
-            page.click(".card")
+        if page.locator("a.card").is_visible():
+            page.click("a.card")
             page.wait_for_selector(".face")
 
 
