@@ -306,6 +306,34 @@ def test_the_last_change_is_undone_to_the_byte(page, folder, what, asked):
     assert files() == before
 
 
+@pytest.mark.parametrize(
+    ("what", "asked"),
+    [
+        ("rename", {"track": "speaker_00", "name": "Ann"}),
+        ("merge", {"track": "speaker_00", "other": "speaker_01"}),
+        ("split", {"track": "speaker_00", "spans": [[0, 1]]}),
+        ("take", {"track": "speaker_01", "spans": [[1, 2]]}),
+    ],
+)
+def test_time_lines_of_before_a_change_are_told_and_written_again(page, folder, what, asked):
+    made = change(page, "formats", formats=["rttm", "audacity"]).json()
+    assert made["outdated"] == {"files": [], "formats": []}
+    old = (folder / "talk" / "timeline.rttm").read_bytes()
+    told = change(page, what, **asked).json()["outdated"]
+    assert told == {"files": ["labels.txt", "timeline.rttm"], "formats": ["rttm", "audacity"]}
+    assert page.get(TALK).json()["outdated"] == told, "whoever opens it later sees it, too"
+    again = change(page, "formats", formats=told["formats"]).json()
+    assert again["outdated"]["files"] == []
+    assert (folder / "talk" / "timeline.rttm").read_bytes() != old
+    assert read_result(folder / "talk").manifest["files"] == ["faces.json", "labels.txt", "timeline.rttm"]
+
+
+def test_what_is_undone_leaves_the_time_lines_right(page, folder):
+    change(page, "formats", formats=["rttm"])
+    assert change(page, "take", track="speaker_01", spans=[[1, 2]]).json()["outdated"]["files"] == ["timeline.rttm"]
+    assert change(page, "undo").json()["outdated"]["files"] == []
+
+
 def test_what_was_changed_since_is_not_undone(page, folder):
     assert change(page, "take", track="speaker_01", spans=[[1, 2]]).json()["undo"]
     rename_tracks(folder / "talk", {"speaker_00": "Ann"})

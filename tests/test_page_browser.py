@@ -16,6 +16,8 @@ from page_results import make_result
 
 from avsep.cli.demo import CLIP
 from avsep.results.change import rename_tracks
+from avsep.results.result import read_result
+from avsep.timeline.write import add_formats
 
 pytestmark = pytest.mark.slow
 
@@ -180,6 +182,7 @@ def test_a_result_changes_while_it_is_shown(open_page, tmp_path):
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["tracks"][0]["warnings"] = ["is soft"]
     (folder / "manifest.json").write_text(json.dumps(manifest))
+    add_formats(read_result(folder), ["rttm"], lambda warning: None)
     page = open_page(folder.parent)
     told = page.evaluate(OUTLINES)
     assert told["wrong"] == []
@@ -204,6 +207,12 @@ def test_a_result_changes_while_it_is_shown(open_page, tmp_path):
     page.fill("#person-name", "Ann")
     page.keyboard.press("Enter")
     page.wait_for_function("() => document.getElementById('warnings').textContent.includes('Ann: is soft')")
+
+    # A time line of before that
+    assert "Written before the last change: timeline.rttm." in page.text_content("#outdated")
+    page.get_by_role("button", name="Write them again").click()
+    page.wait_for_selector("#outdated", state="hidden")
+    assert " Ann " in (folder / "timeline.rttm").read_text()
 
     # Moved, undone, moved again; the ruler then moves once
     before = {name: (folder / name).read_bytes() for name in os.listdir(folder)}

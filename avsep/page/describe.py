@@ -50,6 +50,7 @@ def describe(found: Found, catalog: Catalog) -> dict[str, Any]:
             for name in catalog.files(found)
         ],
         "formats": formats.formats(),
+        "outdated": formats.outdated(result),
     }
 
 

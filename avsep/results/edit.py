@@ -24,7 +24,7 @@ from avsep.output import manifest
 from avsep.output.faces import FACES, write_faces
 from avsep.output.ownership import own_files
 from avsep.output.workspace import workspace
-from avsep.results.change import check_name, locked, set_speakers
+from avsep.results.change import check_name, locked, note_outdated, set_speakers
 from avsep.results.faces import read_faces
 from avsep.results.result import MANIFEST, Result, ResultTrack, Span, read_result
 
@@ -251,6 +251,7 @@ class _Edit:
     def finish(self) -> None:
         """Write the manifest and take over what is unchanged."""
         set_speakers(self.content)
+        note_outdated(self.content, self.result.manifest)
         manifest.write(self.partial / MANIFEST, self.content)
         gone = _named(self.result.manifest) - _named(self.content)
         for name in own_files(self.result.folder) - gone - set(os.listdir(self.partial)):
