@@ -175,6 +175,21 @@ def test_spans_not_to_be_trusted_are_told(page, folder):
     assert (second["doubtful"], second["warnings"]) == ([], [])
 
 
+def test_faces_that_are_seen_together_are_told(page, folder):
+    def seen(content, result):
+        times = ([(0.0, 1.0), (2.0, 3.5)], [(1.0, 2.0), (3.25, 4.0)])
+        for track, spans in zip(content["tracks"], times, strict=True):
+            track["appearances"] = [{"start_seconds": start, "end_seconds": end} for start, end in spans]
+
+    assert [one["seen_with"] for one in page.get(TALK).json()["tracks"]] == [{"speaker_01": 0.0}, {"speaker_00": 0.0}]
+    change_result(folder / "talk", seen)
+    assert [one["seen_with"] for one in page.get(TALK).json()["tracks"]] == [{"speaker_01": 3.25}, {"speaker_00": 3.25}]
+    split = change(page, "split", track="speaker_01", spans=[[3, 4]]).json()
+    assert split["tracks"][2]["seen_with"] == {}, "a voice without a face"
+    merged = change(page, "merge", track="speaker_00", other="speaker_01").json()
+    assert [track["id"] for track in merged["tracks"]] == ["speaker_00", "speaker_02"], "it is not forbidden"
+
+
 def test_the_page_itself_is_sent_whole(page):
     index = page.get("/").text
     for name in ("style.css", "app.js", "icon.svg"):

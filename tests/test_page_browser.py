@@ -162,6 +162,11 @@ def test_a_face_is_clicked_and_that_person_is_heard(open_page, tmp_path):
     page.get_by_role("button", name="Hear Ann").first.wait_for()
     assert json.loads((folder / "manifest.json").read_text())["tracks"][0]["label"] == "Ann"
 
+    # Who is seen at once is not one person, which is told before they are merged
+    page.click("button[aria-label='Edit Ann']")
+    page.get_by_text("Both are seen at 0:00.0, so they seem to be two people").wait_for()
+    page.keyboard.press("Escape")
+
     # A span becomes a new person's
     move_first_span(page, "Ann")
     page.wait_for_selector(".track[data-track=speaker_02]")

@@ -116,6 +116,17 @@ def split_track(folder: Path | str, track: str, spans: Sequence[Span], name: str
     return _edited(folder, change)
 
 
+def seen_together(one: ResultTrack, other: ResultTrack) -> float | None:
+    """Time in seconds at which the faces of both are in the picture for the first time; None where they never are."""
+    left, right = list(one.appearances[::-1]), list(other.appearances[::-1])
+    while left and right:
+        start = max(left[-1].start, right[-1].start)
+        if start < min(left[-1].end, right[-1].end):
+            return start
+        (left if left[-1].end < right[-1].end else right).pop()
+    return None
+
+
 def _edited(folder: Path | str, change: Callable[[_Edit], None]) -> Result:
     """The result with a change, written beside it and put in its place when all of it is there."""
     folder = Path(folder).absolute()
@@ -237,7 +248,7 @@ class _Edit:
         each."""
         faces = read_faces(self.result.folder)
         rows = faces.pop(other.id, [])
-        apart = not _overlap(kept.appearances, other.appearances)
+        apart = seen_together(kept, other) is None
         if apart and kept.kind == other.kind == "person":
             self.entry(kept)["appearances"] = _times(sorted([*kept.appearances, *other.appearances]))
             if kept.id in faces:
@@ -292,10 +303,6 @@ def _united(spans: Iterable[Span]) -> list[Span]:
         else:
             united.append(span)
     return united
-
-
-def _overlap(some: Sequence[Span], others: Sequence[Span]) -> bool:
-    return any(a.start < b.end and b.start < a.end for a in some for b in others)
 
 
 def _without(spans: Sequence[Span], cut: Sequence[Span]) -> list[Span]:
