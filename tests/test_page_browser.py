@@ -155,6 +155,20 @@ def test_a_face_is_clicked_and_that_person_is_heard(open_page, tmp_path):
     page.keyboard.press(" ")
     assert page.get_attribute("#play", "aria-label") == "Play"
 
+    # A muted track stays silent when it is soloed, and not when its face is clicked
+    page.keyboard.press(" ")
+    page.click("button[aria-label='Mute speaker_00']")
+    page.wait_for_function("() => avsep.levels().speaker_00 < 1e-4 && avsep.levels().speaker_01 > 2e-3")
+    page.click("button[aria-label='Solo speaker_00']")
+    page.wait_for_function("() => Object.values(avsep.levels()).every((level) => level < 1e-4)")
+    page.click("button[aria-label='Solo speaker_01']")
+    only(page, "speaker_01")
+    page.click("button[aria-label='Solo speaker_01']")
+    page.locator(".face[data-track=speaker_00]").click()
+    only(page, "speaker_00")
+    assert page.get_attribute("button[aria-label='Mute speaker_00']", "aria-pressed") == "false"
+    page.keyboard.press(" ")
+
     # A name, in the page and on disk
     page.click("button[aria-label='Edit speaker_00']")
     page.fill("#person-name", "Ann")
