@@ -7,7 +7,7 @@ import os
 import pytest
 from page_client import TALK, change, copy_talk, open_client
 
-from avsep.results.change import rename_tracks
+from avsep.results.change import change_result, rename_tracks
 from avsep.results.result import read_result
 
 
@@ -85,6 +85,13 @@ def test_time_lines_of_before_a_change_are_told_and_written_again(page, folder, 
     assert again["outdated"]["files"] == []
     assert (folder / "talk" / "timeline.rttm").read_bytes() != old
     assert read_result(folder / "talk").manifest["files"] == ["faces.json", "labels.txt", "timeline.rttm"]
+
+
+def test_files_that_the_page_cannot_write_again_are_told_without_a_format(page, folder):
+    (folder / "talk" / "captions.vtt").write_text("WEBVTT\n")
+    change_result(folder / "talk", lambda content, result: content["files"].append("captions.vtt"))
+    told = change(page, "rename", track="speaker_00", name="Ann").json()["outdated"]
+    assert told == {"files": ["captions.vtt"], "formats": []}
 
 
 def test_what_is_undone_leaves_the_time_lines_right(page, folder):

@@ -90,6 +90,16 @@ def test_what_is_out_of_date_is_told_until_it_is_written_again(cli, folder):
     assert read_result(folder).outdated == []
 
 
+def test_captions_are_written_again_from_their_words(cli, folder):
+    (folder / "captions.vtt").write_text("WEBVTT\n")
+    content = read_manifest(folder)
+    write_manifest(folder, content | {"files": ["captions.vtt"]})
+    _, _, err = cli("name", folder, "Ann=Zoë")
+    assert err.count("\n") == 1
+    assert f"captions.vtt of {folder}: " in err
+    assert f"avsep timeline {folder} --captions DIR --overwrite" in err
+
+
 def test_a_change_while_files_are_written_leaves_them_out_of_date(folder):
     seen = read_result(folder)
     rename_tracks(folder, {"Ann": "Zoë"})
