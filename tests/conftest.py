@@ -58,3 +58,11 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def talk_result(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A result of two people in a picture, not to be written to."""
+    from page_results import make_result
+
+    return make_result(tmp_path_factory.mktemp("made") / "talk", people=2)

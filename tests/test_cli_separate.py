@@ -243,6 +243,17 @@ def test_existing_output_needs_overwrite(cli, clip, pipeline) -> None:
     assert len(module.calls) == 4
 
 
+def test_names_that_overwrite_loses_are_told_before(cli, clip, pipeline) -> None:
+    pipeline()
+    assert cli("separate", clip)[0] == 0
+    assert cli("name", "separated/talk", "speaker_00=Ann")[0] == 0
+    told = "avsep: warning: separated/talk: is replaced, which loses the name Ann (speaker_00)\n"
+    assert told not in cli("separate", clip)[2], "it is not replaced"
+    for options in (("--dry-run",), ()):
+        assert cli("separate", clip, "--overwrite", *options)[2].startswith(told)
+    assert told not in cli("separate", clip, "--overwrite")[2], "there is no name any more"
+
+
 def test_overwrite_leaves_foreign_folders_alone(cli, clip, pipeline) -> None:
     module = pipeline()
     (clip.parent / "talk").mkdir()

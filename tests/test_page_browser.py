@@ -16,6 +16,8 @@ from page_results import make_result
 
 from avsep.cli.demo import CLIP
 from avsep.results.change import rename_tracks
+from avsep.results.result import read_result
+from avsep.timeline.write import add_formats
 
 pytestmark = pytest.mark.slow
 
@@ -153,12 +155,31 @@ def test_a_face_is_clicked_and_that_person_is_heard(open_page, tmp_path):
     page.keyboard.press(" ")
     assert page.get_attribute("#play", "aria-label") == "Play"
 
+    # A muted track stays silent when it is soloed, and not when its face is clicked
+    page.keyboard.press(" ")
+    page.click("button[aria-label='Mute speaker_00']")
+    page.wait_for_function("() => avsep.levels().speaker_00 < 1e-4 && avsep.levels().speaker_01 > 2e-3")
+    page.click("button[aria-label='Solo speaker_00']")
+    page.wait_for_function("() => Object.values(avsep.levels()).every((level) => level < 1e-4)")
+    page.click("button[aria-label='Solo speaker_01']")
+    only(page, "speaker_01")
+    page.click("button[aria-label='Solo speaker_01']")
+    page.locator(".face[data-track=speaker_00]").click()
+    only(page, "speaker_00")
+    assert page.get_attribute("button[aria-label='Mute speaker_00']", "aria-pressed") == "false"
+    page.keyboard.press(" ")
+
     # A name, in the page and on disk
     page.click("button[aria-label='Edit speaker_00']")
     page.fill("#person-name", "Ann")
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Hear Ann").first.wait_for()
     assert json.loads((folder / "manifest.json").read_text())["tracks"][0]["label"] == "Ann"
+
+    # Who is seen at once is not one person, which is told before they are merged
+    page.click("button[aria-label='Edit Ann']")
+    page.get_by_text("Both are seen at 0:00.0, so they seem to be two people").wait_for()
+    page.keyboard.press("Escape")
 
     # A span becomes a new person's
     move_first_span(page, "Ann")
@@ -180,6 +201,7 @@ def test_a_result_changes_while_it_is_shown(open_page, tmp_path):
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["tracks"][0]["warnings"] = ["is soft"]
     (folder / "manifest.json").write_text(json.dumps(manifest))
+    add_formats(read_result(folder), ["rttm"], lambda warning: None)
     page = open_page(folder.parent)
     told = page.evaluate(OUTLINES)
     assert told["wrong"] == []
@@ -204,6 +226,12 @@ def test_a_result_changes_while_it_is_shown(open_page, tmp_path):
     page.fill("#person-name", "Ann")
     page.keyboard.press("Enter")
     page.wait_for_function("() => document.getElementById('warnings').textContent.includes('Ann: is soft')")
+
+    # A time line of before that
+    assert "Written before the last change: timeline.rttm." in page.text_content("#outdated")
+    page.get_by_role("button", name="Write them again").click()
+    page.wait_for_selector("#outdated", state="hidden")
+    assert " Ann " in (folder / "timeline.rttm").read_text()
 
     # Moved, undone, moved again; the ruler then moves once
     before = {name: (folder / name).read_bytes() for name in os.listdir(folder)}
@@ -259,7 +287,10 @@ def move_first_span(page, name: str) -> None:
 
 def test_the_page_fits_a_phone_and_every_control_has_a_name(open_page, tmp_path):
     folder = make_result(tmp_path / "results" / ("a" * 60), seconds=4.0, people=3)
+    (folder.parent / "broken").mkdir()
+    (folder.parent / "broken" / "manifest.json").write_text("{")
     page = open_page(folder.parent, width=390)
+    page.get_by_text("broken/manifest.json: cannot be read").wait_for()
     for _ in range(2):
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         nameless = page.evaluate(
@@ -268,8 +299,8 @@ def test_the_page_fits_a_phone_and_every_control_has_a_name(open_page, tmp_path)
             ).map((one) => one.outerHTML)"""
         )
         assert nameless == []
-        if page.locator(".card").is_visible():
-            page.click(".card")
+        if page.locator("a.card").is_visible():
+            page.click("a.card")
             page.wait_for_selector(".face")
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from avsep.errors import InputError, UsageError
 from avsep.results.change import change_result, rename_tracks
+from avsep.results.handwork import handwork
 from avsep.results.result import Span, read_result
 
 
@@ -169,3 +170,39 @@ def test_the_command_needs_a_result(cli, tmp_path):
     code, _, err = cli("name", tmp_path / "none", "speaker_00=Ann")
     assert code == 1
     assert "is not there. Give a folder that avsep separate wrote" in err
+
+
+@pytest.mark.parametrize(
+    ("names", "more", "told"),
+    [
+        ({}, {}, ""),
+        ({"speaker_00": "Ann"}, {}, "the name Ann (speaker_00)"),
+        (
+            {"speaker_00": "Ann", "speaker_01": "Bob"},
+            {"changes": [{"change": "merged"}, {"change": "split"}]},
+            "the names Ann (speaker_00), Bob (speaker_01) and 2 changes of people or spans",
+        ),
+        ({"speaker_00": "Ann"}, {"choice": {"targets": [{"label": "Ann"}]}}, ""),
+        ({"speaker_00": "Ann"}, {"changes": 7, "choice": [], "options": "turns"}, "the name Ann (speaker_00)"),
+        ({"speaker_00": "Ann"}, {"options": {"turns": "gone.rttm"}}, "the name Ann (speaker_00)"),
+    ],
+)
+def test_what_was_done_by_hand(folder, names, more, told):
+    rename_tracks(folder, names)
+    rewritten(folder, **more)
+    assert handwork(folder) == told
+
+
+def test_names_by_options_are_no_handwork(folder, tmp_path):
+    def know(content, result):
+        content["tracks"][0]["identity"] = {"name": "Ann"}
+
+    rename_tracks(change_result(folder, know).folder, {"speaker_00": "Ann", "speaker_01": "Bob"})
+    turns = tmp_path / "talk.rttm"
+    turns.write_text("SPEAKER talk 1 0.0 1.0 <NA> <NA> Bob <NA> <NA>\n")
+    rewritten(folder, options={"turns": str(turns)})
+    assert handwork(folder) == ""
+    rename_tracks(folder, {"speaker_00": "Anna"})
+    assert handwork(folder) == "the name Anna (speaker_00)", "the library took her for somebody else"
+    (folder / "manifest.json").write_text("{")
+    assert handwork(folder) == ""

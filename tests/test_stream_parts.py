@@ -39,7 +39,16 @@ def pieces(x: np.ndarray, most: int, seed: int = 0):
 
 
 @pytest.mark.parametrize(
-    ("rate", "new_rate"), [(48_000, 16_000), (16_000, 44_100), (44_100, 16_000), (8000, 16_000), (16_000, 16_000)]
+    ("rate", "new_rate"),
+    [
+        (48_000, 16_000),
+        (16_000, 44_100),
+        (44_100, 16_000),
+        (8000, 16_000),
+        (16_000, 16_000),
+        (48_001, 16_000),
+        (16_000, 48_001),
+    ],
 )
 @pytest.mark.parametrize("time", [0, 1, 5, 5000])
 def test_resampled_pieces_are_what_the_whole_is(rate: int, new_rate: int, time: int) -> None:
@@ -53,6 +62,11 @@ def test_resampled_pieces_are_what_the_whole_is(rate: int, new_rate: int, time: 
     joined = np.concatenate([*out, stream.finish()], axis=1)
     np.testing.assert_allclose(joined, resample(x, rate, new_rate) if time else x, atol=1e-6)
     assert max(held) <= stream.wait_seconds + 1e-9 < 0.0013
+
+
+def test_the_filter_of_any_rate_is_small() -> None:
+    for rates in ((383_999, 16_000), (16_000, 383_999), (44_101, 48_000)):
+        assert StreamResampler(*rates).phases.nbytes < 5e6, rates
 
 
 @pytest.mark.parametrize("name", sorted(FORMATS))

@@ -17,10 +17,12 @@ from result_factory import person, read_manifest, write_manifest, write_result, 
 from avsep import Options, Separator
 from avsep.errors import OutputError, UsageError
 from avsep.output.ownership import SEPARATION, own_files
-from avsep.results.change import rename_tracks
+from avsep.results.change import change_result, rename_tracks
+from avsep.results.result import read_result
 from avsep.signals import SAMPLE_RATE, Track, Tracks, pictures_in
 from avsep.storage.recording import Estimates
 from avsep.timeline import formats
+from avsep.timeline.write import add_formats
 
 USUAL = ["timeline.rttm", "timeline.vtt", "timeline.srt", "labels.txt", "project.rpp"]
 EVERYTHING = ",".join(formats.FORMATS)
@@ -71,6 +73,60 @@ def test_new_names_are_in_what_is_written_again(cli, folder):
     assert " Zoë " in (folder / "timeline.rttm").read_text(encoding="utf-8")
     assert "Ann" in (folder / "timeline.srt").read_text(encoding="utf-8")
     assert read_manifest(folder)["files"] == ["labels.txt", "timeline.rttm", "timeline.srt"]
+
+
+def test_what_is_out_of_date_is_told_until_it_is_written_again(cli, folder):
+    cli("timeline", folder, "--formats", "rttm,srt,tracks")
+    code, _, err = cli("name", folder, "Ann=Zoë")
+    assert code == 0
+    assert "timeline.rttm, timeline.srt, tracks.mka of" in err
+    assert f"avsep timeline {folder} --formats rttm,srt,tracks --overwrite" in err
+    _, _, err = cli("name", folder, "Zoë=Zoë")
+    assert "tracks.mka" in err, "still those of before"
+    (folder / "tracks.mka").unlink()
+    _, _, err = cli("timeline", folder, "--formats", "rttm", "--overwrite")
+    assert ("timeline.srt of" in err, "rttm" in err, "tracks.mka" in err) == (True, False, False)
+    assert cli("timeline", folder, "--overwrite")[2] == ""
+    assert read_result(folder).outdated == []
+
+
+def test_captions_are_written_again_from_their_words(cli, folder):
+    (folder / "captions.vtt").write_text("WEBVTT\n")
+    content = read_manifest(folder)
+    write_manifest(folder, content | {"files": ["captions.vtt"]})
+    _, _, err = cli("name", folder, "Ann=Zoë")
+    assert err.count("\n") == 1
+    assert f"captions.vtt of {folder}: " in err
+    assert f"avsep timeline {folder} --captions DIR --overwrite" in err
+
+
+def test_a_change_while_files_are_written_leaves_them_out_of_date(folder):
+    seen = read_result(folder)
+    rename_tracks(folder, {"Ann": "Zoë"})
+    assert read_result(folder).outdated == []
+    add_formats(seen, ["rttm"], lambda warning: None)
+    assert " Ann " in (folder / "timeline.rttm").read_text(encoding="utf-8")
+    assert read_result(folder).outdated == ["timeline.rttm"]
+
+
+def test_only_what_is_shown_of_a_track_makes_files_out_of_date(folder):
+    add_formats(read_result(folder), ["audacity"], lambda warning: None)
+
+    def mark(content, result, doubtful):
+        content["tracks"][0] |= {"measures": {"idle_db": -50.0}, "doubtful": doubtful}
+
+    assert change_result(folder, lambda content, result: mark(content, result, [])).outdated == []
+    doubt = {"start_seconds": 0.1, "end_seconds": 0.2, "kind": "leak", "reason": "leaks"}
+    assert change_result(folder, lambda content, result: mark(content, result, [doubt])).outdated == ["labels.txt"]
+
+
+def test_a_manifest_that_lists_nonsense_has_nothing_out_of_date(folder):
+    (folder.parent / "secret").write_text("")
+    content = read_manifest(folder)
+    write_manifest(folder, content | {"files": [{}, "../secret"], "outdated": ["../secret", 3, "manifest.json"]})
+    assert read_result(folder).outdated == []
+    write_manifest(folder, content | {"files": 5, "outdated": {"a": 1}})
+    assert rename_tracks(folder, {"Ann": "Zoë"}).outdated == []
 
 
 def test_all_that_was_written_is_written_again(cli, folder):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from avsep.cli import report
 from avsep.cli.terminal import Terminal
+from avsep.cli.timeline import tell_outdated
 from avsep.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
         with terminal.progress(str(result.folder)) as hook:
             found = measure(result, models, dnsmos, hook)
         if args.mark:
-            _mark(result, found)
+            tell_outdated(_mark(result, found), terminal)
         documents.append(_document(result, found, reason))
         if not args.json:
             terminal.result(_block(result, found))
@@ -108,11 +109,11 @@ def _check(result: Result) -> None:
         check_plain_file(track.audio)
 
 
-def _mark(result: Result, found: dict[str, Measures]) -> None:
+def _mark(result: Result, found: dict[str, Measures]) -> Result:
     from avsep.evaluation.no_reference.measure import add_measures
     from avsep.results.change import change_result
 
-    change_result(result.folder, lambda content, _: add_measures(content, found))
+    return change_result(result.folder, lambda content, _: add_measures(content, found))
 
 
 def _document(result: Result, found: dict[str, Measures], reason: str | None) -> dict[str, Any]:

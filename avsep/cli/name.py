@@ -7,6 +7,7 @@ from pathlib import Path
 
 from avsep.cli import options
 from avsep.cli.terminal import Terminal
+from avsep.cli.timeline import tell_outdated
 from avsep.errors import UsageError
 from avsep.safe_text import safe_lines
 
@@ -37,6 +38,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
         terminal.result_json(dict(result.manifest))
     else:
         terminal.result(safe_lines([f"{track.id}  {track.label or 'without a name'}" for track in result.tracks]))
+    tell_outdated(result, terminal)
     return 0
 
 

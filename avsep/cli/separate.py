@@ -263,6 +263,7 @@ def _check_clips(
     from avsep.media.decode import probe
     from avsep.output.ownership import SEPARATION
     from avsep.output.workspace import folders_of, result_folder
+    from avsep.results.handwork import handwork
 
     jobs, exit_code, kind = [], 0, SEPARATION.with_files(files_of(args.also))
     array = None if args.array in ("auto", "off") else args.array
@@ -282,6 +283,8 @@ def _check_clips(
                 info = probe(each.path, audio_stream=args.audio_stream, start=args.start, end=args.end)
                 if each.path not in finished:
                     checks.check_target(target, folders, overwrite=args.overwrite, kind=kind)
+                    if lost := handwork(target):
+                        tally.terminal.say(f"warning: {target}: is replaced, which loses {lost}")
         except AvsepError as error:
             tally.failed(each.path, str(error))
             exit_code = max(exit_code, error.exit_code)

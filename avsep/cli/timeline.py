@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from avsep.cli import options
 from avsep.cli.terminal import Terminal
 from avsep.safe_text import safe_lines
-from avsep.timeline.formats import CAPTIONS, FORMATS, USUAL, check_formats, written_before
+from avsep.timeline.formats import CAPTIONS, FORMATS, USUAL, check_formats, formats_of, written_before
+
+if TYPE_CHECKING:
+    from avsep.results.result import Result
 
 DESCRIPTION = """\
 Write files that other programs open into the folders of results: who speaks when, and the tracks beside each other.
@@ -69,7 +74,22 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
             written.append({"folder": str(result.folder), "files": files, "warnings": warnings})
             if not args.json:
                 terminal.result(safe_lines([str(result.folder / name) for name in files]))
+            tell_outdated(read_result(result.folder), terminal)
     finally:
         if args.json:
             terminal.result_json(written)
     return 0
+
+
+def tell_outdated(result: Result, terminal: Terminal) -> None:
+    """Name the files that were written before a result was changed, and what writes them again."""
+    captions = {part.file for parts in CAPTIONS.values() for part in parts}
+    old = result.outdated
+    formats = ",".join(formats_of(old))
+    for files, told in (
+        ([name for name in old if name not in captions], f"--formats {formats}"),
+        ([name for name in old if name in captions], "--captions DIR"),
+    ):
+        if files:
+            again = f"avsep timeline {shlex.quote(str(result.folder))} {told} --overwrite"
+            terminal.say(f"{', '.join(files)} of {result.folder}: written before the last change. Again: {again}")

@@ -8,6 +8,11 @@ import numpy as np
 
 HALF_WIDTH = 10
 """Of the filter, in samples of the lower rate: that of scipy's `resample_poly`."""
+KAISER_BETA = 5.0
+"""Of its window, the same."""
+MOST_PHASES = 2048
+"""Of the filter that are kept. Rates with a small common divisor have up to as many phases as the higher one has Hz;
+theirs are interpolated, which is wrong by 1e-7."""
 
 
 class StreamResampler:
@@ -25,15 +30,9 @@ class StreamResampler:
         self.past = np.zeros((channels, 0), np.float32)
         if rate == new_rate:
             return
-        from scipy.signal import firwin  # takes a second to import
-
-        factor = max(self.up, self.down)
-        self.half = HALF_WIDTH * factor
-        taps = (self.up * firwin(2 * self.half + 1, 1 / factor, window=("kaiser", 5.0))).astype(np.float32)
-        self.reach = len(taps) // self.up + 1
-        # One row for each phase, latest sample last: (up, reach).
-        padded = np.pad(taps, (0, self.reach * self.up - len(taps)))
-        self.phases = np.ascontiguousarray(padded.reshape(self.reach, self.up).T[:, ::-1])
+        self.half = HALF_WIDTH * max(self.up, self.down)
+        self.reach = (2 * self.half + 1) // self.up + 1
+        self.phases = self._table(min(self.up, MOST_PHASES))
         self.past = np.zeros((channels, self.reach), np.float32)
         self.wait_seconds = self.half / (self.up * rate)
 
@@ -66,4 +65,22 @@ class StreamResampler:
         begin = places // self.up - (self.reach - 1) - before
         windows = np.lib.stride_tricks.sliding_window_view(joined, self.reach, axis=1)[:, begin[:-1]]
         self.given, self.past = until, joined[:, begin[-1] :].copy()
-        return np.einsum("cnt,nt->cn", windows, self.phases[places[:-1] % self.up])
+        if self.up < len(self.phases):
+            return _products(windows, self.phases[places[:-1] % self.up])
+        place = places[:-1] % self.up * ((len(self.phases) - 1) / self.up)
+        row = place.astype(int)
+        below, above = (_products(windows, self.phases[rows]) for rows in (row, row + 1))
+        return below + (above - below) * (place - row).astype(np.float32)
+
+    def _table(self, phases: int) -> np.ndarray:
+        """The filter at each of so many phases and at the next whole one, latest sample last: (phases + 1, reach)."""
+        width = self.half / self.up  # in samples that come in, as all times here
+        times = np.arange(phases + 1)[:, None] / phases + np.arange(self.reach)[::-1] - width
+        within = np.sqrt(np.clip(1 - (times / width) ** 2, 0, None))
+        table = np.sinc(times * HALF_WIDTH / width) * np.i0(KAISER_BETA * within) * (np.abs(times) <= width)
+        return (table * (phases / table[:-1].sum())).astype(np.float32)
+
+
+def _products(windows: np.ndarray, filters: np.ndarray) -> np.ndarray:
+    """(channels, n, reach), (n, reach) -> (channels, n)."""
+    return np.einsum("cnt,nt->cn", windows, filters)

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from avsep.errors import InputError
 from avsep.output.ownership import own_files
@@ -40,6 +41,13 @@ class Found:
         return sounds
 
 
+class Damaged(NamedTuple):
+    """What lies where a result should, and cannot be read. name: its place below the page's folder."""
+
+    name: str
+    reason: str
+
+
 class Catalog:
     """The results that lie in `folder` or in folders of it, as those of a whole folder of clips do. Links are not
     followed, so nothing outside it is ever shown."""
@@ -49,18 +57,21 @@ class Catalog:
         self._read: dict[str, Found] = {}
         self._places: dict[str, str] = {}
 
-    def all(self) -> list[Found]:
-        """All results, the newest first. Damaged ones are left out."""
-        found = []
+    def all(self) -> tuple[list[Found], list[Damaged]]:
+        """All results, the newest first, and by name those that are damaged. Raises NotFound where the folder cannot
+        be read."""
+        found, damaged = [], []
         self._look()
         for name in self._places.values():
             try:
                 found.append(self._find(name))
-            except (NotFound, InputError):
+            except NotFound:  # gone meanwhile
                 continue
+            except InputError as error:
+                damaged.append(Damaged(name, str(error)))
         known = {one.id for one in found}
         self._read = {key: value for key, value in list(self._read.items()) if key in known}
-        return sorted(found, key=lambda one: one.version, reverse=True)
+        return sorted(found, key=lambda one: one.version, reverse=True), sorted(damaged)
 
     def find(self, identifier: str) -> Found:
         """Raises NotFound, and InputError for a damaged result."""
@@ -123,7 +134,7 @@ class Catalog:
         except OSError as error:
             raise NotFound("There is no such result any more. Go back to the list of results") from error
         if not stat.S_ISREG(state.st_mode):
-            raise NotFound("There is no such result. Go back to the list of results")
+            raise InputError(f"{folder / MANIFEST}: is a link or no file at all. Put the file itself there")
         version = f"{state.st_mtime_ns:016x}{state.st_ino:x}"
         known = self._read.get(identifier)
         if known is None or known.version != version:

@@ -7,7 +7,8 @@ from typing import Any
 
 from avsep.page import audio, formats
 from avsep.page.catalog import Catalog, Found, picture_of
-from avsep.results.result import ResultTrack, Span
+from avsep.results.edit import seen_together
+from avsep.results.result import Result, ResultTrack, Span
 
 
 def summary(found: Found) -> dict[str, Any]:
@@ -42,7 +43,7 @@ def describe(found: Found, catalog: Catalog) -> dict[str, Any]:
             "bins_per_second": audio.BINS_PER_SECOND,
         },
         "picture": picture,
-        "tracks": [_track(track) for track in result.tracks],
+        "tracks": [_track(track) | {"seen_with": _seen_with(track, result)} for track in result.tracks],
         "residual": result.residual is not None,
         "warnings": [str(text) for text in result.manifest.get("warnings") or ()],
         "files": [
@@ -50,6 +51,7 @@ def describe(found: Found, catalog: Catalog) -> dict[str, Any]:
             for name in catalog.files(found)
         ],
         "formats": formats.formats(),
+        "outdated": formats.outdated(result),
     }
 
 
@@ -72,6 +74,12 @@ def _track(track: ResultTrack) -> dict[str, Any]:
         ],
         "files": [file.name for file in (track.audio, track.video, track.thumbnail) if file],
     }
+
+
+def _seen_with(track: ResultTrack, result: Result) -> dict[str, float]:
+    """When the track's face is first seen together with that of another one, by the other one's id."""
+    found = {other.id: seen_together(track, other) for other in result.tracks if other is not track}
+    return {name: seconds for name, seconds in found.items() if seconds is not None}
 
 
 def _pairs(spans: tuple[Span, ...]) -> list[tuple[float, float]]:

@@ -6,14 +6,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from avsep.output.ownership import foreign_files
-from avsep.results.result import read_result
-from avsep.timeline.formats import FORMATS, files_of
+from avsep.results.result import Result, read_result
+from avsep.timeline.formats import FORMATS, files_of, formats_of, is_installed
 from avsep.timeline.write import add_formats
 
 
 def formats() -> list[str]:
     """Names of the formats that can be made."""
     return list(FORMATS)
+
+
+def outdated(result: Result) -> dict[str, list[str]]:
+    """Files that were written before the last change, and the formats, of those that can be made, that write them
+    again."""
+    files = result.outdated
+    return {"files": files, "formats": [name for name in formats_of(files) if is_installed(name)]}
 
 
 def make(folder: Path, names: Sequence[str]) -> None:

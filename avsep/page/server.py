@@ -100,7 +100,8 @@ class Page:
         return Json(told | {"most_bytes": self.settings.most_bytes})
 
     def results(self, request: Request) -> Response:
-        return Json([summary(found) for found in self.catalog.all()])
+        found, damaged = self.catalog.all()
+        return Json([*map(summary, found), *({"name": one.name, "damaged": one.reason} for one in damaged)])
 
     def result(self, request: Request) -> Response:
         return Json(describe(self._found(request), self.catalog))

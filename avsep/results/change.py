@@ -5,14 +5,15 @@ from __future__ import annotations
 import copy
 import fcntl
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from avsep.errors import InputError, OutputError, UsageError
 from avsep.output import manifest
-from avsep.results.result import MANIFEST, VOICE_KINDS, Result, read_result
+from avsep.output.faces import FACES
+from avsep.results.result import MANIFEST, VOICE_KINDS, Result, names_in, read_result
 from avsep.storage.files import write_whole
 
 MOST_NAME = 100
@@ -20,8 +21,8 @@ MOST_NAME = 100
 
 
 def change_result(folder: Path | str, change: Callable[[dict[str, Any], Result], None]) -> Result:
-    """Let `change` alter a copy of the manifest of a result, which replaces it when that succeeds; what `speakers`
-    repeats of `tracks` follows. Whoever else changes the same result waits. Returns the result as it is then.
+    """Let `change` alter a copy of the manifest of a result, which replaces it when that succeeds; `speakers` and
+    `outdated` follow. Whoever else changes the same result waits. Returns the result as it is then.
 
     Raises InputError where there is no result or a change leaves none, and OutputError where it cannot be written.
     """
@@ -33,6 +34,7 @@ def change_result(folder: Path | str, change: Callable[[dict[str, Any], Result],
             content = copy.deepcopy(dict(result.manifest))
             change(content, result)
             set_speakers(content)
+            note_outdated(content, result.manifest)
             write_whole(folder / MANIFEST, lambda partial: manifest.write(partial, content))
             return read_result(folder)
     except OSError as error:
@@ -56,6 +58,25 @@ def locked(folder: Path) -> Iterator[None]:
 def set_speakers(content: dict[str, Any]) -> None:
     """Let `speakers` of a manifest repeat what `tracks` says of people and voices."""
     content["speakers"] = [entry for entry in content["tracks"] if entry["kind"] in VOICE_KINDS]
+
+
+def note_outdated(content: dict[str, Any], before: Mapping[str, Any]) -> None:
+    """Where tracks are others than before, let `outdated` of a manifest list its files of other formats."""
+    if [_shown(entry) for entry in content["tracks"]] != [_shown(entry) for entry in before["tracks"]]:
+        set_outdated(content, set(names_in(content, "files")) - {FACES})
+
+
+def set_outdated(content: dict[str, Any], names: Iterable[str], current: Iterable[str] = ()) -> None:
+    """Add names of files to `outdated` of a manifest, and take those that are `current` away."""
+    outdated = {*names_in(content, "outdated"), *names}.difference(current)
+    content.pop("outdated", None)
+    if outdated:
+        content["outdated"] = sorted(outdated)
+
+
+def _shown(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What other formats may tell of a track."""
+    return {key: value for key, value in entry.items() if key != "measures" and value != []}
 
 
 def rename_tracks(folder: Path | str, names: Mapping[str, str | None]) -> Result:

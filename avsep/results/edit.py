@@ -24,7 +24,7 @@ from avsep.output import manifest
 from avsep.output.faces import FACES, write_faces
 from avsep.output.ownership import own_files
 from avsep.output.workspace import workspace
-from avsep.results.change import check_name, locked, set_speakers
+from avsep.results.change import check_name, locked, note_outdated, set_speakers
 from avsep.results.faces import read_faces
 from avsep.results.result import MANIFEST, Result, ResultTrack, Span, read_result
 
@@ -114,6 +114,17 @@ def split_track(folder: Path | str, track: str, spans: Sequence[Span], name: str
         edit.note({"change": "split", "track": voice.id, "into": new, "spans": _times(cut)})
 
     return _edited(folder, change)
+
+
+def seen_together(one: ResultTrack, other: ResultTrack) -> float | None:
+    """Time in seconds at which the faces of both are in the picture for the first time; None where they never are."""
+    left, right = list(one.appearances[::-1]), list(other.appearances[::-1])
+    while left and right:
+        start = max(left[-1].start, right[-1].start)
+        if start < min(left[-1].end, right[-1].end):
+            return start
+        (left if left[-1].end < right[-1].end else right).pop()
+    return None
 
 
 def _edited(folder: Path | str, change: Callable[[_Edit], None]) -> Result:
@@ -237,7 +248,7 @@ class _Edit:
         each."""
         faces = read_faces(self.result.folder)
         rows = faces.pop(other.id, [])
-        apart = not _overlap(kept.appearances, other.appearances)
+        apart = seen_together(kept, other) is None
         if apart and kept.kind == other.kind == "person":
             self.entry(kept)["appearances"] = _times(sorted([*kept.appearances, *other.appearances]))
             if kept.id in faces:
@@ -251,6 +262,7 @@ class _Edit:
     def finish(self) -> None:
         """Write the manifest and take over what is unchanged."""
         set_speakers(self.content)
+        note_outdated(self.content, self.result.manifest)
         manifest.write(self.partial / MANIFEST, self.content)
         gone = _named(self.result.manifest) - _named(self.content)
         for name in own_files(self.result.folder) - gone - set(os.listdir(self.partial)):
@@ -291,10 +303,6 @@ def _united(spans: Iterable[Span]) -> list[Span]:
         else:
             united.append(span)
     return united
-
-
-def _overlap(some: Sequence[Span], others: Sequence[Span]) -> bool:
-    return any(a.start < b.end and b.start < a.end for a in some for b in others)
 
 
 def _without(spans: Sequence[Span], cut: Sequence[Span]) -> list[Span]:

@@ -94,6 +94,14 @@ class Result:
             return 0.0
         return min(float(told["video"].get("start_seconds") or 0.0), 0.0)
 
+    @property
+    def outdated(self) -> list[str]:
+        """Files of other formats that are there and were written before the tracks were changed last."""
+        listed = {name for name in names_in(self.manifest, "files") if name == Path(name).name}
+        return [
+            name for name in names_in(self.manifest, "outdated") if name in listed and (self.folder / name).is_file()
+        ]
+
     def track(self, name: str) -> ResultTrack:
         """The track with this id, or else with this label. Raises InputError."""
         found = [one for one in self.tracks if one.id == name] or [one for one in self.tracks if one.label == name]
@@ -102,6 +110,12 @@ class Result:
         have = ", ".join(f"{one.id} ({one.label})" if one.label else one.id for one in self.tracks)
         what = f"{len(found)} tracks are called" if found else "there is no track"
         raise InputError(f"{self.folder}: {what} {name!r}. There are: {have or 'no tracks'}")
+
+
+def names_in(manifest: Mapping[str, Any], key: str) -> list[str]:
+    """The names that a list of a manifest holds; none where it is no list."""
+    listed = manifest.get(key)
+    return [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
 
 
 def read_result(folder: Path | str) -> Result:

@@ -53,22 +53,24 @@ def check_formats(names: Iterable[str], known: Collection[str] = FORMATS) -> Non
     for name in names:
         if name not in known:
             raise UsageError(f"{name!r:.60} is no format here; choose from {', '.join(known)}")
-        if not _is_installed(name):
+        if not is_installed(name):
             package, extra = _PACKAGES[name]
             raise UsageError(f"the format {name} needs {package}: pip install 'avsep[{extra}]'")
 
 
-def _is_installed(name: str) -> bool:
+def is_installed(name: str) -> bool:
     return name not in _PACKAGES or find_spec(_PACKAGES[name][0]) is not None
 
 
 def written_before(folder: Path) -> list[str]:
     """The formats beyond `USUAL` whose files are in a result's folder, as far as their packages are installed."""
-    return [
-        name
-        for name, parts in FORMATS.items()
-        if name not in USUAL and any((folder / part.file).exists() for part in parts) and _is_installed(name)
-    ]
+    there = [file for file in files_of(FORMATS) if (folder / file).exists()]
+    return [name for name in formats_of(there) if name not in USUAL and is_installed(name)]
+
+
+def formats_of(files: Collection[str]) -> list[str]:
+    """The formats that write any of these files."""
+    return [name for name, parts in FORMATS.items() if any(part.file in files for part in parts)]
 
 
 def files_of(names: Iterable[str]) -> list[str]:

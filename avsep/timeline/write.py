@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from avsep.errors import OutputError
-from avsep.results.change import change_result
-from avsep.results.result import Result
+from avsep.results.change import change_result, set_outdated
+from avsep.results.result import Result, names_in
 from avsep.signals import ProgressHook, no_progress
 from avsep.storage.files import partial_name, remove_partials
 from avsep.timeline.base import TimeLine
@@ -61,7 +61,9 @@ def add_formats(
             made = _make(line, parts, hidden)
             check_free(folder, [file.name for file, _ in made], overwrite)  # they may have appeared since
             # First the names: a file that avsep wrote must not be taken for somebody else's.
-            change_result(folder, lambda content, _: _add_files(content, [file.name for file, _ in made]))
+            change_result(
+                folder, lambda content, now: _add_files(content, [file.name for file, _ in made], result, now)
+            )
             for file, partial in made:
                 partial.replace(file)
     except OSError as error:
@@ -99,7 +101,10 @@ def _make(line: TimeLine, parts: Sequence[Part], place: Callable[[Path], Path]) 
     return made
 
 
-def _add_files(content: dict[str, Any], names: Sequence[str]) -> None:
-    listed = content.get("files")
-    kept = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
-    content["files"] = sorted({*kept, *names})
+def _add_files(content: dict[str, Any], names: Sequence[str], told: Result, now: Result) -> None:
+    """told: the result that the files tell of; it may have been changed since."""
+    content["files"] = sorted({*names_in(content, "files"), *names})
+    if told.manifest["tracks"] == now.manifest["tracks"]:
+        set_outdated(content, (), current=names)
+    else:
+        set_outdated(content, names)

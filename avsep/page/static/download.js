@@ -11,10 +11,10 @@ export function downloadFiles(result, on) {
   const list = result.files.map(({ name, bytes }, n) => {
     const box = element("input", { type: "checkbox", value: name, id: `file-${n}` }, [], { change: () => update() });
     boxes.push(box);
-    const whose = owner(name)?.label;
+    const said = result.outdated.files.includes(name) ? "written before the last change" : owner(name)?.label;
     return element("li", {}, [
       box,
-      element("label", { for: `file-${n}` }, [name, whose ? element("small", {}, whose) : ""]),
+      element("label", { for: `file-${n}` }, [name, said ? element("small", {}, said) : ""]),
       element("span", { class: "size" }, size(bytes)),
       element("a", { class: "button quiet small", href: fileAddress(result, name), download: name }, "Get"),
     ]);

@@ -75,7 +75,14 @@ export function editPerson(track, others, chosen, on) {
       "select",
       { id: "person-other" },
       others.map((one) => element("option", { value: one.id }, one.name)),
+      { change: () => warn() },
     );
+    const together = element("p", { class: "facts", role: "status" });
+    const warn = () => {
+      const seconds = track.seen_with[other.value];
+      together.textContent = seconds === undefined ? "" : `Both are seen at ${time(seconds)}, so they seem to be two people.`;
+    };
+    warn();
     const merge = armed(element("button", { type: "button", class: "button" }, "Merge"), () =>
       run("merge", { track: track.id, other: other.value }),
     );
@@ -83,6 +90,7 @@ export function editPerson(track, others, chosen, on) {
       element("div", { class: "field" }, [
         element("label", { for: "person-other" }, `${track.name} is the same person as`),
         element("div", { class: "row" }, [other, merge]),
+        together,
       ]),
     );
   }

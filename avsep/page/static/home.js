@@ -58,6 +58,7 @@ export class Home {
     $("no-results").hidden = results.length > 0;
     $("results").replaceChildren(
       ...results.map((result) => {
+        if (result.damaged) return damaged(result);
         const faces = result.faces.slice(0, 4).map((track) =>
           element("img", { src: api.thumbnailAddress(result, track), alt: "", loading: "lazy" }),
         );
@@ -181,4 +182,14 @@ export class Home {
     open.hidden = line.state !== "done";
     if (line.result) open.href = `#${line.result}`;
   }
+}
+
+// What cannot be opened, and why.
+function damaged(result) {
+  return element("li", {}, [
+    element("div", { class: "card damaged" }, [
+      element("strong", {}, result.name),
+      element("span", { class: "facts" }, `Damaged: ${result.damaged}`),
+    ]),
+  ]);
 }

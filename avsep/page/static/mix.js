@@ -1,4 +1,5 @@
-// Who is heard: solo, mute and a level for each track. Nothing here knows of sound.
+// Who is heard: solo, mute and a level for each track. Nothing here knows of sound. What is muted stays so, also where
+// it is soloed.
 
 export class Mix extends EventTarget {
   constructor(tracks) {
@@ -10,7 +11,7 @@ export class Mix extends EventTarget {
   }
 
   isHeard(track) {
-    return this.solo.size ? this.solo.has(track) : !this.muted.has(track);
+    return !this.muted.has(track) && (!this.solo.size || this.solo.has(track));
   }
 
   get gains() {
@@ -26,12 +27,14 @@ export class Mix extends EventTarget {
   }
 
   isAlone(track) {
-    return this.solo.size === 1 && this.solo.has(track);
+    return this.solo.size === 1 && this.isHeard(track);
   }
 
-  // One track alone; everyone where it is alone already.
+  // One track alone, also a muted one; everyone where it is alone already.
   hear(track) {
-    this.solo = this.isAlone(track) ? new Set() : new Set([track]);
+    const alone = this.isAlone(track);
+    this.muted.delete(track);
+    this.solo = alone ? new Set() : new Set([track]);
     this.change();
   }
 

@@ -56,6 +56,7 @@ export class Viewer {
     this.mix.moveTo(ids);
     this.select(null, null);
     this.showWarnings();
+    this.showOutdated();
     if (before) this.engine.seek(before.engine.position);
     this.showPlay();
     this.tick = this.tick.bind(this);
@@ -171,6 +172,7 @@ export class Viewer {
     this.lanes.clear();
     this.build();
     this.showWarnings();
+    this.showOutdated();
     this.select(null, null);
     this.show();
   }
@@ -204,6 +206,23 @@ export class Viewer {
     box.hidden = !texts.length;
     box.firstElementChild.textContent = `${texts.length} warning${texts.length === 1 ? "" : "s"}`;
     box.lastElementChild.replaceChildren(...texts.map((text) => element("li", {}, text)));
+  }
+
+  // Time lines that do not tell of the last change.
+  showOutdated() {
+    const { files, formats } = this.result.outdated;
+    const box = $("outdated");
+    box.hidden = !files.length;
+    if (box.hidden) return;
+    const again = element("button", { class: "button small" }, "Write them again", {
+      click: async () => {
+        again.disabled = true;
+        if (!(await this.change("formats", { formats }))) again.disabled = false;
+      },
+    });
+    const text = `Written before the last change: ${files.join(", ")}.`;
+    const rest = "avsep timeline, on the command line, writes them again.";
+    box.replaceChildren(element("span", {}, formats.length ? text : `${text} ${rest}`), formats.length ? again : "");
   }
 
   tick() {
