@@ -28,7 +28,8 @@ from scipy.signal import fftconvolve
 
 from avsep.data.sound import read_sound
 from avsep.evaluation.metrics import si_sdr
-from avsep.pipeline import Options, Separator
+from avsep.media.codec import coded
+from avsep.pipeline import DEFAULT_MODEL, Options, Separator
 from avsep.signals import FRAME_RATE, HOP, SAMPLE_RATE
 
 WIDTH, HEIGHT = 1280, 720
@@ -75,6 +76,8 @@ def conditions(babble: Callable[[int, np.random.Generator], np.ndarray], third: 
         rows[f"babble, {level} dB"] = functools.partial(add_babble, level=level, babble=babble)
     for t60 in (0.3, 0.6):
         rows[f"room, T60 {t60} s"] = functools.partial(reverberate, t60=t60)
+    for name in ("aac", "mp3", "opus"):
+        rows[f"each voice through {name}, 32 kb/s"] = functools.partial(encode, name=name)
     rows["lips hidden for 1 s"] = hide
     rows["three faces, all speak"] = functools.partial(add_third, third=third)
     rows["left face still and silent (SI-SDR of the other)"] = functools.partial(silence, still=True)
@@ -102,6 +105,14 @@ def reverberate(scene: Scene, rng: np.random.Generator, t60: float) -> Scene:
         response[0] = 1.0
         talkers.append(replace(talker, voice=fftconvolve(talker.voice, response)[: len(talker.voice)]))
     return replace(scene, talkers=talkers)
+
+
+def encode(scene: Scene, rng: np.random.Generator, name: str) -> Scene:
+    """The voices are then those that are decoded."""
+    return replace(
+        scene,
+        talkers=[replace(t, voice=coded(t.voice[None], SAMPLE_RATE, name, 32_000)[0]) for t in scene.talkers],
+    )
 
 
 def hide(scene: Scene, rng: np.random.Generator) -> Scene:
@@ -262,7 +273,7 @@ def main() -> None:
         return total
 
     print(machine())
-    print(f"{len(scenes)} scenes of two faces, {separator.card.name}")
+    print(f"{len(scenes)} scenes of two faces, {args.model or DEFAULT_MODEL}")
     print("| | SI-SDRi mean | median | own voice | faces found | silent face's track |\n|---|---|---|---|---|---|")
     thirds = [scene.talkers[0] for scene in scenes]
     with tempfile.TemporaryDirectory() as folder:
