@@ -93,7 +93,10 @@ def test_names_of_turns_are_labels_to_choose_by(rttm):
 def test_what_is_planned_is_told():
     turns = scene(Store(), channels=4, turns="somewhere.rttm")
     faces = scene(Store(), people=[person()], channels=4)
-    assert (Guided().plan(turns), Guided().plan(faces)) == ("gss", "audio-3spk or ensemble-2spk, then gss")
+    assert (Guided().plan(turns), Guided().plan(faces)) == (
+        "gss",
+        "audio-3spk or ensemble-2spk or split-3spk, then gss",
+    )
     assert Array().plan(scene(Store(), channels=4, model="auxiva")) == "auxiva"
     assert BySound().plan(scene(Store(), speakers=2)) == "ensemble-2spk"
 

@@ -91,7 +91,7 @@ def test_several_weights_files_become_one(cli, both: Ensemble, tmp_path) -> None
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (("audio-2spk", "--ensemble-with", "audio-3spk"), ("give no mean together", "they must be the same")),
+        (("audio-2spk", "--ensemble-with", "split-3spk"), ("give no mean together", "they must be the same")),
         (("audio-2spk", "--ensemble-with", "sync"), ("sync is a SynchronyEnsemble, which separates nothing",)),
         (("last.ckpt", "--ensemble-with", "audio-2spk"), ("SOURCE is last.ckpt", "Export it first")),
         (("audio-2spk", "--onnx", "--ensemble-with", "audio-2spk"), ("with --onnx, which writes one model",)),

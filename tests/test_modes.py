@@ -172,19 +172,20 @@ def test_a_mode_of_ones_own_is_asked_first():
 
 
 def test_the_bundled_models_for_a_number_of_voices():
-    assert default_models(None) == ["audio-3spk", "ensemble-2spk"]
-    assert [default_models(n) for n in (1, 2, 3)] == [["ensemble-2spk"], ["ensemble-2spk"], ["audio-3spk"]]
+    assert default_models(None) == ["audio-3spk", "ensemble-2spk", "split-3spk"]
+    assert [default_models(n) for n in (1, 2, 3)] == [["ensemble-2spk"], ["ensemble-2spk"], ["split-3spk"]]
 
 
 def test_the_models_of_the_defaults_are_bundled_and_fit():
-    for name, channels in (("audio-3spk", 1), ("ensemble-2spk", 1), ("array-2spk", 4), ("fastica", 4)):
+    for name, channels in (("split-3spk", 1), ("ensemble-2spk", 1), ("array-2spk", 4), ("fastica", 4)):
         model, _ = load_model(name)
         assert model.contract.takes(channels)
         assert model.contract.kind == "voice"
 
 
 def both() -> Store:
-    return Store(**{"ensemble-2spk": Gains([0.6, 0.4]), "audio-3spk": Gains([0.5, 0.3, 0.2])})
+    three = {name: Gains([0.5, 0.3, 0.2]) for name in ("audio-3spk", "split-3spk")}
+    return Store(**{"ensemble-2spk": Gains([0.6, 0.4])}, **three)
 
 
 def sum_of(tracks: Tracks) -> np.ndarray:
@@ -194,7 +195,7 @@ def sum_of(tracks: Tracks) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("probabilities", "model", "count"),
-    [((0.9, 0.9, 0.9), "audio-3spk", 3), ((0.9, 0.9, 0.0), "ensemble-2spk", 2), ((0.9, 0.0, 0.0), "audio-3spk", 1)],
+    [((0.9, 0.9, 0.9), "split-3spk", 3), ((0.9, 0.9, 0.0), "ensemble-2spk", 2), ((0.9, 0.0, 0.0), "audio-3spk", 1)],
 )
 def test_by_sound_takes_the_weights_for_the_voices_it_counts(speech, probabilities, model, count):
     speech(*probabilities)
@@ -215,7 +216,7 @@ def test_by_sound_gives_no_track_where_nobody_speaks(speech):
     assert "nobody speaks" in tracks.warnings[0]
 
 
-@pytest.mark.parametrize(("speakers", "model"), [(1, "ensemble-2spk"), (2, "ensemble-2spk"), (3, "audio-3spk")])
+@pytest.mark.parametrize(("speakers", "model"), [(1, "ensemble-2spk"), (2, "ensemble-2spk"), (3, "split-3spk")])
 def test_by_sound_gives_as_many_tracks_as_were_asked_for(speech, speakers, model):
     speech(0.0, 0.0, 0.0)
     tracks = BySound()(scene(both(), speakers=speakers))
@@ -223,7 +224,7 @@ def test_by_sound_gives_as_many_tracks_as_were_asked_for(speech, speakers, model
 
 
 def test_more_voices_than_a_model_separates_are_refused(speech):
-    with pytest.raises(UsageError, match=r"--speakers is 4; model 'audio-3spk' separates up to 3 voices"):
+    with pytest.raises(UsageError, match=r"--speakers is 4; model 'split-3spk' separates up to 3 voices"):
         BySound()(scene(both(), speakers=4))
     with pytest.raises(UsageError, match=r"--speakers is 3; model 'ensemble-2spk' separates up to 2 voices"):
         BySound()(scene(both(), speakers=3, model="ensemble-2spk"))
@@ -311,12 +312,12 @@ def test_an_array_without_a_model_gets_the_bundled_one_that_fits(speech, probabi
     ("channels", "speakers", "plan"),
     [
         (4, "auto", "audio-3spk, then array-2spk or fastica"),
-        (2, "auto", "audio-3spk, then array-2spk or audio-3spk"),
-        (12, "auto", "audio-3spk, then ensemble-2spk or audio-3spk"),
+        (2, "auto", "audio-3spk, then array-2spk or split-3spk"),
+        (12, "auto", "audio-3spk, then ensemble-2spk or split-3spk"),
         (4, 1, "array-2spk"),
         (4, 2, "array-2spk"),
         (4, 3, "fastica"),
-        (2, 3, "audio-3spk"),
+        (2, 3, "split-3spk"),
     ],
 )
 def test_what_is_planned_for_an_array_is_told(channels, speakers, plan):
@@ -324,7 +325,7 @@ def test_what_is_planned_for_an_array_is_told(channels, speakers, plan):
 
 
 @pytest.mark.parametrize(
-    ("channels", "speakers", "model"), [(4, 3, "fastica"), (4, 4, "fastica"), (2, 3, "audio-3spk + MVDR")]
+    ("channels", "speakers", "model"), [(4, 3, "fastica"), (4, 4, "fastica"), (2, 3, "split-3spk + MVDR")]
 )
 def test_many_voices_of_an_array_are_separated_blindly(speech, tmp_path, channels, speakers, model):
     speech(0.9, 0.9, 0.9, 0.9)
@@ -335,7 +336,7 @@ def test_many_voices_of_an_array_are_separated_blindly(speech, tmp_path, channel
 
 
 def test_more_voices_than_microphones_and_than_any_model_separates_are_refused(speech):
-    with pytest.raises(UsageError, match=r"--speakers is 5; model 'audio-3spk' separates up to 3 voices here"):
+    with pytest.raises(UsageError, match=r"--speakers is 5; model 'split-3spk' separates up to 3 voices here"):
         Array()(scene(with_array(), channels=4, speakers=5))
 
 

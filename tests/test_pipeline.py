@@ -189,7 +189,7 @@ def test_the_number_of_voices_can_be_given(separator, two_voices, tmp_path):
     one = separator.separate(two_voices, tmp_path / "one", Options(speakers=1))
     assert len(one["speakers"]) == 1
     check_sum(tmp_path / "one" / "call", one, two_voices)
-    with pytest.raises(UsageError, match=r"--speakers is 4; model 'audio-3spk' separates up to 3 voices"):
+    with pytest.raises(UsageError, match=r"--speakers is 4; model 'split-3spk' separates up to 3 voices"):
         separator.separate(two_voices, tmp_path / "four", Options(speakers=4))
     assert not (tmp_path / "four" / "call").exists()
 
@@ -207,7 +207,7 @@ def test_evaluate_measures_what_separate_writes(separator, two_voices, tmp_path)
 @pytest.mark.slow
 def test_three_voices_have_weights_of_their_own(separator, two_voices, tmp_path):
     manifest = separator.separate(two_voices, tmp_path / "three", Options(speakers=3))
-    assert (manifest["model"], len(manifest["speakers"])) == ("audio-3spk", 3)
+    assert (manifest["model"], len(manifest["speakers"])) == ("split-3spk", 3)
     check_sum(tmp_path / "three" / "call", manifest, two_voices)
     again = separator.separate(two_voices, tmp_path / "two", Options(speakers=2))
     assert again["model"] == "ensemble-2spk"

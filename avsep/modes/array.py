@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from avsep.modes.base import Mode
 from avsep.modes.voices import (
     ARRAY_MODEL,
+    COUNT_MODEL,
     DEFAULT_MODEL,
     MANY_MODEL,
     Voices,
@@ -55,7 +56,7 @@ class Array(Mode):
         if wanted is not None:
             return fitting_model(scene, scene.channels, wanted)
         fitting = dict.fromkeys(fitting_model(scene, scene.channels, at_once) for at_once in (2, 3))
-        return f"{MANY_MODEL}, then {' or '.join(fitting)}"
+        return f"{COUNT_MODEL}, then {' or '.join(fitting)}"
 
     def __call__(self, scene: Scene) -> Tracks:
         mixture = scene.mixture(SAMPLE_RATE, mono=False)
@@ -80,7 +81,7 @@ def _by_default(scene: Scene, mixture: Recording) -> Tracks:
     if mixture.channels == 1:
         return voice_tracks(scene, separate_with_fitting_model(scene, at_once), "audio-only")
     if at_once is None:
-        voices = separate_voices(scene, MANY_MODEL, scene.mixture())
+        voices = separate_voices(scene, COUNT_MODEL, scene.mixture())
         at_once = voices_at_once(voices.active)
         if at_once < 2:
             return voice_tracks(scene, voices, "audio-only")

@@ -26,18 +26,20 @@ if TYPE_CHECKING:
     from avsep.models.base import Contract, SeparationModel
 
 DEFAULT_MODEL = "ensemble-2spk"
-MANY_MODEL = "audio-3spk"
-"""For more voices at a time than DEFAULT_MODEL separates. It also leaves a voice that is alone in one piece, and so
-tells how many there are."""
+MANY_MODEL = "split-3spk"
+"""For more voices at a time than DEFAULT_MODEL separates."""
+COUNT_MODEL = "audio-3spk"
+"""Tells how many voices there are at a time: it leaves one that is alone in one piece, also in a room, where MANY_MODEL
+splits off what the room adds in one of five recordings."""
 ARRAY_MODEL = "array-2spk"
 """In place of DEFAULT_MODEL where there is an array."""
 
 
 def default_models(voices: int | None) -> list[str]:
-    """The bundled weights for so many voices; several where the number is not known, the first of which tells whether
-    the next ones are better."""
+    """The bundled weights for so many voices; several where the number is not known, the first of which tells which of
+    the others fit."""
     if voices is None:
-        return [MANY_MODEL, DEFAULT_MODEL]
+        return [COUNT_MODEL, DEFAULT_MODEL, MANY_MODEL]
     return [MANY_MODEL if voices > 2 else DEFAULT_MODEL]
 
 
@@ -102,14 +104,19 @@ def separate_with_fitting_model(scene: Scene, wanted: int | None, most: float = 
 
     Raises UsageError where more are wanted than a model separates.
     """
-    for name in [scene.model] if scene.model else default_models(wanted):
-        sources = scene.models.separation(name).contract.sources
-        if sources is not None:
-            check_wanted(wanted, scene.models.card(name).name, sources)
-        voices = separate_voices(scene, name, scene.mixture(), wanted=wanted)
-        if min(voices_at_once(voices.active), most) != 2:
-            break
-    return voices
+    name = scene.model
+    if name is None and wanted is None:
+        voices = separate_voices(scene, COUNT_MODEL, scene.mixture())
+        at_once = int(min(voices_at_once(voices.active), most))
+        if at_once < 2:
+            return voices
+        name = default_models(at_once)[0]
+    elif name is None:
+        name = default_models(wanted)[0]
+    sources = scene.models.separation(name).contract.sources
+    if sources is not None:
+        check_wanted(wanted, scene.models.card(name).name, sources)
+    return separate_voices(scene, name, scene.mixture(), wanted=wanted)
 
 
 def check_wanted(wanted: int | None, model: str, sources: int) -> None:
