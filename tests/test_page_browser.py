@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -114,11 +115,24 @@ def open_page(browser):
     assert not complaints
 
 
-def only(page, track: str) -> None:
+def only(page, track: str, timeout: float = WAIT) -> None:
     """Wait until this track is heard, and no other."""
     page.wait_for_function(
-        "(track) => Object.entries(avsep.levels()).every(([id, l]) => id === track ? l > 2e-3 : l < 1e-4)", arg=track
+        "(track) => Object.entries(avsep.levels()).every(([id, l]) => id === track ? l > 2e-3 : l < 1e-4)",
+        arg=track,
+        timeout=timeout,
     )
+
+
+def only_from(page, track: str, seconds: float) -> None:
+    """The same from this place on, which is gone to again where a busy machine lets the clip end before."""
+    from playwright.sync_api import TimeoutError as TooLate
+
+    for _ in range(5):
+        seek(page, seconds)
+        with contextlib.suppress(TooLate):
+            return only(page, track, WAIT / 6)
+    return only(page, track, WAIT / 6)
 
 
 def seek(page, seconds: float) -> None:
@@ -309,10 +323,11 @@ def test_a_clip_is_dropped_separated_and_heard(open_page, tmp_path):
     page.set_input_files("#file", CLIP)
     page.get_by_role("link", name="Open demo.mp4").click(timeout=8 * WAIT)
     page.wait_for_selector(".face")
-    for face in page.locator(".face").all():
-        seek(page, 3.0)  # from where on both speak for a while, however late a click comes
-        face.click()
-        only(page, face.get_attribute("data-track"))
+    seek(page, 3.0)  # from where on both speak for a while
+    tracks = [face.get_attribute("data-track") for face in page.locator(".face").all()]
+    assert len(tracks) == 2
+    for track in tracks:
         seek(page, 3.0)
-    assert page.locator(".face").count() == 2
+        page.locator(f".face[data-track={track}]").click()
+        only_from(page, track, 3.0)
     assert (tmp_path / "demo" / "faces.json").is_file()
