@@ -31,9 +31,8 @@ install: $(STAMP)
 demo: install
 	$(BIN)/avsep demo
 
-# Three processes of one thread each, for two cores: tests wait for servers and clusters, and what torch does in them is
-# too small for threads.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal
+# Two processes of one thread each: what torch does in tests is too small for threads.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: style
 	$(PYTEST) -m "not slow"
