@@ -108,6 +108,17 @@ def test_a_causal_separator_does_not_see_the_future():
     assert not torch.allclose(first[:, :, 25:], second[:, :, 25:])
 
 
+def test_a_stream_begins_with_what_a_whole_sound_takes_from_past_frames():
+    trained = split()
+    causal = split(causal=True, norm="cLN")
+    taken = causal.separator.warm_start(trained.separator)
+    assert set(taken) == set(causal.separator.state_dict())
+    for own, theirs in zip(causal.separator.mixed.blocks, trained.separator.mixed.blocks, strict=True):
+        past, present, _ = theirs.body[3].weight
+        assert torch.equal(own.body[3].weight, torch.stack([0 * past, past, present]))
+        assert torch.equal(own.out.weight, theirs.out.weight)
+
+
 @pytest.mark.parametrize(
     "larger", [{"repeats": 2}, {"repeats": 3, "rounds": 2}, {"front": BandBlocks(2, 3, 1)}], ids=["2", "3", "front"]
 )

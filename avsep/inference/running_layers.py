@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from avsep.models.parts.causal_stft import CumulativeLevel
 from avsep.models.parts.layers import CumulativeLayerNorm, DepthwiseConv, PointwiseConv, PReLU
 
 Layer = Callable[[np.ndarray], np.ndarray]
@@ -73,6 +74,22 @@ class RunningNorm:
         return normal
 
 
+class RunningLevel:
+    """A cumulative level that remembers its sum, in double precision."""
+
+    def __init__(self, level: CumulativeLevel) -> None:
+        self.sum = np.zeros((1, 1, 1))
+        self.count = 0
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        frames = x.shape[1]
+        sums = np.add.accumulate(x, axis=1, dtype=np.float64) + self.sum
+        self.sum = sums[:, -1:]
+        counts = np.arange(self.count + 1, self.count + frames + 1)
+        self.count += frames
+        return np.sqrt(sums / counts[:, None]).astype(np.float32)
+
+
 class RunningConv:
     """A causal convolution that remembers the frames it reaches back to."""
 
@@ -120,6 +137,7 @@ class Rectifier:
 
 RUNNING: dict[type[nn.Module], Callable[[Any], Layer]] = {
     CumulativeLayerNorm: RunningNorm,
+    CumulativeLevel: RunningLevel,
     DepthwiseConv: RunningConv,
     PointwiseConv: Pointwise,
     PReLU: Rectifier,

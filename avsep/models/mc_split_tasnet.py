@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from avsep.dsp.stft import HOP, WINDOW
 from avsep.models.parts.inter_channel import ArrayStftEncoder, PhaseDifferences
+from avsep.models.parts.stft import StftDecoder
 from avsep.models.split_tasnet import SplitTasNet
 from avsep.signals import SAMPLE_RATE
 
@@ -62,4 +63,5 @@ class MultiChannelSplitTasNet(SplitTasNet):
             fewest_channels=fewest_channels,
             most_channels=most_channels,
         )
+        self.decoder = StftDecoder(window, stride)
         self.contract = replace(self.contract, channels=self.encoder.channels)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from avsep.dsp.stft import HOP, WINDOW
 from avsep.models.base import Output, Part
 from avsep.models.masking import MaskingModel
+from avsep.models.parts.causal_stft import CausalStftDecoder, CausalStftEncoder
 from avsep.models.parts.stft import CompressedStftEncoder, StftDecoder
 from avsep.models.separators.split_tcn import SplitTCN
 from avsep.signals import SAMPLE_RATE
@@ -20,7 +21,8 @@ class SplitTasNet(MaskingModel):
     window and stride of the STFT in samples. channels, hidden, block_kernel, blocks, repeats: B, H, P, X, R of
     Conv-TasNet, for each of the two stacks. rounds: how often the second is run through; the estimates of each round
     but the last are stages of the output, so that `OnStages` makes any number of rounds useful. front: what goes in
-    beside the features, see `SplitTCN`.
+    beside the features, see `SplitTCN`. causal: for streams; with norm="cLN" nothing depends on what comes later than
+    two strides.
     """
 
     def __init__(
@@ -42,7 +44,7 @@ class SplitTasNet(MaskingModel):
     ) -> None:
         freq = window // 2 + 1
         super().__init__(
-            CompressedStftEncoder(window, stride),
+            CausalStftEncoder(window, stride) if causal else CompressedStftEncoder(window, stride),
             SplitTCN(
                 freq,
                 channels,
@@ -57,7 +59,7 @@ class SplitTasNet(MaskingModel):
                 front,
                 repeats,
             ),
-            StftDecoder(window, stride),
+            CausalStftDecoder(window, stride) if causal else StftDecoder(window, stride),
             sample_rate=sample_rate,
         )
         # Refined, the bundled weights for two voices lose 0.1 dB.

@@ -34,16 +34,21 @@ class Encoder(Part):
         check_whole(1, MOST_SIZE, filters=filters)
         check_filters(kernel, stride)
         self.kernel, self.stride, self.rectified, self.padded = kernel, stride, rectified, padded
+        self.edge = kernel - stride
         self.conv = nn.Conv1d(1, filters, kernel, stride, bias=bias)
 
     def forward(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, 1, time) -> features for the separator and what its masks are for: here both are the frames (batch,
         frames, filters)."""
-        edge, time = self.kernel - self.stride, mixture.shape[-1]
+        edge, time = self.edge, mixture.shape[-1]
         missing = -time % self.stride
         before, after = (edge, edge + missing) if self.padded else (0, max(missing, self.kernel - time))
         frames = self.filter(F.pad(mixture[:, 0], (before, after)))
-        return frames, frames
+        return self.features(frames), frames
+
+    def features(self, frames: Tensor) -> Tensor:
+        """The frames as they are."""
+        return frames
 
     def filter(self, waveform: Tensor) -> Tensor:
         """Without the padding: (batch, time) -> (batch, (time - K) / S + 1, filters)."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from avsep.models.base import Part, copy_fitting
 from avsep.models.limits import MOST_SIZE, check_whole
-from avsep.models.parts.layers import NORMS, PointwiseConv, PReLU
+from avsep.models.parts.layers import NORMS, DepthwiseConv, PointwiseConv, PReLU
 from avsep.models.separators.conv_tasnet import ConvBlock
 
 
@@ -138,9 +138,10 @@ class SplitTCN(Part):
         return other
 
     def warm_start(self, trained: nn.Module) -> list[str]:
-        """Of a network with more or fewer streams, the first ones are taken. What a smaller one has not, repeats and
-        tokens of a front, changes nothing at first (Chen et al., Net2Net, 2016)."""
-        learnt = trained.state_dict()
+        """Of a network with more or fewer streams, the first ones are taken; of one that sees what comes later, for one
+        that does not, what its convolutions take from past frames. What a smaller one has not, repeats and tokens of a
+        front, changes nothing at first (Chen et al., Net2Net, 2016)."""
+        learnt = trained.state_dict() | _moved_taps(self, trained)
         taken = copy_fitting(self, learnt, rows="split.")
         if isinstance(trained, SplitTCN):
             self.mixed.pass_on(len(trained.mixed.blocks))
@@ -175,3 +176,16 @@ class SplitTCN(Part):
         parts = self.to_masks(x).float().unflatten(2, (3, self.freq)).unflatten(0, (-1, sources))
         gate, real, imag = parts.unbind(3)
         return torch.sigmoid(gate) * torch.complex(1 + real, imag)
+
+
+def _moved_taps(net: nn.Module, trained: nn.Module) -> dict[str, Tensor]:
+    """Weights of the depth-wise convolutions of `trained`, each at the frames where that of `net` has a tap."""
+    theirs = dict(trained.named_modules())
+    moved = {}
+    for name, conv in net.named_modules():
+        old = theirs.get(name)
+        if isinstance(conv, DepthwiseConv) and isinstance(old, DepthwiseConv) and old.offsets != conv.offsets:
+            nothing = torch.zeros_like(old.weight[0])
+            taps = dict(zip(old.offsets, old.weight.detach(), strict=True))
+            moved[f"{name}.weight"] = torch.stack([taps.get(offset, nothing) for offset in conv.offsets])
+    return moved

@@ -1,0 +1,116 @@
+"""A short-time Fourier transform for streams: it looks at a long window of the past and is late by a short one.
+
+The analysis window rises slowly and falls within one stride; the synthesis window is two strides long, at the end of
+the other, and the product of both is a Hann window (Mauler and Martin, A low delay, variable resolution, perfect
+reconstruction spectral analysis-synthesis system, 2007). So masks of fine frequency resolution come with the latency of
+a short frame.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from avsep.dsp.stft import full_precision, power_law
+from avsep.models.base import Part
+from avsep.models.limits import check_spectra
+
+
+class CumulativeLevel(nn.Module):
+    """The root of the mean of all powers up to the present frame."""
+
+    def forward(self, power: Tensor) -> Tensor:
+        """Mean powers of frames (batch, frames, 1) -> levels, the same shape."""
+        count = torch.arange(1, power.shape[1] + 1, device=power.device, dtype=power.dtype)
+        return (power.cumsum(1) / count[:, None]).sqrt()
+
+
+class CausalStftEncoder(Part):
+    """The features of `CompressedStftEncoder`, scaled by the level of what went by, and complex bins for the masks.
+
+    window: of the analysis; stride: half of that of the synthesis; both in samples, window at least twice the stride.
+    Frame n ends with sample (n + 1) * stride; before the first sample there is silence.
+    """
+
+    def __init__(self, window: int, stride: int, power: float = 0.3) -> None:
+        super().__init__()
+        check_spectra(window, stride)
+        if not 0 < power <= 2:
+            raise ValueError(f"power is {power}; it must be above 0 and at most 2")
+        self.window, self.stride, self.power = window, stride, power
+        self.freq = window // 2 + 1
+        self.edge = window - stride
+        self.level = CumulativeLevel()
+        self.register_buffer("shape", analysis_window(window, stride), persistent=False)
+
+    def forward(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, 1, time) -> features (batch, frames, 3 * freq), complex bins (batch, frames, freq)."""
+        bins = self.padded(mixture[:, 0])
+        return self.features(bins), bins
+
+    def transform(self, waveform: Tensor) -> Tensor:
+        """(..., time) -> complex (..., freq, frames), frames = 1 + ceil(time / stride)."""
+        bins = self.padded(waveform.reshape(-1, waveform.shape[-1]))
+        return bins.mT.reshape(*waveform.shape[:-1], *bins.mT.shape[-2:])
+
+    def padded(self, waveform: Tensor) -> Tensor:
+        """(batch, time) -> complex (batch, frames, freq)."""
+        return self.filter(F.pad(waveform, (self.edge, self.stride + -waveform.shape[-1] % self.stride)))
+
+    def filter(self, waveform: Tensor) -> Tensor:
+        """Without the padding: (batch, time) -> complex (batch, (time - window) / stride + 1, freq)."""
+        frames = full_precision(waveform).unfold(1, self.window, self.stride)
+        return torch.fft.rfft(frames * self.shape)
+
+    def features(self, bins: Tensor) -> Tensor:
+        """Complex bins (batch, frames, freq) -> features (batch, frames, 3 * freq)."""
+        # A deviation of 1 in the waveform is one of the root of the window's energy in the bins.
+        power = torch.view_as_real(bins).square().sum(3).mean(2, keepdim=True) / self.shape.square().sum()
+        scaled = bins / self.level(power).clamp_min(1e-5)
+        logs = scaled.abs().clamp_min(1e-3).log() / 2
+        scaled = power_law(scaled, self.power)
+        return torch.cat([scaled.real, scaled.imag, logs], dim=2)
+
+
+class CausalStftDecoder(Part):
+    """The inverse of `CausalStftEncoder` with the same window and stride."""
+
+    def __init__(self, window: int, stride: int) -> None:
+        super().__init__()
+        check_spectra(window, stride)
+        self.window, self.stride, self.kernel = window, stride, 2 * stride
+        self.register_buffer("shape", synthesis_window(window, stride), persistent=False)
+
+    def forward(self, bins: Tensor, time: int) -> Tensor:
+        """Complex (batch, sources, frames, freq) -> (batch, sources, time)."""
+        return self.overlap_add(bins)[..., self.stride : self.stride + time]
+
+    def overlap_add(self, bins: Tensor) -> Tensor:
+        """With what comes before the first sample: complex (batch, sources, frames, freq) -> (batch, sources, (frames +
+        1) * stride)."""
+        frames = torch.fft.irfft(bins, self.window)[..., -self.kernel :] * self.shape
+        first, second = frames.unflatten(3, (2, self.stride)).unbind(3)
+        return (F.pad(first, (0, 0, 0, 1)) + F.pad(second, (0, 0, 1, 0))).flatten(2)
+
+    def with_bias(self, waveform: Tensor) -> Tensor:
+        """There is none."""
+        return waveform
+
+
+def analysis_window(window: int, stride: int) -> Tensor:
+    """(window): the root of half a Hann window of the rise, then of half a one of two strides."""
+    rise = torch.arange(window - stride) / (window - stride)
+    return torch.cat([torch.sin(math.pi / 2 * rise), _fall(stride)])
+
+
+def synthesis_window(window: int, stride: int) -> Tensor:
+    """(2 * stride): with the end of the analysis window a Hann window, of which strides add up to 1."""
+    hann = torch.sin(math.pi / 2 * torch.arange(stride) / stride).square()
+    return torch.cat([hann / analysis_window(window, stride)[-2 * stride : -stride].clamp_min(1e-5), _fall(stride)])
+
+
+def _fall(stride: int) -> Tensor:
+    return torch.cos(math.pi / 2 * torch.arange(stride) / stride)
