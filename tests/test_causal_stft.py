@@ -71,5 +71,5 @@ def test_silence_has_features():
 
 @pytest.mark.parametrize(("window", "stride", "power"), [(63, 16, 0.3), (64, 33, 0.3), (64, 0, 0.3), (64, 16, 0.0)])
 def test_sizes_that_cannot_be(window, stride, power):
-    with pytest.raises(ValueError, match="expected|must be"):
+    with pytest.raises(ValueError, match=r"expected|must be"):
         CausalStftEncoder(window, stride, power)
