@@ -26,7 +26,7 @@ BEGIN_WITH_OURS = {"ensemble", "refined", "steered_lips", "steered_voices"}
 
 def model_of(row: Figures) -> SeparationModel:
     (file,) = CONFIGS.rglob(f"{row.system}.yaml")
-    node = yaml.safe_load(file.read_text(encoding="utf-8"))["model"]
+    node = yaml.load(file.read_text(encoding="utf-8"), yaml.CSafeLoader)["model"]
     node = node["init_args"].get("model", node)
     return build_model(node["class_path"], node.get("init_args", {}))
 
