@@ -23,7 +23,7 @@ class Layers(SeparationModel):
 
     def forward(self, mixture: Tensor, **cues: Tensor) -> Output:
         self.was_training.append(self.training)
-        self.layer(mixture.view(1, 10, 100))
+        self.layer(mixture.view(1, -1, 100))
         return Output(mixture[:, None])
 
 
@@ -49,6 +49,12 @@ def test_products_are_counted(layer, expected):
     assert multiply_adds(Layers(layer)) == expected
     with torch.backends.mkldnn.flags(enabled=False):  # as on machines without it
         assert multiply_adds(Layers(layer)) == expected
+
+
+def test_a_stretch_tells_the_cost_of_a_second_where_all_moments_cost_the_same():
+    assert multiply_adds(Layers(nn.Linear(100, 7)), 0.3) == 10 * 100 * 7
+    attention = Layers(nn.TransformerEncoderLayer(100, 2, 8, batch_first=True))
+    assert multiply_adds(attention, 2.0) > multiply_adds(attention)
 
 
 def test_it_is_counted_in_use_and_leaves_no_trace():

@@ -17,35 +17,39 @@ from avsep.models.base import SeparationModel
 from avsep.signals import FRAME_RATE, LIP_SIZE
 
 
-def multiply_adds(model: SeparationModel) -> int:
+def multiply_adds(model: SeparationModel, seconds: float = 1.0) -> int:
     """Of matrix products and convolutions for a second of sound, with one cue of each kind that the model takes (an
     enrolment of a second too) and the fewest channels. Models that count the voices are told that there are two. What
-    transforms do and what goes number by number is not counted."""
+    transforms do and what goes number by number is not counted.
+
+    seconds: of the sounds that are taken to count them. A large model of convolutions, whose cost grows with the
+    duration, is counted sooner on less; attention costs more than in proportion."""
     contract = model.contract
     if contract.sources is None:
         model = model.with_sources(2)
     draw = torch.Generator().manual_seed(0)
-    mixture = torch.randn(1, contract.channels[0], contract.sample_rate, generator=draw)
+    mixture = torch.randn(1, contract.channels[0], round(seconds * contract.sample_rate), generator=draw)
     training = model.training
     model.eval()
     try:
         with torch.no_grad(), _unfused(), FlopCounterMode(display=False, custom_mapping=RECURRENT) as counter:
-            model.separate(mixture, **example_cues(model, draw))
+            model.separate(mixture, **example_cues(model, draw, seconds))
     finally:
         model.train(training)
-    return counter.get_total_flops() // 2
+    return round(counter.get_total_flops() / 2 / seconds)
 
 
-def example_cues(model: SeparationModel, draw: torch.Generator) -> dict[str, Tensor]:
-    """Noise in the shapes of one second and one source."""
-    channels, second = model.contract.channels[0], model.contract.sample_rate
+def example_cues(model: SeparationModel, draw: torch.Generator, seconds: float = 1.0) -> dict[str, Tensor]:
+    """Noise in the shapes of some seconds and one source."""
+    channels, time = model.contract.channels[0], round(seconds * model.contract.sample_rate)
+    pictures = math.ceil(seconds * FRAME_RATE)
     shapes = {
-        "lips": (FRAME_RATE, LIP_SIZE, LIP_SIZE),
-        "face": (FRAME_RATE, DIMENSIONS),
-        "enrolment": (second,),
+        "lips": (pictures, LIP_SIZE, LIP_SIZE),
+        "face": (pictures, DIMENSIONS),
+        "enrolment": (time,),
         "delays": (channels,),
-        "activity": (FRAME_RATE,),
-        "sources": (channels, second),
+        "activity": (pictures,),
+        "sources": (channels, time),
     }
     return {name: torch.rand(1, 1, *shapes[name], generator=draw) for name in model.contract.cues}
 
