@@ -23,7 +23,7 @@ class Layers(SeparationModel):
 
     def forward(self, mixture: Tensor, **cues: Tensor) -> Output:
         self.was_training.append(self.training)
-        self.layer(mixture.view(1, 10, 100))
+        self.layer(mixture.view(1, -1, 100))
         return Output(mixture[:, None])
 
 
@@ -34,16 +34,27 @@ class Layers(SeparationModel):
         (nn.Conv1d(10, 4, 3, padding=1), 100 * 10 * 4 * 3),
         # Each of 10 frames: input and state to four gates of 5 cells.
         (nn.LSTM(100, 5, batch_first=True), 10 * (100 + 5) * 20),
+        # Two directions; the second layer is given both.
+        (nn.LSTM(100, 5, 2, bidirectional=True), 10 * 2 * ((100 + 5) + (10 + 5)) * 20),
+        (nn.GRU(100, 5, batch_first=True), 10 * (100 + 5) * 15),
         # Queries, keys, values and their mixture; scores and weighted sums; two layers of 8 units.
         (
             nn.TransformerEncoderLayer(100, 2, 8, batch_first=True),
             10 * 4 * 100 * 100 + 2 * 10 * 10 * 100 + 2 * 10 * 100 * 8,
         ),
     ],
-    ids=["linear", "conv", "lstm", "attention"],
+    ids=["linear", "conv", "lstm", "deep lstm", "gru", "attention"],
 )
 def test_products_are_counted(layer, expected):
     assert multiply_adds(Layers(layer)) == expected
+    with torch.backends.mkldnn.flags(enabled=False):  # as on machines without it
+        assert multiply_adds(Layers(layer)) == expected
+
+
+def test_a_stretch_tells_the_cost_of_a_second_where_all_moments_cost_the_same():
+    assert multiply_adds(Layers(nn.Linear(100, 7)), 0.3) == 10 * 100 * 7
+    attention = Layers(nn.TransformerEncoderLayer(100, 2, 8, batch_first=True))
+    assert multiply_adds(attention, 2.0) > multiply_adds(attention)
 
 
 def test_it_is_counted_in_use_and_leaves_no_trace():

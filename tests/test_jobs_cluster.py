@@ -115,10 +115,15 @@ def below(process: int, ancestor: int) -> bool:
     return False
 
 
-def test_a_run_whose_worker_driver_and_raylet_are_killed_goes_on_to_the_same(tmp_path: Path) -> None:
+def test_a_run_whose_worker_driver_and_raylet_are_killed_goes_on_to_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The worker first, then the driver; started again, the raylet; started once more, without Ray: the list tells what
     is finished whichever engine ran."""
     pytest.importorskip("ray", reason="Ray is not installed (the extra cluster)")
+    # Else Ray waits 15 s for the raylet that was killed.
+    monkeypatch.setenv("RAY_health_check_period_ms", "1000")
+    monkeypatch.setenv("RAY_health_check_failure_threshold", "2")
     first = drive(tmp_path, "ray", 0.2)
     until(lambda: some_done(tmp_path, first))
     kill(owned(first.pid, "spawn_main")[0])

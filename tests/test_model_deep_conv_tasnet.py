@@ -70,6 +70,6 @@ def test_what_cannot_be_built_is_named(layers):
 @pytest.mark.slow
 @pytest.mark.parametrize("dilated", [False, True])
 def test_it_learns_a_batch(dilated):
-    sizes = {"filters": 64, "kernel": 16, "stride": 8, "bottleneck": 32, "hidden": 64, "blocks": 4, "repeats": 2}
+    sizes = {"filters": 64, "kernel": 16, "stride": 8, "bottleneck": 32, "hidden": 64, "blocks": 4, "repeats": 1}
     model = DeepConvTasNet(**sizes, layers=2, dilated=dilated, sample_rate=8000)
     steps_to(20, model, OnEstimates(NegativeSiSnr()), two_mixtures(seconds=0.25), learning_rate=5e-3)

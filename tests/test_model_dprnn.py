@@ -96,6 +96,6 @@ def test_what_cannot_be_built_is_named():
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [DPRNN, MulCatDPRNN])
 def test_it_learns_a_batch(kind):
-    sizes = {"filters": 64, "kernel": 16, "stride": 8, "bottleneck": 32, "hidden": 32, "chunk": 50, "blocks": 2}
+    sizes = {"filters": 64, "kernel": 16, "stride": 8, "bottleneck": 32, "hidden": 32, "chunk": 24, "blocks": 2}
     model = kind(**sizes, every_block=True, sample_rate=8000)
     steps_to(20, model, OnStages(NegativeSiSnr()), two_mixtures(seconds=0.25))

@@ -136,7 +136,7 @@ def test_two_stages_filter_the_reference_then_the_others():
 @pytest.mark.slow
 def test_it_learns_a_batch(model):
     sizes = {"window": 256, "context": 128, "filters": 32, "bottleneck": 32, "hidden": 32, "chunk": 16}
-    model = type(model)(**sizes, blocks=2)
+    model = type(model)(**sizes, blocks=1)
     steps_to(8, model, as_objective(None), two_mixtures_in_a_room(0.25, 3), learning_rate=3e-3, most=300)
 
 

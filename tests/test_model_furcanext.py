@@ -107,6 +107,6 @@ def test_what_cannot_be_built_is_named(components):
 
 @pytest.mark.slow
 def test_it_learns_a_batch():
-    sizes = {"filters": 64, "kernel": 16, "stride": 8, "bottleneck": 32, "hidden": 64, "blocks": 4, "repeats": 2}
+    sizes = {"filters": 64, "kernel": 16, "stride": 8, "bottleneck": 32, "hidden": 64, "blocks": 4, "repeats": 1}
     model = FurcaPa(**sizes, sample_rate=8000)
     steps_to(20, model, OnEstimates(NegativeSiSnr()), two_mixtures(seconds=0.25))

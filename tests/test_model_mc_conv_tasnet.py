@@ -201,6 +201,6 @@ def test_one_channel_is_fitted_to_the_first_of_the_mixture():
 @pytest.mark.slow
 @pytest.mark.parametrize("features", [PhaseDifferences(256, 64), ConvolutionDifferences(32)])
 def test_it_learns_a_batch(features):
-    sizes = {"filters": 64, "bottleneck": 32, "hidden": 64, "skip": 32, "blocks": 5, "repeats": 2, "pair_hidden": 32}
+    sizes = {"filters": 64, "bottleneck": 32, "hidden": 64, "skip": 32, "blocks": 5, "repeats": 1, "pair_hidden": 32}
     model = MultiChannelConvTasNet(**sizes, features=features)
     steps_to(8, model, as_objective(None), two_mixtures_in_a_room(0.5, 3), learning_rate=3e-3, most=300)

@@ -108,7 +108,7 @@ def test_what_cannot_be_built_is_named():
 
 @pytest.mark.slow
 def test_it_learns_a_batch():
-    sizes = {"filters": 64, "kernel": 16, "stride": 8, "bottleneck": 32, "hidden": 32, "chunk": 50, "blocks": 2}
+    sizes = {"filters": 64, "kernel": 16, "stride": 8, "bottleneck": 32, "hidden": 32, "chunk": 20, "blocks": 1}
     model = MultiDecoderDPRNN(3, **sizes, sample_rate=8000)
     objective = WeightedSum([ByCount(NegativeSiSnr()), OnLogits("count", "count")])
     steps_to(20, model, objective, two_mixtures(seconds=0.25))

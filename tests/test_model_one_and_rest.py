@@ -245,7 +245,7 @@ def test_what_cannot_be_built_is_named():
 @pytest.mark.slow
 def test_it_learns_a_batch():
     separator = ConvTasNet(
-        filters=64, kernel=16, stride=8, bottleneck=32, hidden=64, blocks=4, repeats=2, sample_rate=RATE
+        filters=64, kernel=16, stride=8, bottleneck=32, hidden=64, blocks=4, repeats=1, sample_rate=RATE
     )
     model = OneAndRest(separator, VoiceCounter(channels=16, hidden=32, blocks=3, mels=32, sample_rate=RATE))
     objective = WeightedSum([OneAndRestLoss(), VoicesLeft()])

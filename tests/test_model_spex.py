@@ -230,9 +230,9 @@ def test_a_clip_is_separated(cli, weights, talkers, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_learns_a_batch(kind):
-    sizes = {"filters": 64, "kernels": (16, 64, 128), "bottleneck": 32, "hidden": 64, "blocks": 5, "repeats": 2}
+    sizes = {"filters": 64, "kernels": (16, 64, 128), "bottleneck": 32, "hidden": 64, "blocks": 4, "repeats": 1}
     model = kind(**sizes, embedding=16, speakers=2, sample_rate=8000, **({"cells": 16} if kind is SpEx else {}))
     objective = WeightedSum([OnStages(NegativeSiSnr(), [0.1, 0.1, 0.8]), OnLogits("speaker")], [1.0, 0.5])
-    enrolment = torch.from_numpy(voices(5.5, 1.5, 8000)).expand(2, -1, -1)
+    enrolment = torch.from_numpy(voices(5.5, 0.75, 8000)).expand(2, -1, -1)
     labels = torch.tensor([[0, 1], [0, 1]])
     steps_to(20, model, objective, two_mixtures(seconds=0.25), cues={"enrolment": enrolment}, more={"labels": labels})

@@ -21,12 +21,14 @@ NO_ROW = {
     "wave_u_net_stems",
 }  # fmt: skip
 """Variants of what has a row: with other norms, other data or other parts, or a phase of a training."""
+SHORT = {"wavesplit": 0.1}
+"""Seconds on which large models are counted that cost the same at every moment."""
 BEGIN_WITH_OURS = {"ensemble", "refined", "steered_lips", "steered_voices"}
 
 
 def model_of(row: Figures) -> SeparationModel:
     (file,) = CONFIGS.rglob(f"{row.system}.yaml")
-    node = yaml.safe_load(file.read_text(encoding="utf-8"))["model"]
+    node = yaml.load(file.read_text(encoding="utf-8"), yaml.CSafeLoader)["model"]
     node = node["init_args"].get("model", node)
     return build_model(node["class_path"], node.get("init_args", {}))
 
@@ -64,4 +66,4 @@ def test_size_and_cost_are_those_of_the_code(row: Figures):
     assert model.class_path == row.class_path
     assert model.parameter_count == row.parameters
     # What the shapes of the data decide, clustering and beams, differs a little between machines.
-    assert multiply_adds(model) / 1e6 == pytest.approx(row.million_macs, rel=0.01, abs=0.2)
+    assert multiply_adds(model, SHORT.get(row.system, 1.0)) / 1e6 == pytest.approx(row.million_macs, rel=0.01, abs=0.2)

@@ -105,13 +105,13 @@ def steps_to(
     for part in objective.modules():
         if isinstance(part, Objective):
             part.adapt(model.contract)
-    optimizer = torch.optim.Adam(model.parameters(), learning_rate)
+    optimizer = torch.optim.Adam(model.parameters(), learning_rate, fused=True)
     for step in range(1, most + 1):
         optimizer.zero_grad()
         objective(model.train()(mixture, **taught), batch).mean().backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
-        if step % 20 == 0:
+        if step % 10 == 0:
             with torch.no_grad():
                 estimates = model.eval().separate(mixture, **cues).estimates
             found = si_sdr(estimates[:, :, 0], sources[:, :, 0], in_order)

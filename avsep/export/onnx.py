@@ -139,6 +139,7 @@ def _differences(model: SeparationModel, path: Path) -> Iterator[float]:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors
+    options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     for seconds in LENGTHS:
         for faces in FACES if model.contract.cues else FACES[:1]:
