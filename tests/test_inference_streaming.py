@@ -139,7 +139,7 @@ def test_the_bundled_causal_weights_separate_a_stream_as_the_whole_sound():
     voices = [soundfile.read(DEMO / f"{side}.flac")[0][: 4 * 16_000] for side in ("left", "right")]
     mixture = torch.from_numpy(sum(voices)).float()[None]
     stream = StreamingSeparator(model)
-    assert stream.latency == 128  # 8 ms
+    assert stream.latency == 256  # 16 ms
     with torch.no_grad():
         whole = model(mixture.unsqueeze(1)).estimates.squeeze(2)
     streamed = in_pieces(stream, mixture, 1600)
