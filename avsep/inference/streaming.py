@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -56,7 +57,7 @@ class StreamingSeparator:
         if not all(getattr(part, "padded", True) for part in (encoder, decoder)):
             raise ValueError("streaming needs an encoder and a decoder with padded=True; this one has padded=False")
         shared = {id(parameter): parameter for parameter in model.parameters()}
-        self._encoder = with_memory(copy.deepcopy(encoder, shared)).eval()
+        self._encoder: Any = with_memory(copy.deepcopy(encoder, shared)).eval()
         self._separator = with_memory(copy.deepcopy(model.separator, shared)).eval()
         self.decoder = decoder
         self.latency, self.stride = decoder.kernel, encoder.stride

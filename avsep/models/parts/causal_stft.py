@@ -35,6 +35,8 @@ class CausalStftEncoder(Part):
     Frame n ends with sample (n + 1) * stride; before the first sample there is silence.
     """
 
+    shape: Tensor
+
     def __init__(self, window: int, stride: int, power: float = 0.3) -> None:
         super().__init__()
         check_spectra(window, stride)
@@ -48,15 +50,15 @@ class CausalStftEncoder(Part):
 
     def forward(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, 1, time) -> features (batch, frames, 3 * freq), complex bins (batch, frames, freq)."""
-        bins = self.padded(mixture[:, 0])
+        bins = self.bins_of(mixture[:, 0])
         return self.features(bins), bins
 
     def transform(self, waveform: Tensor) -> Tensor:
         """(..., time) -> complex (..., freq, frames), frames = 1 + ceil(time / stride)."""
-        bins = self.padded(waveform.reshape(-1, waveform.shape[-1]))
+        bins = self.bins_of(waveform.reshape(-1, waveform.shape[-1]))
         return bins.mT.reshape(*waveform.shape[:-1], *bins.mT.shape[-2:])
 
-    def padded(self, waveform: Tensor) -> Tensor:
+    def bins_of(self, waveform: Tensor) -> Tensor:
         """(batch, time) -> complex (batch, frames, freq)."""
         return self.filter(F.pad(waveform, (self.edge, self.stride + -waveform.shape[-1] % self.stride)))
 
@@ -77,6 +79,8 @@ class CausalStftEncoder(Part):
 
 class CausalStftDecoder(Part):
     """The inverse of `CausalStftEncoder` with the same window and stride."""
+
+    shape: Tensor
 
     def __init__(self, window: int, stride: int) -> None:
         super().__init__()
