@@ -8,15 +8,14 @@ a short frame.
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from avsep.dsp.stft import full_precision, power_law
+from avsep.dsp.stft import full_precision
 from avsep.models.base import Part
 from avsep.models.limits import check_spectra
+from avsep.models.parts.stft import CompressedStftEncoder
 
 
 class CumulativeLevel(nn.Module):
@@ -28,7 +27,7 @@ class CumulativeLevel(nn.Module):
         return (power.cumsum(1) / count[:, None]).sqrt()
 
 
-class CausalStftEncoder(Part):
+class CausalStftEncoder(CompressedStftEncoder):
     """The features of `CompressedStftEncoder`, scaled by the level of what went by, and complex bins for the masks.
 
     window: of the analysis; stride: half of that of the synthesis; both in samples, window at least twice the stride.
@@ -38,12 +37,7 @@ class CausalStftEncoder(Part):
     shape: Tensor
 
     def __init__(self, window: int, stride: int, power: float = 0.3) -> None:
-        super().__init__()
-        check_spectra(window, stride)
-        if not 0 < power <= 2:
-            raise ValueError(f"power is {power}; it must be above 0 and at most 2")
-        self.window, self.stride, self.power = window, stride, power
-        self.freq = window // 2 + 1
+        super().__init__(window, stride, power)
         self.edge = window - stride
         self.level = CumulativeLevel()
         self.register_buffer("shape", analysis_window(window, stride), persistent=False)
@@ -71,10 +65,7 @@ class CausalStftEncoder(Part):
         """Complex bins (batch, frames, freq) -> features (batch, frames, 3 * freq)."""
         # A deviation of 1 in the waveform is one of the root of the window's energy in the bins.
         power = torch.view_as_real(bins).square().sum(3).mean(2, keepdim=True) / self.shape.square().sum()
-        scaled = bins / self.level(power).clamp_min(1e-5)
-        logs = scaled.abs().clamp_min(1e-3).log() / 2
-        scaled = power_law(scaled, self.power)
-        return torch.cat([scaled.real, scaled.imag, logs], dim=2)
+        return self.compressed(bins / self.level(power).clamp_min(1e-5))
 
 
 class CausalStftDecoder(Part):
@@ -106,15 +97,15 @@ class CausalStftDecoder(Part):
 
 def analysis_window(window: int, stride: int) -> Tensor:
     """(window): the root of half a Hann window of the rise, then of half a one of two strides."""
-    rise = torch.arange(window - stride) / (window - stride)
-    return torch.cat([torch.sin(math.pi / 2 * rise), _fall(stride)])
+    rise = window - stride
+    return torch.cat([_hann(2 * rise)[:rise], _hann(2 * stride)[stride:]]).sqrt().float()
 
 
 def synthesis_window(window: int, stride: int) -> Tensor:
     """(2 * stride): with the end of the analysis window a Hann window, of which strides add up to 1."""
-    hann = torch.sin(math.pi / 2 * torch.arange(stride) / stride).square()
-    return torch.cat([hann / analysis_window(window, stride)[-2 * stride : -stride].clamp_min(1e-5), _fall(stride)])
+    return (_hann(2 * stride) / analysis_window(window, stride)[-2 * stride :].clamp_min(1e-5)).float()
 
 
-def _fall(stride: int) -> Tensor:
-    return torch.cos(math.pi / 2 * torch.arange(stride) / stride)
+def _hann(samples: int) -> Tensor:
+    """In double precision, as the root of its ends would be coarse."""
+    return torch.hann_window(samples, dtype=torch.float64)

@@ -91,10 +91,13 @@ class CompressedStftEncoder(Part):
         x = full_precision(mixture[:, 0])
         bins = self.transform(x).mT
         level = x.square().mean(-1).sqrt().clamp_min(1e-5)[:, None, None]
-        scaled = bins / level
-        magnitude = scaled.abs().clamp_min(1e-3)
+        return self.compressed(bins / level), bins
+
+    def compressed(self, scaled: Tensor) -> Tensor:
+        """Complex bins (batch, frames, freq) of a signal of deviation 1 -> features (batch, frames, 3 * freq)."""
+        logs = scaled.abs().clamp_min(1e-3).log() / 2
         scaled = power_law(scaled, self.power)
-        return torch.cat([scaled.real, scaled.imag, magnitude.log() / 2], dim=2), bins
+        return torch.cat([scaled.real, scaled.imag, logs], dim=2)
 
 
 class StftDecoder(Part):
