@@ -37,6 +37,7 @@ def test_papers_sizes_and_contracts():
     assert not found["Synchrony"].separates
 
 
+@pytest.mark.slow
 def test_a_new_file_is_found_without_being_named_anywhere(tmp_path, monkeypatch):
     (tmp_path / "halves.py").write_text(
         "from torch import nn\n"

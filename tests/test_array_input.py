@@ -114,6 +114,7 @@ def test_tracks_and_residual_sum_to_the_channels_that_are_written(tmp_path, meet
         assert np.square(residual).mean() < 0.5 * np.square(mixture).mean()
 
 
+@pytest.mark.slow
 def test_a_dead_channel_is_left_out_and_told(tmp_path: Path, meeting: Path) -> None:
     samples = sf.read(meeting, dtype="float32")[0]
     samples[:, 0] = 0
@@ -131,6 +132,7 @@ def test_a_dead_channel_is_left_out_and_told(tmp_path: Path, meeting: Path) -> N
     np.testing.assert_allclose(tracks.sum(axis=0) + residual, samples.T[1:2], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_nine_channels_without_positions_are_said_to_be_mixed_down(tmp_path: Path, meeting: Path) -> None:
     samples = sf.read(meeting, dtype="float32")[0]
     sf.write(tmp_path / "nine.wav", np.tile(samples, 3)[:, :9], RATE, subtype="FLOAT")

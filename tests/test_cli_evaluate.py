@@ -283,6 +283,7 @@ def test_a_model_on_a_test_list_and_on_a_folder(cli, folders, test_list: Path, m
         assert {row["estimate"] for row in rows()} == {"estimate_00", "estimate_01"}
 
 
+@pytest.mark.slow
 def test_a_model_of_lips_keeps_the_order_of_the_faces(cli, test_list: Path, tmp_path: Path) -> None:
     tiny = AVConvTasNet(filters=8, bottleneck=4, hidden=4, blocks=1, repeats=2)
     save_model(tmp_path / "lips.safetensors", tiny, "tiny-lips", "MIT", {"data": "none"})

@@ -82,6 +82,7 @@ def build(config: dict, folder: Path, *options: str) -> SeparationData:
     return FitCLI(["--config", str(file), *options]).datamodule
 
 
+@pytest.mark.slow
 def test_a_recipe_is_read_from_yaml(manifest: Path, tmp_path: Path) -> None:
     data = build(config(manifest, tmp_path), tmp_path)
     batches = list(data.train_dataloader())
@@ -130,6 +131,7 @@ def test_batches_keep_a_drawn_number_of_microphones(manifest: Path, tmp_path: Pa
         SeparationData(whole, microphones=(3, 2))
 
 
+@pytest.mark.slow
 def test_every_cast_is_read_from_yaml(manifest: Path, tmp_path: Path) -> None:
     songs = str(make_songs(tmp_path / "songs", {"one": ("bass", "vocals")}, seconds=0.3))
     recorded = node("scene.SimulatedScene", levels=node("levels.AsRecorded", gain_db=[-3, 3]))
@@ -162,6 +164,7 @@ def test_steps_are_changed_on_the_command_line(manifest: Path, tmp_path: Path) -
     assert recipe.scene.activity.both == 0.5
 
 
+@pytest.mark.slow
 def test_the_recipes_of_the_documentation_are_read(tmp_path: Path) -> None:
     text = (Path(__file__).parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
     # Those of labelled sounds are of another data module.
@@ -255,6 +258,7 @@ def test_types_of_options_are_checked(manifest: Path, tmp_path: Path) -> None:
             build(changed, tmp_path)
 
 
+@pytest.mark.slow
 def test_what_is_wrong_in_yaml_is_named(manifest: Path, tmp_path: Path) -> None:
     def changed(change) -> None:
         one = config(manifest, tmp_path)

@@ -97,6 +97,7 @@ def test_workers_share_the_shards(shards: Path) -> None:
 
 
 @pytest.mark.parametrize(("workers", "had"), [(0, 3), (1, 1), (2, 1), (2, 2), (2, 5)])
+@pytest.mark.slow
 def test_a_stream_goes_on_in_the_middle_of_an_epoch(shards: Path, workers: int, had: int) -> None:
     def epochs(had: int) -> list[list[str]]:
         data = StreamedMixtures(str(shards), speech(None, 0.2), items=14, pool=4, seed=3)

@@ -47,6 +47,7 @@ class Loaded(HTMLParser):
             self.addresses += [told[name] or "" for name in ("src", "srcset", "href", "data") if name in told]
 
 
+@pytest.mark.slow
 def test_every_page_is_there(site: Path) -> None:
     pages = [page.relative_to(ROOT / "docs") for page in (ROOT / "docs").rglob("*.md")]
     assert len(pages) > 40

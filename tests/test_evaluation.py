@@ -59,6 +59,7 @@ def column(rows: list[Row], key: str, system: str = "estimate") -> list[float]:
 
 @pytest.mark.filterwarnings("ignore:mir_eval")
 @pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.slow
 def test_sdr_sir_sar_are_those_of_mir_eval(count: int) -> None:
     pytest.importorskip("fast_bss_eval")
     separation = pytest.importorskip("mir_eval.separation")  # the reference implementation, until it goes in 0.9
@@ -303,6 +304,7 @@ def test_statistics_by_hand() -> None:
     assert 1.5 <= low < 4 < high <= 6.5  # the means of mixtures a and b
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
     rng = np.random.default_rng(0)
     covered = 0

@@ -183,6 +183,7 @@ def speaks(start: float, end: float) -> np.ndarray:
     return ((at >= start) & (at < end)).astype(float)
 
 
+@pytest.mark.slow
 def test_a_meeting_on_the_command_line(cli, meeting, tmp_path):
     code, out, err = cli("separate", "clip.wav", "--turns", "clip.rttm", "--json")
     assert code == 0, err

@@ -194,6 +194,7 @@ def test_picture_at(tmp_path: Path) -> None:
         ("single/presenter_man_vfr22.mp4", 1, 153),
     ],
 )
+@pytest.mark.slow
 def test_real_clips_cover_the_grid(name: str, first: int, last: int) -> None:
     grid = [chunk.first + i for chunk in read_video(probe(CLIPS / name), pytest.fail) for i in range(len(chunk))]
     assert grid == list(range(first, last + 1))

@@ -30,6 +30,7 @@ def _seed(one_thread):
 
 
 @pytest.mark.parametrize(("channels", "millions"), [(64, 3.7), (128, 14.2)])
+@pytest.mark.slow
 def test_sizes_are_those_of_the_paper(channels, millions):
     with torch.device("meta"):
         model = SepReformer(**SepReformer.paper_args, channels=channels)

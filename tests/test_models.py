@@ -15,7 +15,7 @@ from avsep.models.parts.voice_encoder import VoiceEncoder
 from avsep.models.refined import Refined
 from avsep.models.separators.conv_tasnet import TemporalConvNet
 from avsep.models.synchrony import Synchrony, correlation
-from avsep.models.synchrony_ensemble import join
+from avsep.models.synchrony_ensemble import SynchronyEnsemble, join
 
 SMALL = {"filters": 16, "bottleneck": 8, "hidden": 12, "blocks": 2, "repeats": 2}
 LIP = {"channels": 8, "widths": (4, 4, 8, 8), "temporal_channels": 8, "temporal_blocks": 1, "size": 32}
@@ -289,6 +289,15 @@ def test_an_ensemble_has_the_mean_correlation_of_its_members():
         assert torch.allclose(joined(lips, sound), mean, atol=0.1)
         powers = joined.lips(lips).unflatten(2, (3, 8)).var(1).sum(-1).mean(0)
     assert torch.allclose(powers, powers.mean().expand(3), rtol=1e-3)
+
+
+def test_members_share_what_they_prepare_alike():
+    kinds = [LIP, LIP, LIP | {"size": 24}, LIP]
+    joined = SynchronyEnsemble([{"lip": kind, "voice": SYNCHRONY["voice"]} for kind in kinds]).eval()
+    lips = torch.rand(2, 30, 96, 96)
+    with torch.no_grad():
+        alone = torch.cat([encoder(lips) for encoder in joined.lips.encoders], -1)
+        assert torch.equal(joined.lips(lips), alone)
 
 
 def refined() -> Refined:

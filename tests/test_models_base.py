@@ -114,6 +114,7 @@ def test_a_description_may_name_nothing_but_parts_of_models():
         build_model("avsep.models.parts.encoder.Encoder", {"filters": 2, "kernel": 2, "stride": 1})
 
 
+@pytest.mark.slow
 def test_a_description_that_is_too_deep_or_too_large_is_refused_before_it_is_built():
     deep: dict = {}
     for _ in range(12):

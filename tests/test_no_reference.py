@@ -72,6 +72,7 @@ def test_a_mean_counts_seconds_of_speech() -> None:
     assert mos.mean([]) is None
 
 
+@pytest.mark.slow
 def test_dnsmos_tells_speech_from_noise_and_clips_nothing(voices) -> None:
     pytest.importorskip("speechmos")
     pytest.importorskip("onnxruntime")

@@ -58,6 +58,7 @@ def check_sum(folder: Path, manifest: dict, clip: Path, end: float | None = None
     return mixture
 
 
+@pytest.mark.slow
 def test_the_demo_has_two_people_with_their_files(demo):
     folder, manifest = demo
     assert manifest["mode"] == "audio-visual"
@@ -104,6 +105,7 @@ def test_tracks_are_listed_with_their_kind(demo):
     assert manifest["speakers"] == manifest["tracks"]
 
 
+@pytest.mark.slow
 def test_an_audio_file_loads_no_synchrony_network(separator, two_voices, tmp_path):
     fresh = Separator(device="cpu")
     fresh.separate(two_voices, tmp_path / "out", Options(speakers=2))
@@ -138,6 +140,7 @@ def two_voices(tmp_path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_sound_alone_gives_two_tracks_without_faces(separator, two_voices, tmp_path):
     manifest = separator.separate(two_voices, tmp_path / "out")
     assert manifest["mode"] == "audio-only"
@@ -185,6 +188,7 @@ def test_a_clip_that_is_replaced_on_the_way_lists_nobody(separator, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_the_number_of_voices_can_be_given(separator, two_voices, tmp_path):
     one = separator.separate(two_voices, tmp_path / "one", Options(speakers=1))
     assert len(one["speakers"]) == 1
@@ -216,6 +220,7 @@ def test_three_voices_have_weights_of_their_own(separator, two_voices, tmp_path)
         given.separate(two_voices, tmp_path / "given", Options(speakers=3))
 
 
+@pytest.mark.slow
 def test_one_voice_alone_comes_back_whole(separator, tmp_path):
     path = tmp_path / "alone.wav"
     voice = sound(CLIP.parent / "left.flac")[0]
@@ -226,6 +231,7 @@ def test_one_voice_alone_comes_back_whole(separator, tmp_path):
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(8_000, 1), (44_100, 2), (48_000, 6)])
+@pytest.mark.slow
 def test_rates_and_channels_of_the_input_are_kept(separator, tmp_path, rate, channels):
     rng = np.random.default_rng(0)
     path = tmp_path / "noise.wav"

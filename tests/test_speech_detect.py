@@ -24,6 +24,7 @@ def test_signals_shorter_than_a_chunk_are_judged(detector, time):
 
 
 @pytest.mark.parametrize("rest", [1, round(0.008 * SAMPLE_RATE), CHUNK - 1])
+@pytest.mark.slow
 def test_a_clip_a_moment_longer_than_its_pieces_is_judged_to_its_end(rest):
     """A 20 s cut with AAC sound is 20.0156 s long."""
     noise = 0.1 * np.random.default_rng(0).standard_normal((1, PIECE + rest)).astype(np.float32)

@@ -23,6 +23,7 @@ def trained(tmp_path: Path) -> tuple[str, ConvTasNet]:
     return str(tmp_path / "sound.safetensors"), model
 
 
+@pytest.mark.slow
 def test_repeats_are_counted_through_the_point_of_fusion(trained):
     weights, by_sound = trained
     model = AVConvTasNet(fuse_after=1, lip=LIPS, **SIZES)

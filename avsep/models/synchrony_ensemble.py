@@ -30,6 +30,22 @@ class SideBySide(nn.Module):
         return torch.cat([scale * encoder(x) for scale, encoder in zip(self.scale, self.encoders, strict=True)], -1)
 
 
+class LipsSideBySide(SideBySide):
+    """Lip encoders. Those that prepare the crops in the same way share what is prepared."""
+
+    encoders: nn.ModuleList
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: list[Tensor] = []
+        prepared, first = x, None
+        for scale, encoder in zip(self.scale, self.encoders, strict=True):
+            assert isinstance(encoder, LipEncoder)
+            if first is None or not encoder.prepares_as(first):
+                prepared, first = encoder.prepare(x), encoder
+            found.append(scale * encoder.encode(prepared))
+        return torch.cat(found, -1)
+
+
 class SynchronyEnsemble(Synchrony):
     """As `Synchrony`, with the embeddings of all members side by side: its correlation is the mean of theirs.
 
@@ -45,7 +61,7 @@ class SynchronyEnsemble(Synchrony):
         lips = [LipEncoder(**member["lip"]) for member in members]
         channels = sum(encoder.channels for encoder in lips)
         # Of the same use as the encoder of one.
-        self.lips = SideBySide(lips, channels)  # type: ignore[assignment]
+        self.lips = LipsSideBySide(lips, channels)  # type: ignore[assignment]
         self.voice = SideBySide([VoiceEncoder(**m["voice"]) for m in members], channels)  # type: ignore[assignment]
         self.slope = nn.Parameter(torch.tensor(12.0))
         self.bias = nn.Parameter(torch.tensor(0.0))

@@ -127,6 +127,11 @@ class LipEncoder(Part):
             layers.append(nn.Conv1d(temporal_channels, channels, 1))
         self.temporal = nn.Sequential(*layers)
 
+    def prepares_as(self, other: LipEncoder) -> bool:
+        """Whether `prepare` gives what that of the other gives."""
+        settings = ("crop", "size", "motion", "mean", "deviation")
+        return all(getattr(self, name) == getattr(other, name) for name in settings)
+
     def prepare(self, lips: Tensor) -> Tensor:
         """(batch, pictures, height, width) in 0..1 -> (batch, input channels, pictures, size, size), normalised."""
         edge = (lips.shape[-1] - self.crop) // 2
@@ -143,7 +148,11 @@ class LipEncoder(Part):
 
     def forward(self, lips: Tensor) -> Tensor:
         """(batch, pictures, height, width) in 0..1 -> (batch, pictures, channels)."""
-        x = self.stem(self.prepare(lips))
+        return self.encode(self.prepare(lips))
+
+    def encode(self, prepared: Tensor) -> Tensor:
+        """What `prepare` gives -> (batch, pictures, channels)."""
+        x = self.stem(prepared)
         batch, _, pictures = x.shape[:3]
         x = self.trunk(x.transpose(1, 2).flatten(0, 1)).unflatten(0, (batch, pictures))
         return self.temporal(x.transpose(1, 2)).transpose(1, 2)
