@@ -32,7 +32,7 @@ class Store:
         self.models = {
             "universal": Bands([*CLASSES.values(), (7000, 7900)]),
             "ensemble-2spk": Bands(list(SPEECH.values()), kind="voice"),
-            "audio-3spk": Bands([*SPEECH.values(), (6000, 6500)], kind="voice"),
+            "audio-2spk": Bands(list(SPEECH.values()), kind="voice"),
             "split-3spk": Bands([*SPEECH.values(), (6000, 6500)], kind="voice"),
         } | models
 

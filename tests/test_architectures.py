@@ -102,7 +102,7 @@ def test_blocks_where_nobody_watches(cli):
         "  gives        2 voices, in any order",
         "  published    15.3 dB SI-SNRi, WSJ0-2mix",
         # Files of earlier versions name the class by its old path.
-        "  weights      audio-2spk, audio-3spk",
+        "  weights      audio-2spk",
     ):
         assert line in blocks["ConvTasNet"].splitlines()
     assert "  weights      auxiva" in blocks["AuxIVA"]

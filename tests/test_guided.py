@@ -95,7 +95,7 @@ def test_what_is_planned_is_told():
     faces = scene(Store(), people=[person()], channels=4)
     assert (Guided().plan(turns), Guided().plan(faces)) == (
         "gss",
-        "audio-3spk or ensemble-2spk or split-3spk, then gss",
+        "audio-2spk or split-3spk or ensemble-2spk, then gss",
     )
     assert Array().plan(scene(Store(), channels=4, model="auxiva")) == "auxiva"
     assert BySound().plan(scene(Store(), speakers=2)) == "ensemble-2spk"
@@ -127,7 +127,7 @@ def test_a_track_for_each_name(rttm):
 def test_lips_choose_among_the_voices_of_the_array_where_all_speak_all_the_time(speech, monkeypatch):  # noqa: F811
     speech(0.9, 0.9, 0.0)
     monkeypatch.setattr(guided, "lip_matcher", lambda scene: Lips(2, [1, 0]))
-    both = {"ensemble-2spk": Gains([0.6, 0.4]), "audio-3spk": Gains([0.5, 0.3, 0.2])}
+    both = {"ensemble-2spk": Gains([0.6, 0.4]), "audio-2spk": Gains([0.6, 0.4]), "split-3spk": Gains([0.5, 0.3, 0.2])}
     store = Store(**both, **{"array-2spk": Gains([0.7, 0.3], channels=(2, 8))})
     people = [person(), person()]
     tracks = Guided()(scene(store, people=people, channels=4))
@@ -146,7 +146,9 @@ def test_faces_tell_when_each_speaks(speech, monkeypatch):  # noqa: F811
         Activity, "__init__", lambda self, activity: given.append(activity) or setattr(self, "activity", activity)
     )
     people = [person(), person()]
-    store = Store(**{"ensemble-2spk": Gains([0.6, 0.4]), "audio-3spk": Gains([0.5, 0.3, 0.2])})
+    store = Store(
+        **{"ensemble-2spk": Gains([0.6, 0.4]), "audio-2spk": Gains([0.6, 0.4]), "split-3spk": Gains([0.5, 0.3, 0.2])}
+    )
     tracks = Guided()(scene(store, people=people, channels=4))
     assert (tracks.mode, tracks.model) == ("audio-visual", "ensemble-2spk + gss")
     assert [track.person for track in tracks.tracks] == people

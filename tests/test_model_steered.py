@@ -1,4 +1,4 @@
-"""SteeredTasNet: streams that lips or, in training, vague embeddings of voices steer."""
+"""SteeredTasNet: streams that lips or, in training, vague embeddings of voices sort and steer."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ def steered(**options) -> SteeredTasNet:
     torch.manual_seed(0)
     model = SteeredTasNet(synchrony(), **(SIZES | options))
     torch.nn.init.normal_(model.fusion.project.weight)
+    for name, parameter in model.steered.named_parameters():
+        if name.endswith("weight") and not parameter.any():
+            torch.nn.init.normal_(parameter)
     return model
 
 
@@ -34,17 +37,16 @@ def cue(model: SteeredTasNet, sources: int, pictures: int = 10) -> dict[str, tor
 
 
 @pytest.mark.parametrize("likeness", [None, LipLikeness()])
-@pytest.mark.parametrize("sources", [1, 3])
+@pytest.mark.parametrize("sources", [1, 4])
 def test_one_estimate_for_each_cue(likeness, sources):
-    model = steered(likeness=likeness, rounds=2).train()
+    model = steered(likeness=likeness).train()
     output = model(torch.randn(2, 1, 6300), **cue(model, sources))
-    (stage,) = output.stages
     # In training without lips some of the people are not to be seen.
     shown = output.estimates.shape[1]
     assert shown == sources if likeness is None else 1 <= shown <= sources
-    assert output.estimates.shape == stage.shape == (2, shown, 1, 6300)
+    assert output.estimates.shape == (2, shown, 1, 6300)
     assert model.contract.cues == ("lips",) if likeness is None else ("sources",)
-    assert (model.contract.order, model.contract.rounds) == ("cue", 2)
+    assert (model.contract.order, model.contract.sources) == ("cue", None)
     output.estimates.square().sum().backward()
     for name, parameter in model.named_parameters():
         assert (parameter.grad is None) == name.startswith("synchrony."), name
@@ -61,24 +63,49 @@ def test_estimates_go_with_their_cues():
     assert not torch.allclose(others[:, 0], found[:, 0]), "the streams do not look at each other"
 
 
-def test_use_gives_what_training_does_without_the_stages():
-    model = steered(rounds=2).eval()
-    mixture, given = torch.randn(2, 1, 6400), cue(model, 2)
+def test_before_any_training_faces_have_what_was_separated_sorted_by_the_lips():
+    torch.manual_seed(0)
+    model = SteeredTasNet(synchrony(), **SIZES).eval()
+    blind = SplitTasNet(3, **SIZES).eval()
+    blind.separator = model.separator
+    model.slopes.data.fill_(1000)
+    mixture = torch.randn(1, 1, 6400)
     with torch.no_grad():
-        trained, used = model(mixture, **given), model.separate(mixture, **given)
-        once = model.with_rounds(1).separate(mixture, **given)
-    torch.testing.assert_close(used.estimates, trained.estimates)
-    torch.testing.assert_close(once.estimates, trained.stages[0])
-    assert used.stages == ()
+        by_sound = blind(mixture).estimates
+        seen = model.voices(by_sound[:, :, 0])[:, [2, 0]]
+        model.embeddings = lambda cue: seen
+        model.fusion.project.weight[:, SIZES["channels"] :] = 0
+        found = model(mixture, lips=torch.zeros(1, 2, 10, 8, 8)).estimates
+    torch.testing.assert_close(found, by_sound[:, [2, 0]], atol=1e-4, rtol=1e-3)
+
+
+def test_lips_and_voices_are_compared_around_every_picture():
+    model = steered()
+    voices = standard(torch.randn(1, 2, 300, 6))
+    faces = torch.cat([voices[:, :1, :150], voices[:, 1:, 150:]], 2)
+    together = model.together(faces, voices)
+    assert together.shape == (1, 1, 2, 3, 300)
+    torch.testing.assert_close(together[0, 0, 0, :, :80], torch.ones(3, 80), atol=1e-3, rtol=0)
+    torch.testing.assert_close(together[0, 0, 1, :, -80:], torch.ones(3, 80), atol=1e-3, rtol=0)
+    shares = model.shares(together)
+    torch.testing.assert_close(shares.sum(2), torch.ones(1, 1, 300))
+    assert shares[0, 0, 0, :130].min() > 0.9
+    assert shares[0, 0, 1, 170:].min() > 0.9
+
+
+def test_faces_share_out_the_sources():
+    together = torch.tensor([[0.6, 0.1], [0.5, 0.1]])[None, :, :, None, None].expand(1, 2, 2, 3, 1)
+    shares = steered().shares(together)[0, :, :, 0]
+    assert shares[0, 0] > 0.5 > shares[1, 0], "the first goes rather with the first face"
 
 
 def test_it_begins_with_a_separator_that_knows_no_lips_and_goes_on_with_lips(tmp_path):
     torch.manual_seed(1)
-    blind, by_voices, by_lips = SplitTasNet(2, **SIZES), steered(likeness=LipLikeness()), steered()
+    blind, by_voices, by_lips = SplitTasNet(3, **SIZES), steered(likeness=LipLikeness()), steered()
     save_model(tmp_path / "blind.safetensors", blind, "blind", "MIT", {}, half=False)
     taken = begin_with(by_voices, [StartFrom(str(tmp_path / "blind.safetensors"), {"separator": "separator"})])
     assert set(taken) == {f"separator.{name}" for name in by_voices.separator.state_dict()}
-    torch.testing.assert_close(by_voices.separator.split[1].weight, blind.separator.split[1].weight[:8])
+    torch.testing.assert_close(by_voices.separator.split[1].weight, blind.separator.split[1].weight)
     torch.testing.assert_close(by_voices.separator.parted.state_dict(), blind.separator.parted.state_dict())
     torch.nn.init.normal_(by_voices.rest)
     save_model(tmp_path / "voices.safetensors", by_voices, "voices", "MIT", {}, half=False)

@@ -172,7 +172,7 @@ def test_a_mode_of_ones_own_is_asked_first():
 
 
 def test_the_bundled_models_for_a_number_of_voices():
-    assert default_models(None) == ["audio-3spk", "ensemble-2spk", "split-3spk"]
+    assert default_models(None) == ["audio-2spk", "split-3spk", "ensemble-2spk"]
     assert [default_models(n) for n in (1, 2, 3)] == [["ensemble-2spk"], ["ensemble-2spk"], ["split-3spk"]]
 
 
@@ -184,8 +184,8 @@ def test_the_models_of_the_defaults_are_bundled_and_fit():
 
 
 def both() -> Store:
-    three = {name: Gains([0.5, 0.3, 0.2]) for name in ("audio-3spk", "split-3spk")}
-    return Store(**{"ensemble-2spk": Gains([0.6, 0.4])}, **three)
+    two = {name: Gains([0.6, 0.4]) for name in ("ensemble-2spk", "audio-2spk")}
+    return Store(**two, **{"split-3spk": Gains([0.5, 0.3, 0.2])})
 
 
 def sum_of(tracks: Tracks) -> np.ndarray:
@@ -195,7 +195,7 @@ def sum_of(tracks: Tracks) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("probabilities", "model", "count"),
-    [((0.9, 0.9, 0.9), "split-3spk", 3), ((0.9, 0.9, 0.0), "ensemble-2spk", 2), ((0.9, 0.0, 0.0), "audio-3spk", 1)],
+    [((0.9, 0.9, 0.9), "split-3spk", 3), ((0.9, 0.9, 0.0), "ensemble-2spk", 2), ((0.9, 0.0, 0.0), "audio-2spk", 1)],
 )
 def test_by_sound_takes_the_weights_for_the_voices_it_counts(speech, probabilities, model, count):
     speech(*probabilities)
@@ -297,7 +297,7 @@ def with_array() -> Store:
     [
         ((0.9, 0.9, 0.0), "auto", "multichannel", "array-2spk", 2),
         ((0.9, 0.9, 0.9, 0.0), "auto", "multichannel", "fastica", 3),
-        ((0.9, 0.0, 0.0), "auto", "audio-only", "audio-3spk", 1),
+        ((0.9, 0.0, 0.0), "auto", "audio-only", "audio-2spk", 1),
         ((0.9, 0.9, 0.0), 2, "multichannel", "array-2spk", 2),
         ((0.9, 0.9, 0.9, 0.0), 3, "multichannel", "fastica", 3),
     ],
@@ -311,9 +311,9 @@ def test_an_array_without_a_model_gets_the_bundled_one_that_fits(speech, probabi
 @pytest.mark.parametrize(
     ("channels", "speakers", "plan"),
     [
-        (4, "auto", "audio-3spk, then array-2spk or fastica"),
-        (2, "auto", "audio-3spk, then array-2spk or split-3spk"),
-        (12, "auto", "audio-3spk, then ensemble-2spk or split-3spk"),
+        (4, "auto", "audio-2spk and split-3spk, then array-2spk or fastica"),
+        (2, "auto", "audio-2spk and split-3spk, then array-2spk or split-3spk"),
+        (12, "auto", "audio-2spk and split-3spk, then ensemble-2spk or split-3spk"),
         (4, 1, "array-2spk"),
         (4, 2, "array-2spk"),
         (4, 3, "fastica"),

@@ -150,7 +150,14 @@ def test_a_model_of_an_array_is_told_where_each_person_is(speech, monkeypatch): 
             return Output(torch.ones(1, 2, 1, 1) * mixture[:, None, :1])
 
     model = Steered([1.0], cues=TARGET.cues, sources=None, order="cue", channels=(2, 8))
-    store = Store(**{"ensemble-2spk": Gains([0.9, 0.1]), "audio-3spk": Gains([0.9, 0.1, 0.0]), "fused": model})
+    store = Store(
+        **{
+            "ensemble-2spk": Gains([0.9, 0.1]),
+            "audio-2spk": Gains([0.9, 0.1]),
+            "split-3spk": Gains([0.9, 0.1, 0.0]),
+            "fused": model,
+        }
+    )
     made = scene(store, people=[person(), person()], model="fused", channels=4)
     x = made._recordings[(16_000, False)].read(0, 64_000)[:1]
     made._recordings[(16_000, False)] = Recording.of(np.concatenate([np.roll(x, 2 * m, 1) for m in range(4)]), 16_000)

@@ -226,7 +226,7 @@ def test_one_voice_alone_comes_back_whole(separator, tmp_path):
     voice = sound(CLIP.parent / "left.flac")[0]
     sf.write(path, voice, 16_000, subtype="FLOAT")
     manifest = separator.separate(path, tmp_path / "out")
-    assert (manifest["model"], len(manifest["speakers"])) == ("audio-3spk", 1)
+    assert (manifest["model"], len(manifest["speakers"])) == ("audio-2spk", 1)
     assert si_sdr(sound(tmp_path / "out" / "alone" / "speaker_00.wav")[0], voice) > 25
 
 

@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from avsep.speech.activity import activity, count_voices, gate, per_decision, spans, too_little, voices_at_once
+from avsep.speech.activity import (
+    activity,
+    count_voices,
+    gate,
+    per_decision,
+    spans,
+    takes_turns,
+    too_little,
+    voices_at_once,
+)
 
 
 def pulses(*edges: tuple[float, float], seconds: float = 10.0, height: float = 0.9) -> np.ndarray:
@@ -81,3 +90,16 @@ def test_voices_that_speak_together_are_counted(together, expected):
     # Who takes turns does not speak together.
     turns = np.eye(3)[np.arange(len(together)) % 3] * (np.array(together) > 0)[:, None]
     assert voices_at_once(turns) == min(expected, 1)
+
+
+@pytest.mark.parametrize(
+    ("leaders", "expected"),
+    [([], False), ([0] * 50, False), ([0] * 48 + [1] * 2, False), ([0] * 40 + [1] * 10, True), ([1, 2, 1, 2], True)],
+)
+def test_turns_are_told_by_who_leads(leaders, expected):
+    active = 0.1 + 0.8 * np.eye(3)[leaders]
+    assert takes_turns(active.reshape(-1, 3)) is expected
+    # What went to another source at the same time is no turn, nor is what nobody says.
+    both = np.concatenate([active.reshape(-1, 3), np.tile([0.0, 0.2, 0.3], (100, 1))])
+    both[:, 0] += (both[:, 0] > 0.5) * 0.05
+    assert takes_turns(both) is expected

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from avsep.modes.base import Mode
 from avsep.modes.voices import (
     ARRAY_MODEL,
-    COUNT_MODEL,
     DEFAULT_MODEL,
+    LONE_MODEL,
     MANY_MODEL,
     Voices,
     check_wanted,
+    counted_voices,
     found_voices,
     is_by_sound,
     planned,
@@ -22,7 +23,6 @@ from avsep.modes.voices import (
 )
 from avsep.signals import SAMPLE_RATE, Tracks
 from avsep.speech.activity import FAR_BELOW as FAR_BELOW_OF_ONE
-from avsep.speech.activity import voices_at_once
 
 if TYPE_CHECKING:
     from avsep.models.base import Contract
@@ -56,7 +56,7 @@ class Array(Mode):
         if wanted is not None:
             return fitting_model(scene, scene.channels, wanted)
         fitting = dict.fromkeys(fitting_model(scene, scene.channels, at_once) for at_once in (2, 3))
-        return f"{COUNT_MODEL}, then {' or '.join(fitting)}"
+        return f"{LONE_MODEL} and {MANY_MODEL}, then {' or '.join(fitting)}"
 
     def __call__(self, scene: Scene) -> Tracks:
         mixture = scene.mixture(SAMPLE_RATE, mono=False)
@@ -81,8 +81,7 @@ def _by_default(scene: Scene, mixture: Recording) -> Tracks:
     if mixture.channels == 1:
         return voice_tracks(scene, separate_with_fitting_model(scene, at_once), "audio-only")
     if at_once is None:
-        voices = separate_voices(scene, COUNT_MODEL, scene.mixture())
-        at_once = voices_at_once(voices.active)
+        voices, at_once = counted_voices(scene)
         if at_once < 2:
             return voice_tracks(scene, voices, "audio-only")
     name = fitting_model(scene, mixture.channels, at_once)

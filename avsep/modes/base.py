@@ -218,12 +218,14 @@ class Scene:
             return everything
         return _some_channels(everything, list(self.microphones), self.folder)
 
-    def separate(self, model: SeparationModel, mixture: Recording, cues: Cues | None = None) -> Estimates:
-        """What a model separates of a mixture, at the mixture's rate."""
+    def separate(
+        self, model: SeparationModel, mixture: Recording, cues: Cues | None = None, quality: Quality | None = None
+    ) -> Estimates:
+        """What a model separates of a mixture, at the mixture's rate. quality: in place of that of the options."""
         from avsep.inference.sliding import SlidingSeparator
 
         with self.watch.step("separation"):
-            engine = SlidingSeparator(model, self.models.device, self.options.quality)
+            engine = SlidingSeparator(model, self.models.device, quality or self.options.quality)
             estimates = engine.separate(mixture, cues, self.folder, self.progress)
         estimates.of_array = self.is_array
         return estimates

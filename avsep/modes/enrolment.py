@@ -19,7 +19,7 @@ from avsep.embeddings.speaker import (
     speech_by_itself,
 )
 from avsep.errors import InputError
-from avsep.modes.voices import COUNT_MODEL
+from avsep.modes.voices import MANY_MODEL
 from avsep.output.tracks import TrackReader
 from avsep.signals import SAMPLE_RATE
 from avsep.speech.activity import activity, speech_and_level, voices_at_once
@@ -109,7 +109,7 @@ def _voices_in(models: ModelStore, said: np.ndarray, folder: Path | None) -> int
     """How many voices speak together in samples (time,)."""
     from avsep.inference.sliding import SlidingSeparator
 
-    engine = SlidingSeparator(models.separation(COUNT_MODEL), models.device, "fast")
+    engine = SlidingSeparator(models.separation(MANY_MODEL), models.device, "fast")
     sources = engine.separate(Recording.of(said, SAMPLE_RATE, folder), folder=folder)
     return voices_at_once(activity(*speech_and_level(sources)))
 

@@ -17,6 +17,7 @@ from avsep.speech.activity import (
     count_voices,
     speech_and_level,
     speech_of_tracks,
+    takes_turns,
     too_little,
     voices_at_once,
 )
@@ -27,19 +28,20 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "ensemble-2spk"
 MANY_MODEL = "split-3spk"
-"""For more voices at a time than DEFAULT_MODEL separates."""
-COUNT_MODEL = "audio-3spk"
-"""Tells how many voices there are at a time: it leaves one that is alone in one piece, also in a room, where MANY_MODEL
-splits off what the room adds in one of five recordings."""
+"""For more voices at a time than DEFAULT_MODEL separates, and to tell whether there are as many."""
+LONE_MODEL = "audio-2spk"
+"""Tells whether a voice is alone, which all of its estimates together then are. They leave it as it is, where
+MANY_MODEL takes away what little a room or a codec adds. Voices that take turns have an estimate each, where
+MANY_MODEL, trained on voices that overlap, gives one to both."""
 ARRAY_MODEL = "array-2spk"
 """In place of DEFAULT_MODEL where there is an array."""
 
 
 def default_models(voices: int | None) -> list[str]:
-    """The bundled weights for so many voices; several where the number is not known, the first of which tells which of
-    the others fit."""
+    """The bundled weights for so many voices; several where the number is not known, the first of which tell which
+    fit."""
     if voices is None:
-        return [COUNT_MODEL, DEFAULT_MODEL, MANY_MODEL]
+        return [LONE_MODEL, MANY_MODEL, DEFAULT_MODEL]
     return [MANY_MODEL if voices > 2 else DEFAULT_MODEL]
 
 
@@ -82,6 +84,26 @@ def separate_voices(
     return found_voices(scene, scene.models.card(name).name, scene.separate(model, mixture), far_below)
 
 
+def counted_voices(scene: Scene) -> tuple[Voices, int]:
+    """Voices, separated with the least work, and how many there are at a time, those that take turns counting as two.
+    One that is alone all of the time is one source."""
+
+    def separated(name: str) -> Voices:
+        sources = scene.separate(scene.models.separation(name), scene.mixture(), quality="fast")
+        return found_voices(scene, scene.models.card(name).name, sources)
+
+    pair = separated(LONE_MODEL)
+    turns = takes_turns(pair.active)
+    if turns or voices_at_once(pair.active) > 1:
+        # What a room adds to one voice may look like another one to the first network or to the second.
+        many = separated(MANY_MODEL)
+        at_once = voices_at_once(many.active)
+        if turns or at_once > 1:
+            return many, max(2, at_once)
+    alone = found_voices(scene, pair.model, pair.sources.summed())
+    return alone, min(1, voices_at_once(alone.active))
+
+
 def told(model: SeparationModel, wanted: int | None) -> SeparationModel:
     """The model, told the number of voices where that is known and it would find it out."""
     if wanted is None or model.contract.sources is not None:
@@ -106,11 +128,11 @@ def separate_with_fitting_model(scene: Scene, wanted: int | None, most: float = 
     """
     name = scene.model
     if name is None and wanted is None:
-        voices = separate_voices(scene, COUNT_MODEL, scene.mixture())
-        at_once = int(min(voices_at_once(voices.active), most))
-        if at_once < 2:
-            return voices
+        voices, at_once = counted_voices(scene)
+        at_once = int(min(at_once, most))
         name = default_models(at_once)[0]
+        if at_once < 2 or (name == MANY_MODEL and scene.options.quality == "fast"):
+            return voices
     elif name is None:
         name = default_models(wanted)[0]
     sources = scene.models.separation(name).contract.sources

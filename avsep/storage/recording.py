@@ -81,6 +81,14 @@ class Estimates:
         made._length = len(parts[0])
         return made
 
+    def summed(self) -> Estimates:
+        """All sources together as one."""
+        made = Estimates(self._folder, self.channels, self.sample_rate)
+        for start in range(0, len(self), self.sample_rate):
+            made.append(self.read(start, start + self.sample_rate).sum(0, keepdims=True))
+        made.of_array = self.of_array
+        return made
+
     def __len__(self) -> int:
         """Samples."""
         return self._length
