@@ -137,6 +137,8 @@ def only_from(page, track: str, seconds: float) -> None:
 
     for _ in range(5):
         seek(page, seconds)
+        if page.get_attribute("#play", "aria-label") == "Play":  # it has ended
+            page.click("#play")
         with contextlib.suppress(TooLate):
             return only(page, track, WAIT / 6)
     return only(page, track, WAIT / 6)
