@@ -46,7 +46,7 @@ def test_one_estimate_for_each_cue(likeness, sources):
     assert shown == sources if likeness is None else 1 <= shown <= sources
     assert output.estimates.shape == (2, shown, 1, 6300)
     assert model.contract.cues == ("lips",) if likeness is None else ("sources",)
-    assert (model.contract.order, model.contract.sources) == ("cue", None)
+    assert (model.contract.order, model.contract.sources, model.contract.joint) == ("cue", None, True)
     output.estimates.square().sum().backward()
     for name, parameter in model.named_parameters():
         assert (parameter.grad is None) == name.startswith("synchrony."), name

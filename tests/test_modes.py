@@ -208,6 +208,38 @@ def test_by_sound_takes_the_weights_for_the_voices_it_counts(speech, probabiliti
     np.testing.assert_allclose(sum_of(tracks), made.mixture().read(0, 16_000), atol=1e-6)
 
 
+TURNS = [[0.9] * 50 + [0.0] * 50, [0.0] * 50 + [0.9] * 50]
+
+
+@pytest.mark.parametrize(
+    ("pair", "many", "quality", "models", "count"),
+    [
+        # Two who take turns, whom the weights for three give one estimate.
+        (TURNS, [[0.9], [0.0], [0.0]], "normal", ["audio-2spk", "split-3spk", "ensemble-2spk"], 2),
+        # One whom only the weights for two split.
+        ([[0.9], [0.9]], [[0.9], [0.0], [0.0]], "normal", ["audio-2spk", "split-3spk"], 1),
+        ([[0.9], [0.0]], [[0.9], [0.9], [0.9]], "normal", ["audio-2spk"], 1),
+        # One pass is all that is asked for, and has been made.
+        ([[0.9], [0.9]], [[0.9], [0.9], [0.9]], "fast", ["audio-2spk", "split-3spk"], 3),
+    ],
+)
+def test_who_is_alone_and_who_takes_turns(monkeypatch, pair, many, quality, models, count):
+    def found(sources: Estimates, progress=None):
+        given = {1: [[0.9]], 2: pair, 3: many}[sources.count]
+        speech = np.array([np.resize(row, 100) for row in given], np.float32)
+        return speech, np.full(speech.shape, -20.0, np.float32)
+
+    monkeypatch.setattr(voices_module, "speech_and_level", found)
+    made = scene(both(), quality=quality)
+    separated = []
+    separate = made.separate
+    made.separate = lambda model, *rest, **options: separated.append(model) or separate(model, *rest, **options)
+    tracks = BySound()(made)
+    assert [next(name for name, m in made.models.models.items() if m is model) for model in separated] == models
+    assert (tracks.model, len(tracks.tracks)) == (models[-1] if count > 1 else "audio-2spk", count)
+    np.testing.assert_allclose(sum_of(tracks), made.mixture().read(0, 16_000), atol=1e-6)
+
+
 def test_by_sound_gives_no_track_where_nobody_speaks(speech):
     speech(0.1, 0.2, 0.0)
     tracks = BySound()(scene(both()))

@@ -195,3 +195,14 @@ def test_estimates_of_any_rate_and_several_channels_come_back_in_place(tmp_path,
     for track, part in zip(tracks, (0.75, 0.25), strict=True):
         assert ((track - part * x) ** 2).mean() < 1e-3 * (x**2).mean()
     np.testing.assert_allclose(sum(tracks) + sf.read(tmp_path / "r.wav", dtype="float32")[0].T, x, atol=1e-6)
+
+
+@pytest.mark.parametrize("time", [0, 1, SAMPLE_RATE, 2 * SAMPLE_RATE + 5])
+def test_sources_are_summed_to_one(time):
+    x = np.random.default_rng(0).standard_normal((3, 2, time)).astype(np.float32)
+    estimates = Estimates.of(x, SAMPLE_RATE)
+    estimates.of_array = True
+    together = estimates.summed()
+    assert (together.of_array, together.sample_rate, together.channels, len(together)) == (True, SAMPLE_RATE, 2, time)
+    np.testing.assert_allclose(together.read(0, time).sum(0), x.sum(0), atol=1e-6)
+    assert together.count == (1 if time else 0)

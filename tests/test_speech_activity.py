@@ -101,5 +101,6 @@ def test_turns_are_told_by_who_leads(leaders, expected):
     assert takes_turns(active.reshape(-1, 3)) is expected
     # What went to another source at the same time is no turn, nor is what nobody says.
     both = np.concatenate([active.reshape(-1, 3), np.tile([0.0, 0.2, 0.3], (100, 1))])
-    both[:, 0] += (both[:, 0] > 0.5) * 0.05
+    leads = both[:, 0] > 0.5
+    both[leads, 1] = 0.8
     assert takes_turns(both) is expected

@@ -8,6 +8,8 @@ other.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -33,8 +35,8 @@ class SteeredTasNet(MaskingModel):
     synchrony: gives the embeddings; frozen. likeness: with it the model trains without lips: its cue is "sources"
     (batch, sources, 1, time), the clean voices, whose embeddings are made as vague as those of lips; of the first few
     of them, as not everybody is to be seen. What it learnt then is the `warm_start` of one that is given lips. The
-    other arguments are those of `SplitTasNet`. Before any training a face has what the separator gives, sorted by the
-    lips.
+    other arguments are those of `SplitTasNet`. Before any training a face has about what the separator gives, shared
+    out by the lips.
     """
 
     def __init__(
@@ -60,6 +62,8 @@ class SteeredTasNet(MaskingModel):
             cue=cue,
             sample_rate=synchrony.sample_rate,
         )
+        # A face takes less of what goes with another one.
+        self.contract = replace(self.contract, joint=True)
         self.synchrony, self.likeness = synchrony.requires_grad_(False), likeness
         self.steered = Stack(channels, hidden, block_kernel, blocks, 1, norm, False, exchange_every)
         self.steered.pass_on(0)

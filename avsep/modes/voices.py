@@ -85,8 +85,8 @@ def separate_voices(
 
 
 def counted_voices(scene: Scene) -> tuple[Voices, int]:
-    """Voices, separated with the least work, and how many there are at a time, those that take turns counting as two.
-    One that is alone all of the time is one source."""
+    """Voices, separated in one pass whatever the quality, and how many there are at a time, those that take turns
+    counting as two. One that is alone all of the time is one source."""
 
     def separated(name: str) -> Voices:
         sources = scene.separate(scene.models.separation(name), scene.mixture(), quality="fast")
@@ -95,7 +95,7 @@ def counted_voices(scene: Scene) -> tuple[Voices, int]:
     pair = separated(LONE_MODEL)
     turns = takes_turns(pair.active)
     if turns or voices_at_once(pair.active) > 1:
-        # What a room adds to one voice may look like another one to the first network or to the second.
+        # What a room adds to one voice may look like another one to the first network or to the second, seldom to both.
         many = separated(MANY_MODEL)
         at_once = voices_at_once(many.active)
         if turns or at_once > 1:

@@ -10,9 +10,9 @@ with the cue "lips" that was not trained on the talkers; the synchrony network i
 
 assigned: of the estimates of the separator by sound, the one that goes with the lips. fused: the estimate of FUSED.
 both: the mean of the two. chosen: of the estimates by sound, the one that differs least from FUSED's, anew for every
-half second. Rows: the talker's own lips; late or early by up to three pictures; those of another clip of another
-talker; one still picture. The offset of lips and sound is corrected as the network finds it. Prints SI-SDRi of the
-talker with 95 % intervals, and that of fused, both and chosen less that of assigned, item by item.
+half second. Rows: the talker's own lips; late or early by up to three pictures; those of a clip of another talker, who
+may be the one beside; one still picture. The offset of lips and sound is corrected as the network finds it. Prints
+SI-SDRi of the talker with 95 % intervals, and that of fused, both and chosen less that of assigned, item by item.
 """
 
 from __future__ import annotations
