@@ -23,8 +23,9 @@ SHORTEST_UNSEEN = 1.0
 """Seconds of speech at a stretch from which somebody who is not to be seen gets a track, while no face is there; ..."""
 SHORTEST_BESIDE = 2.0
 """... and while there are faces, none of which can have it, ..."""
-LEFT_OVER = 0.1
-"""... with at least this part of the energy of all sources: less is what the separation left of the others' voices."""
+LEFT_OVER = 0.15
+"""... with at least this part of the energy of all sources: less is what the separation left of the others' voices (of
+four people in a panel 0.11)."""
 NEW = DECISION_FRAMES / WINDOW
 """Share of a decision's window that the window of the decision before did not hold: what it adds to the evidence."""
 
