@@ -240,6 +240,13 @@ def test_who_is_alone_and_who_takes_turns(monkeypatch, pair, many, quality, mode
     np.testing.assert_allclose(sum_of(tracks), made.mixture().read(0, 16_000), atol=1e-6)
 
 
+def test_no_more_is_counted_than_makes_a_difference(monkeypatch):
+    speech = np.array([np.resize(row, 100) for row in TURNS], np.float32)
+    monkeypatch.setattr(voices_module, "speech_and_level", lambda *_: (speech, np.full(speech.shape, -20.0)))
+    made = scene(Store(**{name: both().models[name] for name in ("audio-2spk", "ensemble-2spk")}))
+    assert voices_module.separate_with_fitting_model(made, None, most=2).model == "ensemble-2spk"
+
+
 def test_by_sound_gives_no_track_where_nobody_speaks(speech):
     speech(0.1, 0.2, 0.0)
     tracks = BySound()(scene(both()))

@@ -24,6 +24,7 @@ from avsep.speech.activity import (
 from avsep.storage.recording import Estimates, Recording
 
 if TYPE_CHECKING:
+    from avsep.inference.quality import Quality
     from avsep.models.base import Contract, SeparationModel
 
 DEFAULT_MODEL = "ensemble-2spk"
@@ -76,27 +77,31 @@ class Voices:
 
 
 def separate_voices(
-    scene: Scene, name: str, mixture: Recording, far_below: float = FAR_BELOW, wanted: int | None = None
+    scene: Scene,
+    name: str,
+    mixture: Recording,
+    far_below: float = FAR_BELOW,
+    wanted: int | None = None,
+    quality: Quality | None = None,
 ) -> Voices:
     """The voices that one model separates. far_below: see `activity`. wanted: how many there are, for models that would
-    find it out. Raises UsageError where such a model does not separate as many."""
+    find it out. quality: in place of that of the options. Raises UsageError where such a model does not separate as
+    many."""
     model = told(scene.models.separation(name), wanted)
-    return found_voices(scene, scene.models.card(name).name, scene.separate(model, mixture), far_below)
+    sources = scene.separate(model, mixture, quality=quality)
+    return found_voices(scene, scene.models.card(name).name, sources, far_below)
 
 
-def counted_voices(scene: Scene) -> tuple[Voices, int]:
+def counted_voices(scene: Scene, most: float = math.inf) -> tuple[Voices, int]:
     """Voices, separated in one pass whatever the quality, and how many there are at a time, those that take turns
-    counting as two. One that is alone all of the time is one source."""
-
-    def separated(name: str) -> Voices:
-        sources = scene.separate(scene.models.separation(name), scene.mixture(), quality="fast")
-        return found_voices(scene, scene.models.card(name).name, sources)
-
-    pair = separated(LONE_MODEL)
+    counting as two. One that is alone all of the time is one source. most: from how many on it makes no difference."""
+    pair = separate_voices(scene, LONE_MODEL, scene.mixture(), quality="fast")
     turns = takes_turns(pair.active)
+    if turns and most <= 2:
+        return pair, 2
     if turns or voices_at_once(pair.active) > 1:
-        # What a room adds to one voice may look like another one to the first network or to the second, seldom to both.
-        many = separated(MANY_MODEL)
+        # What a room adds to one voice may look like another one to the first network or the second, seldom to both.
+        many = separate_voices(scene, MANY_MODEL, scene.mixture(), quality="fast")
         at_once = voices_at_once(many.active)
         if turns or at_once > 1:
             return many, max(2, at_once)
@@ -128,7 +133,7 @@ def separate_with_fitting_model(scene: Scene, wanted: int | None, most: float = 
     """
     name = scene.model
     if name is None and wanted is None:
-        voices, at_once = counted_voices(scene)
+        voices, at_once = counted_voices(scene, most)
         at_once = int(min(at_once, most))
         name = default_models(at_once)[0]
         if at_once < 2 or (name == MANY_MODEL and scene.options.quality == "fast"):
