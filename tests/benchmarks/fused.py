@@ -2,11 +2,11 @@
 
     python tests/benchmarks/fused.py data/grid/manifest.tsv data/speech FUSED [--talkers s4 s26] [--items 96]
 
-data/grid is a folder of `preprocessing.grid`. Mixtures are 2.8 s of one of the talkers, whose
-lips are shown, and of another one held out of the folder, whose lips are shown too (GRID), of a dev voice of
-data/speech (speech), or of two such voices (three); each voice up to 2.5 dB above or below the first. FUSED is a model
-with the cue "lips" that was not trained on the talkers; the synchrony network in it makes the choice, or that of
---sync. Its figures are those of one pass, as those of the separator by sound with --quality fast.
+data/grid is a folder of `preprocessing.grid`. Mixtures are 2.8 s of one of the talkers, whose lips are shown, and of
+another one held out of the folder, whose lips are shown too (GRID), of a dev voice of data/speech (speech), or of two
+such voices (three); each voice up to 2.5 dB above or below the first. FUSED is a model with the cue "lips" that was not
+trained on the talkers; the synchrony network in it makes the choice, or that of --sync. Its figures are those of one
+pass, as those of the separator by sound with --quality fast.
 
 assigned: of the estimates of the separator by sound, the one that goes with the lips. fused: the estimate of FUSED.
 both: the mean of the two. chosen: of the estimates by sound, the one that differs least from FUSED's, anew for every

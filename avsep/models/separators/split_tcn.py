@@ -154,21 +154,13 @@ class SplitTCN(Part):
 
     def streams(self, features: Tensor) -> Iterator[Tensor]:
         """Features -> (batch * sources, frames, channels) after each round."""
-        x = self.first_streams(features).flatten(0, 1)
-        yield from self.go_on(x, self.sources)
-
-    def first_streams(self, features: Tensor) -> Tensor:
-        """Features -> what the streams begin with (batch, sources, frames, channels)."""
         if self.front is not None:
             tokens = self.front(features).transpose(1, 2).flatten(2)
             features = torch.cat([features, tokens], 2)
         x = self.split(self.mixed(self.enter(features)))
-        return x.unflatten(2, (self.sources, -1)).transpose(1, 2)
-
-    def go_on(self, x: Tensor, sources: int) -> Iterator[Tensor]:
-        """Streams (batch * sources, frames, channels), however many, after each round."""
+        x = x.unflatten(2, (self.sources, -1)).transpose(1, 2).flatten(0, 1)
         for _ in range(self.rounds):
-            x = self.parted(x, sources)
+            x = self.parted(x, self.sources)
             yield x
 
     def masks(self, x: Tensor, sources: int) -> Tensor:
