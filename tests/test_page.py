@@ -6,6 +6,7 @@ import io
 import json
 import os
 import sys
+import threading
 import zipfile
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from page_client import TALK, change, copy_talk, open_client
 from page_results import RATE, make_result
 
 from avsep.cli import page as command
+from avsep.output.exchange import hidden_folder, settle_stale
+from avsep.output.ownership import SEPARATION
+from avsep.page import audio
 from avsep.page.catalog import identify
 from avsep.results.change import change_result
 from avsep.results.edit import merge_tracks
@@ -161,6 +165,44 @@ def test_a_result_that_was_changed_elsewhere_is_not_mixed_with_the_old_one(page,
         assert (answer.status_code, "Reload the page" in answer.json()["error"]) == (409, True)
         assert answer.headers["cache-control"] == "no-store"
     assert page.get(paths[0] + page.get(TALK).json()["version"]).status_code == 200
+
+
+@pytest.mark.parametrize(("part", "reader"), [("sound", "chunk"), ("outline", "outline")])
+def test_sound_that_is_changed_while_it_is_read_is_not_sent(page, folder, monkeypatch, part, reader):
+    version = page.get(TALK).json()["version"]
+    read = getattr(audio, reader)
+
+    def read_late(files, *args):
+        merge_tracks(folder / "talk", "speaker_00", "speaker_01")
+        return read(files, *args)  # the second of the files is gone
+
+    monkeypatch.setattr(audio, reader, read_late)
+    answer = page.get(f"{TALK}/{part}/0?v={version}")
+    assert (answer.status_code, "changed elsewhere" in answer.json()["error"]) == (409, True)
+
+
+@pytest.mark.parametrize("looked", [False, True], ids=["asked", "all listed meanwhile"])
+def test_a_result_that_is_being_exchanged_is_waited_for(page, folder, looked):
+    version = page.get(TALK).json()["version"]
+    aside, lock = hidden_folder(folder / "talk")
+    (folder / "talk").rename(aside / "old")
+    back = threading.Timer(0.2, (aside / "old").rename, [folder / "talk"])
+    back.start()
+    if looked:
+        assert [one["name"] for one in page.get("/api/results").json()] == ["talk"]
+    assert page.get(f"{TALK}/sound/0?v={version}").status_code == 200
+    back.join()
+    os.close(lock)
+
+
+def test_a_result_that_a_killed_run_set_aside_is_not_there_until_it_is_settled(page, folder):
+    assert page.get(TALK).status_code == 200
+    aside, lock = hidden_folder(folder / "talk")
+    (folder / "talk").rename(aside / "old")
+    os.close(lock)
+    assert page.get(TALK).status_code == 404
+    settle_stale(folder / "talk", SEPARATION, lambda text: None)
+    assert page.get(TALK).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/sound/9", "/sound/-1", "/sound/x", "/outline/7", "/thumbnail/speaker_09", "/none"])

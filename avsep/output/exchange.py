@@ -49,6 +49,11 @@ def exchange(partial: Path, target: Path, foreign: Sequence[str], kind: Kind) ->
         os.close(lock)
 
 
+def is_exchanged(target: Path) -> bool:
+    """Whether there is nothing at `target` for now, as its old results are set aside and the new ones not yet there."""
+    return not target.exists() and any(target.parent.glob(f"{glob.escape(_prefix(target))}*/old"))
+
+
 def _undo(old: Path, target: Path, partial: Path, foreign: Sequence[str]) -> None:
     """Back to where an exchange began, from wherever it came to."""
     if not old.exists():

@@ -5,17 +5,22 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
 from avsep.errors import InputError
+from avsep.output.exchange import is_exchanged
 from avsep.output.ownership import own_files
 from avsep.results.result import MANIFEST, Result, ResultTrack, read_result
 
 DEEPEST, MOST_FOLDERS = 6, 20_000
 """Folders within folders, and folders in all, in which results are looked for."""
+_EXCHANGE_SECONDS = 1.0
+"""How long a result that is being exchanged is waited for; what a killed run left stays so until it is settled."""
 
 
 class NotFound(Exception):
@@ -95,16 +100,18 @@ class Catalog:
 
     def _look(self) -> None:
         """Where the results are now."""
-        self._places = {identify(name): name for name in self._names()}
+        found = {identify(name): name for name in self._names()}
+        known = self._places
+        self._places = found | {key: known[key] for key in known.keys() - found.keys() if not self._is_gone(key)}
 
     def _is_gone(self, identifier: str) -> bool:
-        """Whether a result is not where it was, with no link on the way to it."""
+        """Whether a result is neither where it was, with no link on the way to it, nor about to be there again."""
         name = self._places.get(identifier)
         if name is None:
             return True
-        parts = Path(name).parts
-        folders = (self.folder.joinpath(*parts[:number]) for number in range(1, len(parts) + 1))
-        return not all(folder.is_dir() and not folder.is_symlink() for folder in folders)
+        *parents, folder = accumulate(Path(name).parts, Path.joinpath, initial=self.folder)
+        way_is_there = all(_is_folder(parent) for parent in parents[1:])
+        return not (way_is_there and (_is_folder(folder) or is_exchanged(folder)))
 
     def _names(self) -> Iterator[str]:
         """Places of the results below the folder. Raises NotFound where that cannot be read."""
@@ -129,6 +136,9 @@ class Catalog:
 
     def _find(self, name: str) -> Found:
         folder, identifier = self.folder / name, identify(name)
+        until = time.monotonic() + _EXCHANGE_SECONDS
+        while is_exchanged(folder) and time.monotonic() < until:
+            time.sleep(0.01)
         try:
             state = os.lstat(folder / MANIFEST)
         except OSError as error:
@@ -146,6 +156,11 @@ def _folders(folder: Path) -> list[str]:
     """Names of those in it that are no links and not hidden."""
     with os.scandir(folder) as entries:
         return [one.name for one in entries if one.name[0] != "." and one.is_dir(follow_symlinks=False)]
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether it is one itself and no link."""
+    return path.is_dir() and not path.is_symlink()
 
 
 def identify(name: str) -> str:

@@ -107,25 +107,34 @@ class Page:
         return Json(describe(self._found(request), self.catalog))
 
     def faces(self, request: Request) -> Response:
-        return Json(read_faces(self._found(request).result.folder))
+        return self._of_one_version(request, lambda found: Json(read_faces(found.result.folder)))
 
     # Sound and picture
 
     def sound(self, request: Request) -> Response:
-        found, number = self._found(request), _whole(request.path_params["number"])
-        if number * audio.CHUNK_SECONDS > found.result.seconds + audio.CHUNK_SECONDS:
-            raise NotFound("The sound ends before that")
-        channels, rate = audio.shape(found.sounds[0])
-        samples, scale = audio.chunk(found.sounds, number, channels, rate)
-        return Response(samples, media_type="application/octet-stream", headers={"x-scale": repr(scale)} | _KEEP)
+        number = _whole(request.path_params["number"])
+
+        def make(found: Found) -> Response:
+            if number * audio.CHUNK_SECONDS > found.result.seconds + audio.CHUNK_SECONDS:
+                raise NotFound("The sound ends before that")
+            channels, rate = audio.shape(found.sounds[0])
+            samples, scale = audio.chunk(found.sounds, number, channels, rate)
+            return Response(samples, media_type="application/octet-stream", headers={"x-scale": repr(scale)} | _KEEP)
+
+        return self._of_one_version(request, make)
 
     def outline(self, request: Request) -> Response:
-        found, number = self._found(request), _whole(request.path_params["number"])
-        if number * audio.TILE_SECONDS > found.result.seconds:
-            raise NotFound("The sound ends before that")
-        _, rate = audio.shape(found.sounds[0])
-        made = self.outlines.get(found.version + found.id, number, lambda: audio.outline(found.sounds, number, rate))
-        return Response(made, media_type="application/octet-stream", headers=_KEEP)
+        number = _whole(request.path_params["number"])
+
+        def make(found: Found) -> Response:
+            if number * audio.TILE_SECONDS > found.result.seconds:
+                raise NotFound("The sound ends before that")
+            _, rate = audio.shape(found.sounds[0])
+            of = found.version + found.id
+            made = self.outlines.get(of, number, lambda: audio.outline(found.sounds, number, rate))
+            return Response(made, media_type="application/octet-stream", headers=_KEEP)
+
+        return self._of_one_version(request, make)
 
     def video(self, request: Request) -> Response:
         return FileResponse(plain_file(picture_of(self._found(request).result)), media_type="video/mp4")
@@ -207,6 +216,16 @@ class Page:
         if request.query_params.get("v", found.version) != found.version:
             raise Changed
         return found
+
+    def _of_one_version(self, request: Request, make: Callable[[Found], Response]) -> Response:
+        """What `make` makes of the result that is asked for. Raises Changed where another version took its place
+        meanwhile, whatever came of that."""
+        found = self._found(request)
+        try:
+            return make(found)
+        finally:
+            if self.catalog.find(found.id).version != found.version:
+                raise Changed
 
 
 _KEEP = {"cache-control": "private, max-age=3600, immutable"}
