@@ -104,13 +104,17 @@ class VoiceStatistics(Model):
         made = ((statistics - self.mean) / self.scale) @ self.projection
         return torch.nn.functional.normalize(made, dim=1) * made.shape[1] ** 0.5
 
+    def place(self, projected: Tensor) -> Tensor:
+        """Of `project` (batch, dims) -> the same shape: along the axes one speaker varies by 1."""
+        return (projected - self.centre) @ self.axes
+
     def embed(self, projected: Tensor, seconds: Tensor) -> Tensor:
         """Of `project` (batch, dims) and the speech that each is of (batch,) -> (batch, size).
 
         The log-likelihood ratio of two is a product of what they are along the axes, less what each is by itself. Its
         slope is a product of both weights. Voices of unequal length are less alike than PLDA expects of one speaker.
         """
-        place = (projected - self.centre) @ self.axes
+        place = self.place(projected)
         total, determinant = self.between + 1, 2 * self.between + 1
         along = place * (self.between / determinant).sqrt()
         alone = (place.square() * self.between.square() / (2 * determinant * total)).sum(1)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from avsep.embeddings.speaker import MODEL as VOICE
 from avsep.errors import UsageError
+from avsep.matching.talkers import MOSTLY_ALONE, alone, own_speech, talker_gains
 from avsep.modes.base import Scene
 from avsep.signals import DECISION_FRAMES, Track, Tracks
 from avsep.speech.activity import (
@@ -132,12 +134,15 @@ def separate_with_fitting_model(scene: Scene, wanted: int | None, most: float = 
     Raises UsageError where more are wanted than a model separates.
     """
     name = scene.model
-    if name is None and wanted is None:
+    if name is None and (wanted is None or wanted > 2):
         voices, at_once = counted_voices(scene, most)
         at_once = int(min(at_once, most))
+        if wanted is not None and alone(own_speech(voices.speech, voices.level)) < MOSTLY_ALONE:
+            at_once = wanted  # all of them speak together
         name = default_models(at_once)[0]
-        if at_once < 2 or (name == MANY_MODEL and scene.options.quality == "fast"):
+        if at_once < 2 or (voices.model == name and scene.options.quality == "fast"):
             return voices
+        wanted = min(wanted or at_once, at_once)
     elif name is None:
         name = default_models(wanted)[0]
     sources = scene.models.separation(name).contract.sources
@@ -156,19 +161,44 @@ def check_wanted(wanted: int | None, model: str, sources: int) -> None:
 
 
 def voice_tracks(scene: Scene, voices: Voices, mode: str) -> Tracks:
-    """A track for each voice, the most active first; none where nobody speaks.
+    """A track for each voice, the one that speaks most first; none where nobody speaks.
 
-    Raises UsageError where more are wanted than there are sources.
+    Raises UsageError where more are wanted than there are sources, unless they take turns.
     """
     wanted = scene.options.voices
-    sources, pictures = voices.speech.shape
-    check_wanted(wanted, voices.model, sources)
     warnings = []
     if wanted is None and too_little(voices.speech).all():
-        count = 0
+        gains = np.zeros((0, *voices.speech.shape), np.float32)
         warnings.append("nobody speaks, so there is no track: all of the sound is in the residual")
     else:
-        count = wanted or count_voices(voices.active)
+        voices, gains = _told_apart(scene, voices, wanted)
+    speech = speech_of_tracks(gains, voices.speech)
+    tracks = [Track(f"speaker_{n:02d}", "voice", speech=speech[n]) for n in range(len(gains))]
+    return Tracks(mode, voices.model, voices.sources, gains, tracks, warnings)
+
+
+def _told_apart(scene: Scene, voices: Voices, wanted: int | None) -> tuple[Voices, np.ndarray]:
+    """The voices and the gains (tracks, sources, pictures) of a track for each: those of talkers where these are not
+    fewer than are wanted or speak at a time. Raises UsageError as `voice_tracks`."""
+    by_source = _of_sources(voices, wanted)
+    by_talker = _of_talkers(scene, voices, wanted)
+    if len(by_talker) >= (wanted or len(by_source)):
+        return voices, by_talker
+    if scene.model is None and not voices.sources.of_array and len(by_source) < (wanted or 0):
+        # As many as are asked for do not seem to speak: the weights for so many are to find them.
+        name = default_models(wanted)[0]
+        check_wanted(wanted, name, scene.models.separation(name).contract.sources or 0)
+        voices = separate_voices(scene, name, scene.mixture())
+        by_source = _of_sources(voices, wanted)
+    check_wanted(wanted, voices.model, len(by_source))
+    return voices, by_source
+
+
+def _of_sources(voices: Voices, wanted: int | None) -> np.ndarray:
+    """Gains (tracks, sources, pictures) by which each source is one voice, `wanted` of them or as many as are found,
+    up to all."""
+    sources, pictures = voices.speech.shape
+    count = min(wanted or count_voices(voices.active), sources)
     order = np.argsort(-voices.active.sum(axis=0), kind="stable")
     gains = np.zeros((count, sources, pictures), np.float32)
     for track in range(count):
@@ -176,6 +206,14 @@ def voice_tracks(scene: Scene, voices: Voices, mode: str) -> Tracks:
     if count:
         # With fewer voices than sources, what the model split off goes back to the last voice.
         gains[count - 1, order[count:]] = 1
-    speech = speech_of_tracks(gains, voices.speech)
-    tracks = [Track(f"speaker_{n:02d}", "voice", speech=speech[n]) for n in range(count)]
-    return Tracks(mode, voices.model, voices.sources, gains, tracks, warnings)
+    return gains
+
+
+def _of_talkers(scene: Scene, voices: Voices, wanted: int | None) -> np.ndarray:
+    """Gains by which each voice is a track, whichever source it is in at a time; none where voices cannot be told
+    apart, because they speak together most of the time, or need not be."""
+    own = own_speech(voices.speech, voices.level)
+    if wanted == 1 or voices.sources.of_array or alone(own) < MOSTLY_ALONE:
+        return np.zeros((0, *own.shape), np.float32)
+    with scene.watch.step("talkers"):
+        return talker_gains(scene.models.voice(VOICE), voices.sources, own, wanted)
