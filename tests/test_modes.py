@@ -17,6 +17,7 @@ from avsep.checkpoint import Card, load_model
 from avsep.errors import UsageError
 from avsep.media.probe import AudioInfo, ClipInfo, VideoInfo
 from avsep.models.base import Contract, Output
+from avsep.models.voice_statistics import VoiceStatistics
 from avsep.modes import MODES
 from avsep.modes.array import Array
 from avsep.modes.base import Options, Scene
@@ -46,6 +47,10 @@ class Store:
 
     def separation(self, name: str) -> Gains:
         return self.models[name]
+
+    def voice(self, name: str) -> VoiceStatistics:
+        """One that has learnt nothing, so that all voices are one."""
+        return VoiceStatistics(dims=4)
 
 
 def scene(store: Store, *, people=(), model: str | None = None, channels: int = 1, rate: int = 16_000, **options):
@@ -172,8 +177,8 @@ def test_a_mode_of_ones_own_is_asked_first():
 
 
 def test_the_bundled_models_for_a_number_of_voices():
-    assert default_models(None) == ["audio-2spk", "split-3spk", "ensemble-2spk"]
-    assert [default_models(n) for n in (1, 2, 3)] == [["ensemble-2spk"], ["ensemble-2spk"], ["split-3spk"]]
+    assert default_models(None) == default_models(3) == ["audio-2spk", "split-3spk", "ensemble-2spk"]
+    assert default_models(1) == default_models(2) == ["ensemble-2spk"]
 
 
 def test_the_models_of_the_defaults_are_bundled_and_fit():
@@ -238,6 +243,43 @@ def test_who_is_alone_and_who_takes_turns(monkeypatch, pair, many, quality, mode
     assert [next(name for name, m in made.models.models.items() if m is model) for model in separated] == models
     assert (tracks.model, len(tracks.tracks)) == (models[-1] if count > 1 else "audio-2spk", count)
     np.testing.assert_allclose(sum_of(tracks), made.mixture().read(0, 16_000), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("speakers", "talkers", "count", "model"),
+    [
+        ("auto", 3, 3, "ensemble-2spk"),  # more than speak at a time
+        ("auto", 1, 2, "ensemble-2spk"),  # not told apart: one for each source
+        (4, 4, 4, "ensemble-2spk"),
+        (3, 2, 3, "split-3spk"),  # not as many told apart as there are
+    ],
+)
+def test_who_takes_turns_is_told_by_the_voice(monkeypatch, speakers, talkers, count, model):
+    def found(sources: Estimates, progress=None):
+        given = {2: TURNS, 3: [*TURNS, [0.0]]}[sources.count]
+        speech = np.array([np.resize(row, 100) for row in given], np.float32)
+        return speech, np.full(speech.shape, -20.0, np.float32)
+
+    def told(model, sources, own, wanted):
+        assert wanted == (None if speakers == "auto" else speakers)
+        gains = np.zeros((talkers, *own.shape), np.float32)
+        gains[np.arange(own.shape[1]) * talkers // own.shape[1], :, np.arange(own.shape[1])] = 1
+        return gains
+
+    monkeypatch.setattr(voices_module, "speech_and_level", found)
+    monkeypatch.setattr(voices_module, "talker_gains", told)
+    made = scene(both(), speakers=speakers)
+    tracks = BySound()(made)
+    assert (tracks.model, len(tracks.tracks), len(tracks.gains)) == (model, count, count)
+    np.testing.assert_allclose(sum_of(tracks), made.mixture().read(0, 16_000), atol=1e-6)
+
+
+@pytest.mark.parametrize("speakers", ["auto", 2])
+def test_voices_that_speak_together_are_a_source_each(speech, monkeypatch, speakers):
+    monkeypatch.setattr(voices_module, "talker_gains", None)
+    speech(0.9, 0.9, 0.0)
+    tracks = BySound()(scene(both(), speakers=speakers))
+    np.testing.assert_array_equal(tracks.gains[:, :, 10], np.eye(2))
 
 
 def test_no_more_is_counted_than_makes_a_difference(monkeypatch):

@@ -52,7 +52,7 @@ def own_speech(speech: np.ndarray, level: np.ndarray) -> np.ndarray:
     return (speech > ON) & (active > 0.4)
 
 
-def alone(own: np.ndarray) -> float:
+def alone_part(own: np.ndarray) -> float:
     """Part of the speech of sources, (sources, pictures) of `own_speech`, in which one of them speaks alone."""
     speaking = own.sum(0)
     return float((speaking == 1).sum() / max(1, (speaking > 0).sum()))

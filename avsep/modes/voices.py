@@ -10,7 +10,7 @@ import numpy as np
 
 from avsep.embeddings.speaker import MODEL as VOICE
 from avsep.errors import UsageError
-from avsep.matching.talkers import MOSTLY_ALONE, alone, own_speech, talker_gains
+from avsep.matching.talkers import MOSTLY_ALONE, alone_part, own_speech, talker_gains
 from avsep.modes.base import Scene
 from avsep.signals import DECISION_FRAMES, Track, Tracks
 from avsep.speech.activity import (
@@ -41,11 +41,16 @@ ARRAY_MODEL = "array-2spk"
 
 
 def default_models(voices: int | None) -> list[str]:
-    """The bundled weights for so many voices; several where the number is not known, the first of which tell which
-    fit."""
-    if voices is None:
+    """The bundled weights for so many voices; several where it is not known how many speak at a time, the first of
+    which tell which fit."""
+    if voices is None or voices > 2:
         return [LONE_MODEL, MANY_MODEL, DEFAULT_MODEL]
-    return [MANY_MODEL if voices > 2 else DEFAULT_MODEL]
+    return [DEFAULT_MODEL]
+
+
+def fitting_weights(at_once: int) -> str:
+    """The bundled weights for so many voices at a time."""
+    return MANY_MODEL if at_once > 2 else DEFAULT_MODEL
 
 
 def planned(scene: Scene) -> str:
@@ -134,17 +139,17 @@ def separate_with_fitting_model(scene: Scene, wanted: int | None, most: float = 
     Raises UsageError where more are wanted than a model separates.
     """
     name = scene.model
-    if name is None and (wanted is None or wanted > 2):
+    if name is None and wanted is not None and wanted <= 2:
+        name = DEFAULT_MODEL
+    elif name is None:
         voices, at_once = counted_voices(scene, most)
         at_once = int(min(at_once, most))
-        if wanted is not None and alone(own_speech(voices.speech, voices.level)) < MOSTLY_ALONE:
+        if wanted is not None and alone_part(own_speech(voices.speech, voices.level)) < MOSTLY_ALONE:
             at_once = wanted  # all of them speak together
-        name = default_models(at_once)[0]
+        name = fitting_weights(at_once)
         if at_once < 2 or (voices.model == name and scene.options.quality == "fast"):
             return voices
-        wanted = min(wanted or at_once, at_once)
-    elif name is None:
-        name = default_models(wanted)[0]
+        wanted = at_once
     sources = scene.models.separation(name).contract.sources
     if sources is not None:
         check_wanted(wanted, scene.models.card(name).name, sources)
@@ -184,9 +189,9 @@ def _told_apart(scene: Scene, voices: Voices, wanted: int | None) -> tuple[Voice
     by_talker = _of_talkers(scene, voices, wanted)
     if len(by_talker) >= (wanted or len(by_source)):
         return voices, by_talker
-    if scene.model is None and not voices.sources.of_array and len(by_source) < (wanted or 0):
-        # As many as are asked for do not seem to speak: the weights for so many are to find them.
-        name = default_models(wanted)[0]
+    if wanted is not None and scene.model is None and len(by_source) < wanted and not voices.sources.of_array:
+        # Not as many seem to speak: the weights for so many are to find them.
+        name = fitting_weights(wanted)
         check_wanted(wanted, name, scene.models.separation(name).contract.sources or 0)
         voices = separate_voices(scene, name, scene.mixture())
         by_source = _of_sources(voices, wanted)
@@ -213,7 +218,7 @@ def _of_talkers(scene: Scene, voices: Voices, wanted: int | None) -> np.ndarray:
     """Gains by which each voice is a track, whichever source it is in at a time; none where voices cannot be told
     apart, because they speak together most of the time, or need not be."""
     own = own_speech(voices.speech, voices.level)
-    if wanted == 1 or voices.sources.of_array or alone(own) < MOSTLY_ALONE:
+    if wanted == 1 or voices.sources.of_array or alone_part(own) < MOSTLY_ALONE:
         return np.zeros((0, *own.shape), np.float32)
     with scene.watch.step("talkers"):
         return talker_gains(scene.models.voice(VOICE), voices.sources, own, wanted)

@@ -1,12 +1,14 @@
 """How many voices are found by sound alone, without a word about their number (--speakers auto).
 
-    python tests/benchmarks/count_voices.py SPEECH/manifest.tsv [--each 25] [--part all|even|odd] [--model NAME]
+    python tests/benchmarks/count_voices.py SPEECH/manifest.tsv [--each 25] [--first 0] [--part all|even|odd]
+        [--manner overlapped|conversation] [--seconds 120] [--model NAME]
 
 SPEECH/manifest.tsv has the columns path, speaker, split and seconds. One to four talkers of the split dev, within 3 dB
 of each other, either all of the time for 8 s (overlapped) or taking turns of 1.5 to 4 s for 20 s (conversation), in
 which the next one begins between 1.5 s before the end of a turn and 1.5 s after it; at one microphone, clean or in
 rooms with a T60 of 0.15 to 0.5 s with noise 30 dB below. Mixture n of a kind is drawn from the kind and n alone.
---part: those with even or odd numbers, so that what is chosen on one half can be judged on the other.
+--first: its number, and --part: those with even or odd numbers, so that what is chosen on some can be judged on others.
+--seconds: of a mixture, in place of 8 and 20.
 
 A row is a kind and a number of talkers, a column the number of tracks that `avsep separate` writes. The last column is
 SI-SDRi in dB against each talker at the microphone, the mean of all talkers of more than one; a talker without a track
@@ -19,7 +21,6 @@ import argparse
 import itertools
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +54,7 @@ class Kind:
     manner: str
     place: str
     talkers: int
+    seconds: float
 
     @property
     def seed(self) -> tuple[int, int, int]:
@@ -63,6 +65,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("speech", type=Path, metavar="MANIFEST", help="of the speech")
     parser.add_argument("--each", type=int, default=25, help="mixtures of each kind (default: 25)")
+    parser.add_argument("--first", type=int, default=0, help="number of the first one (default: 0)")
+    parser.add_argument("--manner", choices=MANNERS, help="how they talk (default: both)")
+    parser.add_argument("--seconds", type=float, help="of a mixture (default: 8 overlapped, 20 of a conversation)")
     parser.add_argument("--part", choices=PARTS, default="all", help="which of them (default: all)")
     parser.add_argument("--model", metavar="NAME", help="a model or weights file (default: the bundled ones)")
     args = parser.parse_args()
@@ -73,8 +78,10 @@ def main() -> None:
     columns = [*range(MOST_FOUND), f"{MOST_FOUND}+"]
     print(f"{'':20} {'talkers':>7}  found {' '.join(f'{column:>3}' for column in columns)}  right  SI-SDRi")
     right: Counter[str] = Counter()
-    numbers = range(args.each)[PARTS[args.part]]
-    for kind in kinds():
+    numbers = range(args.first, args.first + args.each)[PARTS[args.part]]
+    manners = [args.manner] if args.manner else list(MANNERS)
+    for manner, place, talkers in itertools.product(manners, PLACES, TALKERS):
+        kind = Kind(manner, place, talkers, args.seconds or MANNERS[manner])
         found: Counter[int] = Counter()
         gains: list[float] = []
         for number in numbers:
@@ -88,12 +95,7 @@ def main() -> None:
         print(f"{kind.manner + ', ' + kind.place:20} {kind.talkers:7}        {row}  {share:5.0%}  {gain}", flush=True)
         right[kind.manner] += found[kind.talkers]
     total = len(numbers) * len(PLACES) * len(TALKERS)
-    print(", ".join(f"{manner}: {right[manner]} of {total} right" for manner in MANNERS))
-
-
-def kinds() -> Iterator[Kind]:
-    for manner, place, talkers in itertools.product(MANNERS, PLACES, TALKERS):
-        yield Kind(manner, place, talkers)
+    print(", ".join(f"{manner}: {right[manner]} of {total} right" for manner in manners))
 
 
 def separated(separator: Separator, mixture: np.ndarray) -> np.ndarray:
@@ -118,7 +120,7 @@ def improvements(tracks: np.ndarray, mixture: np.ndarray, images: np.ndarray) ->
 def record(speakers: dict[str, list[Path]], kind: Kind, number: int) -> tuple[np.ndarray, np.ndarray]:
     """Mixture `number` of a kind, (time,), and each talker in it, (talkers, time)."""
     rng = np.random.default_rng([*kind.seed, number])
-    samples = round(MANNERS[kind.manner] * SAMPLE_RATE)
+    samples = round(kind.seconds * SAMPLE_RATE)
     names = [str(name) for name in rng.choice(sorted(speakers), kind.talkers, replace=False)]
     said = [np.concatenate([read(file) for file in speakers[name]]) for name in names]
     levels = 0.05 * 10 ** (rng.uniform(-1.5, 1.5, kind.talkers) / 20)

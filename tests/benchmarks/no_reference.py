@@ -128,10 +128,11 @@ def tell(
 def mixtures(args: argparse.Namespace) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
     """Name, manner, (time,) and (talkers, time)."""
     speakers = find_speech(args.speech)
-    for manner in MANNERS:
+    for manner, seconds in MANNERS.items():
         for place in PLACES:
             for number in range(args.first, args.first + args.each):
-                yield (f"{manner}-{place}-{number:02d}", manner, *record(speakers, Kind(manner, place, 2), number))
+                kind = Kind(manner, place, 2, seconds)
+                yield (f"{manner}-{place}-{number:02d}", manner, *record(speakers, kind, number))
 
 
 def separated(separator: Separator, cache: Path, name: str, mixture: np.ndarray) -> Path:
