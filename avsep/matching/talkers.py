@@ -29,8 +29,8 @@ PAUSE_SECONDS, LONGEST_SECONDS = 0.5, 2.0
 AROUND_SECONDS, LEAST_PICTURES = 1.0, 12
 """What a moment's voice is told by: the speech around it, so much on either side, and how much of it there must be."""
 TOGETHER_SECONDS = 0.5
-"""How long two sources speak at a time where they are two voices."""
-HEARD_SECONDS = 30.0
+"""Of speech at the same time, from which on that of two sources is of two voices."""
+VOICE_SECONDS = 30.0
 """Of a cluster's speech that its embedding is made of."""
 FEW_SECONDS = 1.2
 """Of speech, below which nobody is a talker."""
@@ -107,10 +107,10 @@ class _Sound:
         self.model, self.sources = model, sources
 
     def embedding(self, stretches: Sequence[Stretch]) -> np.ndarray:
-        """(size,), of the first HEARD_SECONDS."""
+        """(size,), of the first VOICE_SECONDS."""
         import torch
 
-        parts, wanted = [], round(HEARD_SECONDS * FRAME_RATE)
+        parts, wanted = [], round(VOICE_SECONDS * FRAME_RATE)
         for source, pictures in stretches:
             parts.append(self._read(source, pictures[:wanted]))
             wanted -= len(pictures)
