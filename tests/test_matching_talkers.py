@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from made_voices import embedding
+from scipy.optimize import linear_sum_assignment
 from torch import nn
 
+from avsep import Separator
+from avsep.evaluation.metrics import si_sdr
 from avsep.matching import voice_clusters
 from avsep.matching.talkers import alone_part, own_speech, talker_gains
 from avsep.matching.voice_clusters import clustered, settled
+from avsep.pipeline import Options
 from avsep.signals import HOP
+from avsep.signals import SAMPLE_RATE as RATE
 from avsep.storage.recording import Estimates
 
 ANN, BOB, CAT = np.eye(3)
@@ -148,3 +154,32 @@ def test_own_speech_is_no_leak():
     assert alone_part(own_speech(speech, level)) == 1.0
     assert alone_part(own_speech(speech, level.mean(1, keepdims=True).max() + np.zeros((2, 20)))) == 0.0
     assert alone_part(np.zeros((2, 0), bool)) == 0.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("names", "speakers"), [(("so3007", "ls3235"), "auto"), (("so3007", "so0044", "ls3235"), 3)], ids=["two", "three"]
+)
+def test_real_talkers_in_turns_have_a_track_each(shared, tmp_path, names, speakers):
+    speech = shared / "speech"
+    rows = [line.split("\t") for line in (speech / "manifest.tsv").read_text().splitlines()[1:]]
+    said = {name: np.concatenate([read(speech / row[0]) for row in rows if row[1] == name]) for name in names}
+    turn, turns = 4 * RATE, 3 * len(names)
+    voices = np.zeros((len(names), turns * turn), np.float32)
+    for number in range(turns):
+        who, start = number % len(names), number // len(names) * turn
+        voices[who, number * turn : (number + 1) * turn - RATE // 2] = said[names[who]][
+            start : start + turn - RATE // 2
+        ]
+    soundfile.write(tmp_path / "talk.wav", voices.sum(0), RATE, subtype="FLOAT")
+    manifest = Separator(device="cpu", threads=1).separate(tmp_path / "talk.wav", tmp_path, Options(speakers=speakers))
+    assert len(manifest["tracks"]) == len(names)
+    tracks = np.stack([read(tmp_path / "talk" / track["audio"]) for track in manifest["tracks"]])
+    found = si_sdr(tracks[:, None], voices[None])
+    rows, columns = linear_sum_assignment(-found)
+    assert sorted(columns) == list(range(len(names)))
+    assert found[rows, columns].min() > 6
+
+
+def read(file) -> np.ndarray:
+    return soundfile.read(file, dtype="float32")[0]
