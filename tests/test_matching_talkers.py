@@ -140,6 +140,15 @@ def test_a_number_that_is_known(count, found):
     np.testing.assert_array_equal(gains.sum(0), 1)
 
 
+def test_a_lone_voice_is_split_by_strong_evidence_only(monkeypatch):
+    sources, own = sources_of([1, 2, 1, 2])
+    # One voice nearly as probable as two: evidence of -3.
+    monkeypatch.setattr("made_voices.NEITHER", 0.1)
+    assert len(talker_gains(Levels(), sources, own)) == 1
+    twice = Estimates.joined(sources, Estimates.of(np.zeros((1, len(sources)), np.float32), 16_000))
+    assert len(talker_gains(Levels(), twice, np.concatenate([own, own & False]))) == 2
+
+
 def test_nobody_who_speaks_long_enough_is_no_talker():
     sources, own = sources_of([1, 0, 0])
     own[:, 20:] = False

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from avsep.embeddings.speaker import LEAST_SECONDS
-from avsep.matching.voice_clusters import clustered, settled
+from avsep.matching.voice_clusters import LONE_VOICE, ONE_VOICE, clustered, settled
 from avsep.signals import DECISION_FRAMES, FRAME_RATE, HOP
 from avsep.speech.activity import ON, activity
 
@@ -74,7 +74,8 @@ def talker_gains(model: VoiceStatistics, sources: Estimates, own: np.ndarray, co
     def embed(some: Sequence[int]) -> np.ndarray:
         return sound.embedding([stretches[n] for n in some])
 
-    voice = _voices(stretches, clustered(embed, clashes), own)
+    groups = clustered(embed, clashes, one_voice=LONE_VOICE if len(own) == 1 else ONE_VOICE)
+    voice = _voices(stretches, groups, own)
     if moments := _moments(own):
         clusters = int(voice.max()) + 1
         at_first = np.stack([_first(voice, moment, clusters) for moment in moments])

@@ -15,6 +15,8 @@ from avsep.embeddings.speaker import evidence
 
 ONE_VOICE = -1.0
 """Evidence from which on two clusters are one voice. On 64 recordings of one to four talkers -2 to 0 were as good."""
+LONE_VOICE = -4.0
+"""The same where a separator found one voice. With -1, 2 of 24 lone talkers were two, with -4 none."""
 MOST_AT_ONCE = 400
 """Stretches that are clustered at a time; of more, those of a while are clustered first."""
 STAYS = 0.9
@@ -29,23 +31,28 @@ Embed = Callable[[Sequence[int]], np.ndarray]
 """The embedding (size,) of some stretches together."""
 
 
-def clustered(embed: Embed, clashes: np.ndarray, count: int | None = None) -> list[list[int]]:
+def clustered(
+    embed: Embed, clashes: np.ndarray, count: int | None = None, one_voice: float = ONE_VOICE
+) -> list[list[int]]:
     """Stretches of speech by voice: agglomerative clustering, each cluster by the embedding of all its speech.
 
     clashes: (stretches, stretches) bool, which of them are at the same time and so of two voices. count: of voices,
-    where that is known; there may be more where nothing else fits. The largest cluster is first.
+    where that is known; there may be more where nothing else fits. The largest cluster is first. one_voice: evidence
+    from which on two clusters are one, where it is not known.
     """
     groups = [[number] for number in range(len(clashes))]
     while len(groups) > MOST_AT_ONCE:
         blocks = [groups[start : start + MOST_AT_ONCE] for start in range(0, len(groups), MOST_AT_ONCE)]
-        fewer = [group for block in blocks for group in _merged(block, embed, clashes, None)]
+        fewer = [group for block in blocks for group in _merged(block, embed, clashes, None, one_voice)]
         if len(fewer) == len(groups):
             break
         groups = fewer
-    return sorted(_merged(groups, embed, clashes, count), key=len, reverse=True)
+    return sorted(_merged(groups, embed, clashes, count, one_voice), key=len, reverse=True)
 
 
-def _merged(groups: list[list[int]], embed: Embed, clashes: np.ndarray, count: int | None) -> list[list[int]]:
+def _merged(
+    groups: list[list[int]], embed: Embed, clashes: np.ndarray, count: int | None, one_voice: float
+) -> list[list[int]]:
     groups = list(groups)
     if len(groups) < 2:
         return groups
@@ -56,7 +63,7 @@ def _merged(groups: list[list[int]], embed: Embed, clashes: np.ndarray, count: i
     left = np.ones(len(groups), bool)
     while True:
         one, other = sorted(np.unravel_index(odds.argmax(), odds.shape))
-        enough = odds[one, other] < ONE_VOICE if count is None else left.sum() <= count
+        enough = odds[one, other] < one_voice if count is None else left.sum() <= count
         if enough or odds[one, other] == -np.inf:
             return [group for group, is_left in zip(groups, left, strict=True) if is_left]
         groups[one] = sorted(groups[one] + groups[other])
