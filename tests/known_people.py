@@ -24,11 +24,21 @@ class Pitch:
     """In place of what tells voices: the energies in a few bands."""
 
     size = len(SPEECH) + 5
+    between = torch.full((len(SPEECH) + 1,), 30.0)
 
-    def __call__(self, waveform: Tensor) -> Tensor:
+    def statistics(self, waveform: Tensor) -> Tensor:
         bands = [*SPEECH.values(), (800.0, 1200.0)]
         energies = torch.stack([band(waveform, RATE, *edges).square().sum(1) for edges in bands], 1)
-        return torch.from_numpy(embedding(torch.nn.functional.normalize(energies, dim=1).numpy()))
+        return torch.nn.functional.normalize(energies, dim=1)
+
+    def project(self, statistics: Tensor) -> Tensor:
+        return statistics
+
+    def place(self, projected: Tensor) -> Tensor:
+        return projected * self.between.sqrt()
+
+    def __call__(self, waveform: Tensor) -> Tensor:
+        return torch.from_numpy(embedding(self.statistics(waveform).numpy()))
 
 
 class Voices(Store):

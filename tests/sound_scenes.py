@@ -12,6 +12,7 @@ from stub_models import BandClassifier, Bands
 
 from avsep.checkpoint import Card
 from avsep.models.base import SeparationModel
+from avsep.models.voice_statistics import VoiceStatistics
 from avsep.pipeline import Separator
 
 RATE = 16_000
@@ -41,6 +42,10 @@ class Store:
 
     def separation(self, name: str) -> SeparationModel:
         return self.models[name]
+
+    def voice(self, name: str) -> VoiceStatistics:
+        """One that has learnt nothing, so that all voices are one."""
+        return VoiceStatistics(dims=4)
 
     def classifier(self, name: str) -> BandClassifier:
         assert name == "sounds"

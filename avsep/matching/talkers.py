@@ -62,8 +62,8 @@ def talker_gains(model: VoiceStatistics, sources: Estimates, own: np.ndarray, co
     """What of each source is each talker's: (talkers, sources, pictures) float32 of 0 and 1, whose sum over talkers
     is 1; who speaks most is first. No talker where nobody speaks long enough.
 
-    own: (sources, pictures) bool of `own_speech`. count: of talkers, where it is known; there are fewer where not so
-    many can be told apart.
+    own: (sources, pictures) bool of `own_speech`. count: of talkers, where it is known; there may be fewer where there
+    are as many sources, or where not so many can be told apart.
     """
     stretches = _stretches(own)
     if not stretches:
@@ -88,7 +88,8 @@ def talker_gains(model: VoiceStatistics, sources: Estimates, own: np.ndarray, co
         for moment, number in zip(moments, most[probable[:, most].argmax(1)], strict=True):
             voice[moment.source, moment.start : moment.start + DECISION_FRAMES] = number
     gains = _gains(voice, own)
-    if count is not None and len(gains) != count:
+    if count is not None and len(own) < count != len(gains):
+        # Else the sources themselves are as good a guess.
         gains = _gains(_voices(stretches, clustered(embed, clashes, count)[:count], own), own)
     return gains
 
