@@ -89,6 +89,8 @@ def test_moments_settle_with_their_neighbours_and_superfluous_voices_go():
 class Levels(nn.Module):
     """Tells voices by the mean of their samples: 0.1 is Ann, 0.2 Bob, 0.3 Cat."""
 
+    size = 7
+
     def __init__(self) -> None:
         super().__init__()
         self.between = nn.Parameter(torch.full((3,), 30.0))

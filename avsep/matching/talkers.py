@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from avsep.embeddings.speaker import LEAST_SECONDS
+from avsep.embeddings.speaker import LEAST_SECONDS, embed
 from avsep.matching.voice_clusters import LONE_VOICE, ONE_VOICE, clustered, settled
 from avsep.signals import DECISION_FRAMES, FRAME_RATE, HOP
 from avsep.speech.activity import ON, activity
@@ -71,10 +71,10 @@ def talker_gains(model: VoiceStatistics, sources: Estimates, own: np.ndarray, co
     sound = _Sound(model, sources)
     clashes = _clashes(stretches)
 
-    def embed(some: Sequence[int]) -> np.ndarray:
+    def together(some: Sequence[int]) -> np.ndarray:
         return sound.embedding([stretches[n] for n in some])
 
-    groups = clustered(embed, clashes, one_voice=LONE_VOICE if len(own) == 1 else ONE_VOICE)
+    groups = clustered(together, clashes, one_voice=LONE_VOICE if len(own) == 1 else ONE_VOICE)
     voice = _voices(stretches, groups, own)
     if moments := _moments(own):
         clusters = int(voice.max()) + 1
@@ -90,7 +90,7 @@ def talker_gains(model: VoiceStatistics, sources: Estimates, own: np.ndarray, co
     gains = _gains(voice, own)
     if count is not None and len(own) < count != len(gains):
         # Else the sources themselves are as good a guess.
-        gains = _gains(_voices(stretches, clustered(embed, clashes, count)[:count], own), own)
+        gains = _gains(_voices(stretches, clustered(together, clashes, count)[:count], own), own)
     return gains
 
 
@@ -110,16 +110,13 @@ class _Sound:
 
     def embedding(self, stretches: Sequence[Stretch]) -> np.ndarray:
         """(size,), of the first VOICE_SECONDS."""
-        import torch
-
         parts, wanted = [], round(VOICE_SECONDS * FRAME_RATE)
         for source, pictures in stretches:
             parts.append(self._read(source, pictures[:wanted]))
             wanted -= len(pictures)
             if wanted <= 0:
                 break
-        with torch.inference_mode():
-            return self.model(self._on_device(np.concatenate(parts)[None]))[0].float().cpu().numpy()
+        return embed(self.model, [np.concatenate(parts)], str(self.model.between.device))[0]
 
     def places(self, moments: Sequence[_Moment]) -> np.ndarray:
         """(moments, dims) along the axes of the model."""

@@ -76,6 +76,11 @@ class Voices:
     active: np.ndarray
 
     @property
+    def own(self) -> np.ndarray:
+        """(sources, pictures) bool, see `own_speech`."""
+        return own_speech(self.speech, self.level)
+
+    @property
     def energy(self) -> np.ndarray:
         """(decisions, sources), of no certain unit."""
         power = 10 ** (self.level.T / 10)
@@ -144,7 +149,7 @@ def separate_with_fitting_model(scene: Scene, wanted: int | None, most: float = 
     elif name is None:
         voices, at_once = counted_voices(scene, most)
         at_once = int(min(at_once, most))
-        if wanted is not None and alone_part(own_speech(voices.speech, voices.level)) < MOSTLY_ALONE:
+        if wanted is not None and alone_part(voices.own) < MOSTLY_ALONE:
             at_once = wanted  # all of them speak together
         name = fitting_weights(at_once)
         if at_once < 2 or (voices.model == name and scene.options.quality == "fast"):
@@ -217,7 +222,7 @@ def _of_sources(voices: Voices, wanted: int | None) -> np.ndarray:
 def _of_talkers(scene: Scene, voices: Voices, wanted: int | None) -> np.ndarray:
     """Gains by which each voice is a track, whichever source it is in at a time; none where voices cannot be told
     apart, because they speak together most of the time, or need not be."""
-    own = own_speech(voices.speech, voices.level)
+    own = voices.own
     if wanted == 1 or voices.sources.of_array or alone_part(own) < MOSTLY_ALONE:
         return np.zeros((0, *own.shape), np.float32)
     with scene.watch.step("talkers"):
