@@ -283,6 +283,20 @@ def test_a_signal_that_a_library_swallows_comes_again(monkeypatch, capsys) -> No
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
+def test_ctrl_c_while_a_library_runs_a_string(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "from avsep.cli import models\n\n\n"
+        "def run(args, terminal):\n    exec('raise KeyboardInterrupt')\n\n\n"
+        "models.run = run\n"
+    )
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    got = subprocess.run(
+        [sys.executable, "-m", "avsep", "models"], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert (got.returncode, got.stdout) == (130, ""), got.stderr
+    assert "interrupted" in got.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
