@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from test_export import fails
@@ -43,6 +45,19 @@ def test_estimates_in_another_order_are_put_in_that_of_the_first(sources: int) -
     torch.testing.assert_close(in_order_of(first, shuffled + 0.1 * torch.randn_like(first)), first, atol=0.6, rtol=0)
 
 
+def test_of_a_member_with_more_estimates_those_that_go_with_the_first_are_taken() -> None:
+    torch.manual_seed(1)
+    model = Ensemble([SplitTasNet(**SPLIT), conv(sources=4)]).eval()
+    mixture = torch.randn(3, 1, 4000)
+    with torch.no_grad():
+        first, second = (member(mixture).estimates for member in model.members)
+        found = model.separate(mixture).estimates
+    assert (model.contract.sources, found.shape) == (2, first.shape)
+    for item, one, other in zip(found, first, second, strict=True):
+        pairs = [other[[i, j]] for i, j in itertools.permutations(range(4), 2)]
+        torch.testing.assert_close(item, (one + max(pairs, key=lambda pair: float((one * pair).sum()))) / 2)
+
+
 def test_with_one_round_the_first_member_separates_alone(both: Ensemble) -> None:
     mixture = torch.randn(1, 1, 4000)
     alone = both.with_rounds(1)
@@ -66,7 +81,8 @@ def test_all_members_learn_from_the_mean(both: Ensemble) -> None:
     ("members", "message"),
     [
         (lambda: [], "members is 0"),
-        (lambda: [conv(), conv(sources=3)], r"they must be the same"),
+        (lambda: [conv(sources=3), conv()], r"they must be the same"),
+        (lambda: [conv(), conv(sources=6)], r"more sources than the first, at most 5"),
         (lambda: [conv(), conv(sample_rate=8000)], r"they must be the same"),
         (lambda: [conv(sources=6)], r"gives 6 estimates.*at most 5"),
     ],
@@ -91,7 +107,7 @@ def test_several_weights_files_become_one(cli, both: Ensemble, tmp_path) -> None
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (("audio-2spk", "--ensemble-with", "split-3spk"), ("give no mean together", "they must be the same")),
+        (("split-3spk", "--ensemble-with", "audio-2spk"), ("give no mean together", "they must be the same")),
         (("audio-2spk", "--ensemble-with", "sync"), ("sync is a SynchronyEnsemble, which separates nothing",)),
         (("last.ckpt", "--ensemble-with", "audio-2spk"), ("SOURCE is last.ckpt", "Export it first")),
         (("audio-2spk", "--onnx", "--ensemble-with", "audio-2spk"), ("with --onnx, which writes one model",)),

@@ -22,8 +22,10 @@ MOST_SOURCES = 5
 class Ensemble(SeparationModel):
     """The mean of the estimates of its members, in the order of the first one's.
 
-    members: separation models without cues that take and give the same, in any order. Each is a round of the contract:
-    with fewer rounds, the first ones separate alone.
+    members: separation models without cues that take and give the same, in any order. One may give more estimates than
+    the first: those that go best with the first one's are taken, as one that was trained with up to three voices
+    leaves some of its estimates silent where there are two. Each member is a round of the contract: with fewer
+    rounds, the first ones separate alone.
     """
 
     def __init__(self, members: Sequence[SeparationModel]) -> None:
@@ -38,9 +40,12 @@ class Ensemble(SeparationModel):
             )
         if first.level != "source":
             raise ValueError("a member's estimates have a level of their own, and so no mean; it must be the source's")
-        told = [_told(member.contract) for member in members]
+        told = [_told(member.contract, first.sources) for member in members]
         if other := next((one for one in told if one != told[0]), None):
-            raise ValueError(f"members of contracts {told[0]} and {other}; they must be the same")
+            raise ValueError(
+                f"members of contracts {told[0]} and {other}; they must be the same, or give more sources than the "
+                f"first, at most {MOST_SOURCES}"
+            )
         self.contract = replace(
             first,
             stride=math.lcm(*(member.contract.stride for member in members)),
@@ -78,13 +83,14 @@ class Ensemble(SeparationModel):
         return Output(torch.stack([first, *(in_order_of(first, other) for other in others)]).mean(0))
 
 
-def _told(contract: Contract) -> Contract:
-    """What members must have in common."""
-    return replace(contract, stride=1, rounds=1, refine=False)
+def _told(contract: Contract, sources: int) -> Contract:
+    """What members must have in common. sources: what the first gives, which others may exceed."""
+    more = contract.sources is not None and sources < contract.sources <= MOST_SOURCES
+    return replace(contract, stride=1, rounds=1, refine=False, sources=sources if more else contract.sources)
 
 
 def in_order_of(first: Tensor, other: Tensor) -> Tensor:
     """Estimates (batch, sources, channels, time) in the order in which their products with those of `first` are the
-    largest."""
+    largest; where there are more of them than in `first`, the rest is left out."""
     order = best_assignment(-(other.flatten(2) @ first.flatten(2).mT), MOST_SOURCES)
     return other.take_along_dim(order[:, :, None, None], dim=1)
