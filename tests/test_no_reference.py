@@ -89,6 +89,10 @@ def test_dnsmos_tells_speech_from_noise_and_clips_nothing(voices) -> None:
 
 @pytest.mark.slow
 def test_dnsmos_is_that_of_its_authors(voices, monkeypatch) -> None:
+    # librosa would compile functions that are not used here, for half a minute.
+    numba = pytest.importorskip("numba")
+    for name in ("vectorize", "guvectorize"):
+        monkeypatch.setattr(numba, name, lambda *args, **options: lambda function: function)
     dnsmos = pytest.importorskip("speechmos.dnsmos")
     ours = mos.load_dnsmos()
     # Their sessions take all cores, and wait for each other on a busy machine.

@@ -31,7 +31,7 @@ class MeanAveragePrecision(MultilabelAveragePrecision):
     def __init__(self, classes: int) -> None:
         super().__init__(classes, average="none")
 
-    def compute(self) -> Tensor:  # type: ignore[override]
+    def compute(self) -> Tensor:
         occur = dim_zero_cat(self.target).sum(0) > 0
         return super().compute()[occur].mean()
 
