@@ -66,3 +66,23 @@ def talk_result(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from page_results import make_result
 
     return make_result(tmp_path_factory.mktemp("made") / "talk", people=2)
+
+
+@pytest.fixture
+def speech(monkeypatch):
+    """Sets the probability of speech of each source, in place of the detector: speech(0.9, 0.0)."""
+    import numpy as np
+
+    import avsep.modes.lips_condition as lips_condition
+    import avsep.modes.voices as voices_module
+
+    def probabilities(*values: float) -> None:
+        def found(sources, progress=None):
+            pictures = -(-len(sources) * 25 // 16_000)
+            rows = np.array([values[n] for n in range(sources.count)], np.float32)[:, None]
+            return rows.repeat(pictures, 1), np.full((sources.count, pictures), -20.0, np.float32)
+
+        for module in (voices_module, lips_condition):
+            monkeypatch.setattr(module, "speech_and_level", found)
+
+    return probabilities

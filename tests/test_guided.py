@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 from stub_models import Gains, Lips
-from test_modes import Store, person, scene, speech  # noqa: F401 (a fixture)
+from stub_scenes import Store, person, scene
 
 import avsep.modes.guided as guided
 from avsep.errors import InputError, UsageError
@@ -124,7 +124,7 @@ def test_a_track_for_each_name(rttm):
     assert not tracks.gains[0, :, 75].any()
 
 
-def test_lips_choose_among_the_voices_of_the_array_where_all_speak_all_the_time(speech, monkeypatch):  # noqa: F811
+def test_lips_choose_among_the_voices_of_the_array_where_all_speak_all_the_time(speech, monkeypatch):
     speech(0.9, 0.9, 0.0)
     monkeypatch.setattr(guided, "lip_matcher", lambda scene: Lips(2, [1, 0]))
     both = {"ensemble-2spk": Gains([0.6, 0.4]), "audio-2spk": Gains([0.6, 0.4]), "split-3spk": Gains([0.5, 0.3, 0.2])}
@@ -137,7 +137,7 @@ def test_lips_choose_among_the_voices_of_the_array_where_all_speak_all_the_time(
 
 
 @pytest.mark.slow
-def test_faces_tell_when_each_speaks(speech, monkeypatch):  # noqa: F811
+def test_faces_tell_when_each_speaks(speech, monkeypatch):
     speech(0.9, 0.9, 0.0)
     monkeypatch.setattr(guided, "MOST_OVERLAPPED", 1.0)
     monkeypatch.setattr(guided, "lip_matcher", lambda scene: Lips(2, [1, 0]))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from stub_models import Gains, Lips
+from stub_scenes import Store, both, person, scene
 from talking_videos import PICTURES, FaceAt, write_video
-from test_modes import Store, both, person, scene, speech  # noqa: F401
 
 import avsep.modes.lips_condition as lips_condition
 from avsep.embeddings import face as face_module
@@ -119,7 +119,7 @@ def test_delays_are_those_of_the_bins_in_which_each_voice_is_the_louder():
     assert abs(Delays(*array_of_two(), longest=1e-4).read(0.0, 0.5)).max() <= 1.01e-4
 
 
-def test_a_model_is_steered_by_embeddings_of_all_faces_at_once(speech, monkeypatch):  # noqa: F811
+def test_a_model_is_steered_by_embeddings_of_all_faces_at_once(speech, monkeypatch):
     speech(0.9, 0.9, 0.0, 0.0, 0.0)
     people = [person(shade=51) for _ in range(5)]
     found = Embeddings([p.tracks[0] for p in people], [rows([n] * 100) for n in range(5)])
@@ -140,7 +140,7 @@ def test_a_model_is_steered_by_embeddings_of_all_faces_at_once(speech, monkeypat
     assert tracks.mode == "audio-visual"
 
 
-def test_a_model_of_an_array_is_told_where_each_person_is(speech, monkeypatch):  # noqa: F811
+def test_a_model_of_an_array_is_told_where_each_person_is(speech, monkeypatch):
     speech(0.9, 0.9, 0.0)
     monkeypatch.setattr(lips_condition, "lip_matcher", lambda scene: Lips(2, [1, 0]))
 
