@@ -1,8 +1,8 @@
 """Separators by sound on pairs of real talkers: every two of some clips of one talker each, as they are and coded.
 
-    python tests/benchmarks/single_pairs.py CLIPS/*.mp4 --models FIRST [OTHER ...]
+    python tests/benchmarks/single_pairs.py CLIPS/*.mp4 --models FIRST [OTHER ...] [--quality normal]
 
-The last 5 s of each clip at 16 kHz, both voices equally loud, one pass. Prints the mean SI-SDRi over the pairs for each
+The last 5 s of each clip at 16 kHz, both voices equally loud, by default one pass. Prints the mean SI-SDRi over the pairs for each
 model, and its difference from FIRST's with the standard error over pairs; then the same with each voice through a codec
 at 32 kb/s by itself.
 """
@@ -50,9 +50,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", type=Path, nargs="+")
     parser.add_argument("--models", nargs="+", default=["ensemble-2spk"], help="names or files of weights")
+    parser.add_argument("--quality", choices=["fast", "normal", "best"], default="fast")
     args = parser.parse_args()
 
-    engines = [SlidingSeparator(load_model(name)[0], "cpu", "fast") for name in args.models]
+    engines = [SlidingSeparator(load_model(name)[0], "cpu", args.quality) for name in args.models]
     pairs = list(itertools.combinations([voice(path) for path in sorted(args.clips)], 2))
     print(machine())
     print(f"{len(pairs)} pairs of {len(args.clips)} talkers")
