@@ -2,9 +2,9 @@
 
     python tests/benchmarks/single_pairs.py CLIPS/*.mp4 --models FIRST [OTHER ...] [--quality normal]
 
-The last 5 s of each clip at 16 kHz, both voices equally loud, by default one pass. Prints the mean SI-SDRi over the pairs for each
-model, and its difference from FIRST's with the standard error over pairs; then the same with each voice through a codec
-at 32 kb/s by itself.
+The last 5 s of each clip at 16 kHz, both voices equally loud, by default one pass. Prints the mean SI-SDRi over the
+pairs for each model, and its difference from FIRST's with the standard error over pairs; then the same with each voice
+through a codec at 32 kb/s by itself.
 """
 
 from __future__ import annotations
