@@ -1,6 +1,6 @@
 # make demo     set up, separate the bundled clip, say what it gained
-# make check    set up, check the style and types, run the fast tests: three minutes on two cores
-# make test     the same with all tests: 17 minutes
+# make check    set up, check the style and types, run the fast tests: two to three minutes on two cores
+# make test     the same with all tests: 15 minutes
 # make docs     the documentation as a site, in build/site/
 # make fuzz     read many more damaged files than the tests do
 # make release  wheel, source archive and list of packages in dist/
