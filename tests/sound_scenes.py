@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile as sf
+import stub_scenes
 from stub_models import BandClassifier, Bands
 
-from avsep.checkpoint import Card
 from avsep.models.base import SeparationModel
-from avsep.models.voice_statistics import VoiceStatistics
 from avsep.pipeline import Separator
 
 RATE = 16_000
@@ -23,29 +22,18 @@ CLASSES = {name: (hz - 200, hz + 200) for name, hz in SOUNDS.items()}
 SPEECH = {name: (hz - 140, hz + 140) for name, hz in VOICES.items()}
 
 
-class Store:
+class Store(stub_scenes.Store):
     """Stub models by name, in place of those on disk."""
-
-    device, seconds = "cpu", 0.0
 
     def __init__(self, classifier: BandClassifier | None = None, **models: SeparationModel) -> None:
         self.sounds = classifier or BandClassifier(CLASSES)
-        self.models = {
+        bundled = {
             "universal": Bands([*CLASSES.values(), (7000, 7900)]),
             "ensemble-2spk": Bands(list(SPEECH.values()), kind="voice"),
             "audio-2spk": Bands(list(SPEECH.values()), kind="voice"),
             "split-3spk": Bands([*SPEECH.values(), (6000, 6500)], kind="voice"),
-        } | models
-
-    def card(self, name: str) -> Card:
-        return Card(name, "", {}, 0, "", {})
-
-    def separation(self, name: str) -> SeparationModel:
-        return self.models[name]
-
-    def voice(self, name: str) -> VoiceStatistics:
-        """One that has learnt nothing, so that all voices are one."""
-        return VoiceStatistics(dims=4)
+        }
+        super().__init__(**bundled | models)
 
     def classifier(self, name: str) -> BandClassifier:
         assert name == "sounds"

@@ -9,6 +9,7 @@ from stub_models import Gains
 
 from avsep.checkpoint import Card
 from avsep.media.probe import AudioInfo, ClipInfo
+from avsep.models.base import SeparationModel
 from avsep.models.voice_statistics import VoiceStatistics
 from avsep.modes.base import Options, Scene
 from avsep.signals import LIP_SIZE, FaceTrack, LipClip, Person, Tracks
@@ -21,13 +22,13 @@ class Store:
 
     device, seconds = "cpu", 0.0
 
-    def __init__(self, **models: Gains) -> None:
+    def __init__(self, **models: SeparationModel) -> None:
         self.models = models
 
     def card(self, name: str) -> Card:
         return Card(name, "", {}, 0, "", {})
 
-    def separation(self, name: str) -> Gains:
+    def separation(self, name: str) -> SeparationModel:
         return self.models[name]
 
     def voice(self, name: str) -> VoiceStatistics:

@@ -24,8 +24,9 @@ class Ensemble(SeparationModel):
 
     members: separation models without cues that take and give the same, in any order. One may give more estimates than
     the first: those that go best with the first one's are taken, as one that was trained with up to three voices
-    leaves some of its estimates silent where there are two. Each member is a round of the contract: with fewer
-    rounds, the first ones separate alone.
+    leaves some of its estimates silent where there are two. Where such a member gives voices that take turns the same
+    estimate, they leak into each other. Each member is a round of the contract: with fewer rounds, the first ones
+    separate alone.
     """
 
     def __init__(self, members: Sequence[SeparationModel]) -> None:
